@@ -1,1 +1,40 @@
-//! Part of Mayfly.
+//! The decision core: a deterministic state machine.
+//!
+//! [`decide`] looks at the [`State`], a [`Command`] and the time, and says which [`Event`]s follow and what the
+//! [`Answer`] is; [`State::apply`] is the only thing that changes the state. Nothing here reads a clock, draws
+//! randomness or does I/O: what a decision needs of those comes with the command. So the journal of events is
+//! the truth, and the same events always give the same state.
+//!
+//! Every purchase takes one path — locate, prove, control, consume, fund, record, answer — and a scheme
+//! ([`scheme`]) differs from another in the first two steps only.
+
+mod answer;
+mod books;
+mod command;
+pub mod decide;
+mod event;
+mod ids;
+mod programme;
+pub mod scheme;
+pub mod state;
+
+pub use answer::{Answer, MessageAnswer, PageRequest, Reason, Refusal, ResponseCode};
+pub use books::{Book, Books};
+pub use command::{
+    Candidate, Command, Cvc2Check, Facts, IssueNumber, MessageKind, Operation, Original, Presented,
+    Processing, Request,
+};
+pub use decide::decide;
+pub use event::{
+    AccountOpened, EVENTS_VERSION, Effect, Event, EventsError, IssuerOpened, Kind, NumberIssued, NumberRef,
+    ProgrammeOpened, Retirement, TotalsChange, Transacted,
+};
+pub use ids::{
+    AccountId, Hash64, IdError, IssuerId, Name, NumberId, PartitionId, ProgrammeId, TimeMs, TransactionId,
+    fixed,
+};
+pub use programme::{
+    Controls, CountrySet, CreditLimit, FailedControl, LimitError, MccSet, MerchantRule, Scheme, Terms,
+    Universal,
+};
+pub use state::State;

@@ -1,0 +1,350 @@
+//! What comes back: outside a response code that tells no more than it should, inside the exact reason.
+
+use std::fmt;
+
+use mayfly_card::{ApprovalCode, MerchantId};
+use mayfly_keys::NumberIndex;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, Hash64, IssuerId, LimitError, NumberId, ProgrammeId, TimeMs, TransactionId};
+
+macro_rules! response_codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// DE 39.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum ResponseCode { $($(#[$doc])* $name,)* }
+
+        impl ResponseCode {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The two characters of DE 39.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+        }
+    };
+}
+
+response_codes! {
+    /// Approved, or accepted.
+    Approved = "00",
+    /// The merchant is not known.
+    UnknownMerchant = "03",
+    /// Declined: whatever proof failed, it looks like this.
+    Declined = "05",
+    /// Not a transaction that can be made.
+    InvalidTransaction = "12",
+    /// Not an amount that can be paid.
+    InvalidAmount = "13",
+    /// Not a card number, or nobody's.
+    InvalidNumber = "14",
+    /// The message could not be read.
+    FormatError = "30",
+    /// Not enough money.
+    Funds = "51",
+    /// The expiration date is in the past.
+    Expired = "54",
+    /// This channel, category or currency is not allowed.
+    NotAllowed = "57",
+    /// Over a limit on amounts.
+    OverLimit = "61",
+    /// Restricted, by country.
+    Restricted = "62",
+    /// Too often.
+    TooMany = "65",
+    /// Too late.
+    TooLate = "68",
+    /// The issuer can't be reached.
+    IssuerUnavailable = "91",
+    /// The same reference with another content.
+    Duplicate = "94",
+    /// We can't answer now.
+    Malfunction = "96",
+}
+
+impl ResponseCode {
+    /// By the two characters of DE 39.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| known.code() == code)
+    }
+
+    /// In words, for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::UnknownMerchant => "unknown merchant",
+            Self::Declined => "declined",
+            Self::InvalidTransaction => "invalid transaction",
+            Self::InvalidAmount => "invalid amount",
+            Self::InvalidNumber => "not a valid number",
+            Self::FormatError => "format error",
+            Self::Funds => "not enough funds",
+            Self::Expired => "expired",
+            Self::NotAllowed => "not allowed here",
+            Self::OverLimit => "over the amount limit",
+            Self::Restricted => "restricted",
+            Self::TooMany => "too many",
+            Self::TooLate => "too late",
+            Self::IssuerUnavailable => "issuer unavailable",
+            Self::Duplicate => "duplicate with other content",
+            Self::Malfunction => "malfunction",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident => $code:ident, $words:literal;)*) => {
+        /// Exactly why a message was answered as it was. Recorded, shown to operators, never sent.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What is answered for this reason.
+            pub fn response(self) -> ResponseCode {
+                match self { $(Self::$name => ResponseCode::$code,)* }
+            }
+
+            /// Its name in tables.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $words,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Everything held.
+    Approved => Approved, "approved";
+    /// The check digit or the length is wrong.
+    NotANumber => InvalidNumber, "not-a-number";
+    /// No programme has this prefix.
+    UnknownPrefix => InvalidNumber, "unknown-prefix";
+    /// Never issued, or long forgotten.
+    UnknownNumber => Declined, "unknown-number";
+    /// All its uses were used.
+    NumberUsed => Declined, "number-used";
+    /// Its lifetime is over.
+    NumberExpired => Declined, "number-expired";
+    /// It was cancelled.
+    NumberCancelled => Declined, "number-cancelled";
+    /// Too many failed tries.
+    NumberBlocked => Declined, "number-blocked";
+    /// The universal number alone authorises nothing.
+    UniversalAlone => Declined, "universal-alone";
+    /// No expiration date was sent.
+    DateMissing => Declined, "date-missing";
+    /// Another expiration date than the number's.
+    DateWrong => Declined, "date-wrong";
+    /// The expiration date is in the past.
+    DateOver => Expired, "date-over";
+    /// The CVC2 does not belong to number and date.
+    Cvc2Wrong => Declined, "cvc2-wrong";
+    /// Bound to another merchant.
+    MerchantWrong => Declined, "merchant-wrong";
+    /// Bound to another currency.
+    CurrencyWrong => Declined, "currency-wrong";
+    /// Not the account's currency.
+    CurrencyNotAccounts => NotAllowed, "currency-not-accounts";
+    /// The account has this channel switched off.
+    ChannelBlocked => NotAllowed, "channel-blocked";
+    /// The number is not for this channel.
+    ChannelNotAllowed => NotAllowed, "channel-not-allowed";
+    /// The number is not for this category.
+    MccNotAllowed => NotAllowed, "mcc-not-allowed";
+    /// The number is not for this country.
+    CountryNotAllowed => Restricted, "country-not-allowed";
+    /// Over the largest amount of one purchase.
+    OverAmount => OverLimit, "over-amount";
+    /// Over the largest sum.
+    OverTotal => OverLimit, "over-total";
+    /// Not enough money.
+    FundsMissing => Funds, "funds-missing";
+    /// More zero-amount checks than a number has.
+    TooManyChecks => TooMany, "too-many-checks";
+    /// More messages under one reference than are kept.
+    TooManyMessages => TooMany, "too-many-messages";
+    /// A processing code that is not supported.
+    ProcessingUnknown => InvalidTransaction, "processing-unknown";
+    /// Nothing stands under this reference.
+    OriginalUnknown => InvalidTransaction, "original-unknown";
+    /// Another merchant's or another number's purchase.
+    OriginalNotYours => InvalidTransaction, "original-not-yours";
+    /// What is referred to was not approved.
+    OriginalDeclined => InvalidTransaction, "original-declined";
+    /// It was reversed before it arrived.
+    ReversedBefore => Declined, "reversed-before";
+    /// Nothing is left to reverse or to complete.
+    NothingLeft => InvalidTransaction, "nothing-left";
+    /// More than is left.
+    MoreThanLeft => InvalidAmount, "more-than-left";
+    /// More than was captured.
+    MoreThanCaptured => InvalidAmount, "more-than-captured";
+    /// An amount of nothing where there must be one.
+    AmountZero => InvalidAmount, "amount-zero";
+    /// The hold was given back before this came.
+    HoldOver => TooLate, "hold-over";
+    /// The same identity with another content.
+    OtherContent => Duplicate, "other-content";
+    /// Accepted, and put into suspense: nobody can be sure whose it is.
+    Suspense => Approved, "suspense";
+    /// Accepted as told: somebody else authorised it although the number was not good.
+    ToldNotProven => Approved, "told-not-proven";
+    /// Noted: somebody else declined it.
+    ToldDeclined => Approved, "told-declined";
+    /// A reversal before its original: kept, so that the original is declined if it comes.
+    ReversalFirst => Approved, "reversal-first";
+    /// The views can't be asked now.
+    LookUpFailed => Malfunction, "look-up-failed";
+    /// The queue is full or we are stopping.
+    Overloaded => Malfunction, "overloaded";
+}
+
+/// The answer to a card message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageAnswer {
+    /// DE 39.
+    pub response: ResponseCode,
+    /// DE 38, where one is given.
+    pub approval: Option<ApprovalCode>,
+    /// Exactly why.
+    pub reason: Reason,
+    /// Its record, if it has one.
+    pub transaction: Option<TransactionId>,
+    /// Whether this is the answer that was given before.
+    pub repeat: bool,
+}
+
+impl MessageAnswer {
+    /// An answer without a record.
+    pub fn unrecorded(reason: Reason) -> Self {
+        Self { response: reason.response(), approval: None, reason, transaction: None, repeat: false }
+    }
+}
+
+/// What has to be looked up in the views before a message can be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageRequest {
+    /// The transactions under a reference.
+    Reference(Hash64),
+    /// The purchases ever made with a number at a merchant.
+    Purchases {
+        /// The number.
+        index: NumberIndex,
+        /// The merchant.
+        merchant: MerchantId,
+    },
+}
+
+/// What comes of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To a card message.
+    Message(MessageAnswer),
+    /// Nothing was decided: look this up and ask again.
+    Page(PageRequest),
+    /// A number was issued.
+    Issued {
+        /// Its id.
+        number: NumberId,
+        /// Which of the candidates it is.
+        candidate: usize,
+        /// When its lifetime is over.
+        expires_ms: TimeMs,
+    },
+    /// An issuer was opened.
+    Issuer(IssuerId),
+    /// A programme was opened.
+    Programme(ProgrammeId),
+    /// An account was opened.
+    Account(AccountId),
+    /// It is done.
+    Done,
+    /// So many numbers were retired.
+    Swept(usize),
+    /// It can't be done.
+    Refused(Refusal),
+}
+
+/// Why an operator's command, or the issue of a number, was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such issuer.
+    NoIssuer(IssuerId),
+    /// There is no such programme.
+    NoProgramme(ProgrammeId),
+    /// There is no such account.
+    NoAccount(AccountId),
+    /// There is no such number, or it is not active any more.
+    NoNumber(NumberId),
+    /// There is no such transaction in memory, or it holds nothing.
+    NoHold(TransactionId),
+    /// Something of that name exists.
+    NameTaken,
+    /// Another programme's numbers begin with these digits.
+    PrefixTaken(ProgrammeId),
+    /// Account and programme belong to different issuers.
+    OtherIssuer,
+    /// A term or control is outside its bounds.
+    Limit(LimitError),
+    /// More uses than the programme allows.
+    Uses {
+        /// How many it allows.
+        max: u32,
+    },
+    /// Longer than the programme allows.
+    Lifetime {
+        /// How long it allows, in milliseconds.
+        max_ms: TimeMs,
+    },
+    /// The account has as many active numbers as it may.
+    ActiveNumbers {
+        /// How many it may have.
+        max: u32,
+    },
+    /// All candidates are taken: draw again.
+    CandidatesTaken,
+    /// More would be paid out than is there.
+    Funds,
+    /// The books can't hold such an amount.
+    AmountTooLarge,
+    /// The server is busy or stopping: try again.
+    Busy,
+    /// Nothing was written, for a reason that the server's log has.
+    Storage,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoIssuer(id) => write!(f, "there is no issuer {id}"),
+            Self::NoProgramme(id) => write!(f, "there is no programme {id}"),
+            Self::NoAccount(id) => write!(f, "there is no account {id}"),
+            Self::NoNumber(id) => write!(f, "there is no active number {id}"),
+            Self::NoHold(id) => write!(f, "{id} holds nothing"),
+            Self::NameTaken => f.write_str("that name is taken; choose another"),
+            Self::PrefixTaken(id) => {
+                write!(f, "numbers of {id} begin with these digits; choose another prefix")
+            }
+            Self::OtherIssuer => f.write_str("the account and the programme belong to different issuers"),
+            Self::Limit(error) => error.fmt(f),
+            Self::Uses { max } => write!(f, "a number of this programme has 1 to {max} uses"),
+            Self::Lifetime { max_ms } => {
+                write!(f, "a number of this programme is good for 1 to {} seconds", max_ms / 1000)
+            }
+            Self::ActiveNumbers { max } => {
+                write!(f, "the account has {max} active numbers, as many as it may; cancel one or wait")
+            }
+            Self::CandidatesTaken => f.write_str("all numbers that were drawn are taken; draw again"),
+            Self::Funds => f.write_str("the account has less than that to pay out"),
+            Self::AmountTooLarge => f.write_str("the amount is larger than the books can hold"),
+            Self::Busy => f.write_str("the server is busy or stopping; try again"),
+            Self::Storage => f.write_str("nothing was written, see the server's log"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

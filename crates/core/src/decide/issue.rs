@@ -1,0 +1,81 @@
+//! Numbers come and go: issue, cancel, sweep.
+
+use crate::state::State;
+use crate::{Answer, Event, IssueNumber, NumberId, NumberIssued, NumberRef, Refusal, Retirement, TimeMs};
+
+pub(super) fn issue(state: &State, request: &IssueNumber, now: TimeMs, events: &mut Vec<Event>) -> Answer {
+    match issued(state, request, now) {
+        Ok((candidate, event)) => {
+            let answer = Answer::Issued { number: event.number.id, candidate, expires_ms: event.expires_ms };
+            events.push(Event::NumberIssued(Box::new(event)));
+            answer
+        }
+        Err(refusal) => Answer::Refused(refusal),
+    }
+}
+
+fn issued(state: &State, request: &IssueNumber, now: TimeMs) -> Result<(usize, NumberIssued), Refusal> {
+    let account = state.account(request.account).ok_or(Refusal::NoAccount(request.account))?;
+    let programme = state.programme(request.programme).ok_or(Refusal::NoProgramme(request.programme))?;
+    if account.issuer != programme.issuer {
+        return Err(Refusal::OtherIssuer);
+    }
+    let terms = &programme.terms;
+    if !(1..=terms.uses_max).contains(&request.uses) {
+        return Err(Refusal::Uses { max: terms.uses_max });
+    }
+    let lifetime_ms = request.lifetime_ms.unwrap_or(terms.lifetime_ms);
+    if !(1000..=terms.lifetime_max_ms).contains(&lifetime_ms) {
+        return Err(Refusal::Lifetime { max_ms: terms.lifetime_max_ms });
+    }
+    request.controls.check().map_err(Refusal::Limit)?;
+    if account.active_numbers >= terms.active_max {
+        return Err(Refusal::ActiveNumbers { max: terms.active_max });
+    }
+    let free = |candidate: &&crate::Candidate| !state.is_taken(candidate.index, now);
+    let mut candidates = request.candidates.iter().enumerate();
+    let (at, candidate) =
+        candidates.find(|(_, candidate)| free(candidate)).ok_or(Refusal::CandidatesTaken)?;
+    let event = NumberIssued {
+        number: NumberRef { id: NumberId(state.next_number), index: candidate.index },
+        last_four: candidate.last_four,
+        account: request.account,
+        programme: request.programme,
+        expiry: request.expiry,
+        expires_ms: now + lifetime_ms,
+        uses: request.uses,
+        controls: request.controls.clone(),
+    };
+    Ok((at, event))
+}
+
+pub(super) fn cancel(state: &State, reference: NumberRef, now: TimeMs, events: &mut Vec<Event>) -> Answer {
+    let active = state
+        .numbers
+        .find(reference.index)
+        .is_some_and(|number| number.id == reference.id && number.over(now).is_none());
+    if !active {
+        return Answer::Refused(Refusal::NoNumber(reference.id));
+    }
+    events.push(Event::NumbersRetired(vec![(reference, Retirement::Cancelled)]));
+    Answer::Done
+}
+
+/// Retires what is over, at most `limit` numbers. An entry that is looked at and not over was extended since:
+/// it stands in the calendar again.
+pub(super) fn sweep(state: &State, limit: usize, now: TimeMs, events: &mut Vec<Event>) -> Answer {
+    let over: Vec<_> = state
+        .numbers
+        .due(now, limit)
+        .filter_map(|number| {
+            let why =
+                number.over(now).filter(|_| number.uses_left > 0 || now >= number.revivable_until_ms)?;
+            Some((NumberRef { id: number.id, index: number.index }, why))
+        })
+        .collect();
+    let swept = over.len();
+    if swept > 0 {
+        events.push(Event::NumbersRetired(over));
+    }
+    Answer::Swept(swept)
+}

@@ -1,0 +1,166 @@
+//! What operators do.
+
+use mayfly_card::{AcquirerId, Currency, MinorUnits, Stan};
+
+use super::{after, issue};
+use crate::state::{Account, State};
+use crate::{
+    AccountId, AccountOpened, Answer, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened,
+    Kind, MessageKind, Name, NumberRef, Operation, ProgrammeId, ProgrammeOpened, Reason, Refusal,
+    ResponseCode, Terms, TimeMs, TotalsChange, Transacted, TransactionId,
+};
+
+/// The largest balance of a book, in minor units: far enough from the end of 63 bits that sums can't overflow.
+const BALANCE_MAX: i64 = 1_000_000_000_000_000;
+
+pub(super) fn operate(state: &State, operation: &Operation, now: TimeMs, events: &mut Vec<Event>) -> Answer {
+    let done = match operation {
+        Operation::OpenIssuer { name } => open_issuer(state, *name, events),
+        Operation::OpenProgramme { issuer, name, terms } => {
+            open_programme(state, *issuer, *name, terms, events)
+        }
+        Operation::OpenAccount { issuer, currency, limit } => {
+            open_account(state, *issuer, *currency, *limit, events)
+        }
+        Operation::SetLimit { account, limit } => known(state, *account).map(|_| {
+            events.push(Event::LimitSet { account: *account, limit: *limit });
+            Answer::Done
+        }),
+        Operation::Fund { account, minor } => fund(state, *account, *minor, events),
+        Operation::BlockChannel { account, channel, blocked } => known(state, *account).map(|_| {
+            events.push(Event::ChannelBlocked { account: *account, channel: *channel, blocked: *blocked });
+            Answer::Done
+        }),
+        Operation::CancelNumber { number, index } => {
+            return issue::cancel(state, NumberRef { id: *number, index: *index }, now, events);
+        }
+        Operation::ReleaseHold { transaction } => release(state, *transaction, now, events),
+    };
+    done.unwrap_or_else(Answer::Refused)
+}
+
+fn known(state: &State, account: AccountId) -> Result<&Account, Refusal> {
+    state.account(account).ok_or(Refusal::NoAccount(account))
+}
+
+fn open_issuer(state: &State, name: Name, events: &mut Vec<Event>) -> Result<Answer, Refusal> {
+    if state.issuers.iter().any(|issuer| issuer.name == name) {
+        return Err(Refusal::NameTaken);
+    }
+    let issuer = IssuerId(state.issuers.len() as u64 + 1);
+    events.push(Event::IssuerOpened(IssuerOpened { issuer, name }));
+    Ok(Answer::Issuer(issuer))
+}
+
+fn open_programme(
+    state: &State,
+    issuer: IssuerId,
+    name: Name,
+    terms: &Terms,
+    events: &mut Vec<Event>,
+) -> Result<Answer, Refusal> {
+    state.issuer(issuer).ok_or(Refusal::NoIssuer(issuer))?;
+    terms.check().map_err(Refusal::Limit)?;
+    let mut programmes = state.programmes.iter().enumerate();
+    if state.programmes.iter().any(|programme| programme.issuer == issuer && programme.name == name) {
+        return Err(Refusal::NameTaken);
+    }
+    // Overlapping prefixes would make it unclear whose number one is, and by whose terms.
+    if let Some((at, _)) = programmes.find(|(_, programme)| programme.terms.prefix.overlaps(&terms.prefix)) {
+        return Err(Refusal::PrefixTaken(ProgrammeId(at as u64 + 1)));
+    }
+    let programme = ProgrammeId(state.programmes.len() as u64 + 1);
+    events.push(Event::ProgrammeOpened(Box::new(ProgrammeOpened {
+        programme,
+        issuer,
+        name,
+        terms: terms.clone(),
+    })));
+    Ok(Answer::Programme(programme))
+}
+
+fn open_account(
+    state: &State,
+    issuer: IssuerId,
+    currency: Currency,
+    limit: CreditLimit,
+    events: &mut Vec<Event>,
+) -> Result<Answer, Refusal> {
+    state.issuer(issuer).ok_or(Refusal::NoIssuer(issuer))?;
+    let account = AccountId(state.accounts.len() as u64 + 1);
+    events.push(Event::AccountOpened(AccountOpened { account, issuer, currency, limit }));
+    Ok(Answer::Account(account))
+}
+
+fn fund(state: &State, id: AccountId, minor: i64, events: &mut Vec<Event>) -> Result<Answer, Refusal> {
+    let account = known(state, id)?;
+    let amount = MinorUnits::new(minor.unsigned_abs()).ok_or(Refusal::AmountTooLarge)?;
+    match account.balance.checked_add(minor) {
+        Some(balance) if balance.abs() <= BALANCE_MAX => {}
+        _ => return Err(Refusal::AmountTooLarge),
+    }
+    if minor < 0 && account.available() + minor < 0 {
+        return Err(Refusal::Funds);
+    }
+    let effect = Effect { funded: minor, ..Effect::default() };
+    events.push(Event::Transacted(act(state, Kind::Funding, id, account, amount, None, effect)));
+    Ok(Answer::Done)
+}
+
+fn release(
+    state: &State,
+    id: TransactionId,
+    now: TimeMs,
+    events: &mut Vec<Event>,
+) -> Result<Answer, Refusal> {
+    let purchase = after::held(state, id).ok_or(Refusal::NoHold(id))?;
+    let account_id = purchase.account.ok_or(Refusal::NoHold(id))?;
+    let account = known(state, account_id)?;
+    debug_assert!(now >= purchase.at_ms);
+    let held = purchase.totals.held;
+    let effect =
+        Effect { totals: TotalsChange { held: -held, ..TotalsChange::default() }, ..Effect::default() };
+    let amount = MinorUnits::new(held.unsigned_abs()).ok_or(Refusal::AmountTooLarge)?;
+    events.push(Event::Transacted(act(
+        state,
+        Kind::HoldReleased,
+        account_id,
+        account,
+        amount,
+        Some(id),
+        effect,
+    )));
+    Ok(Answer::Done)
+}
+
+/// An operator's act as a transaction. Its reference is its own id, so that no message ever finds it.
+fn act(
+    state: &State,
+    kind: Kind,
+    id: AccountId,
+    account: &Account,
+    amount: MinorUnits,
+    target: Option<TransactionId>,
+    effect: Effect,
+) -> Transacted {
+    let transaction = state.transactions.next_id();
+    Transacted {
+        id: transaction,
+        kind,
+        message: MessageKind::Operator,
+        response: ResponseCode::Approved,
+        reason: Reason::Approved,
+        approval: None,
+        reference: Hash64(transaction.0),
+        identity: Hash64(transaction.0),
+        content: Hash64(0),
+        number: None,
+        account: Some(id),
+        issuer: Some(account.issuer),
+        target,
+        amount,
+        currency: account.currency,
+        facts: Facts { acquirer: AcquirerId::default(), stan: Stan::default(), ..Facts::default() },
+        effect,
+    }
+}

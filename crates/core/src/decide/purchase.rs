@@ -1,0 +1,180 @@
+//! A purchase: locate, prove, control, consume, fund, record.
+
+use mayfly_card::{MinorUnits, MonthIndex};
+
+use super::{Case, Verdict};
+use crate::scheme::{self, Located};
+use crate::state::{Account, Number, Programme};
+use crate::{Effect, FailedControl, Kind, MerchantRule, MessageKind, Reason, TotalsChange};
+
+/// An authorisation (0100: the amount is held) or a financial request (0200: it is captured at once).
+pub(super) fn purchase(case: &Case<'_>) -> Verdict {
+    let kind = if case.request.amount == MinorUnits::ZERO { Kind::Check } else { Kind::Purchase };
+    if let Err(reason) = of_itself(case) {
+        return case.declined(kind, reason);
+    }
+    let number = match scheme::locate(case.state, case.request, case.now) {
+        Located::Number(number) => number,
+        Located::Nothing(reason, programme) => {
+            let mut verdict = case.declined(kind, reason);
+            verdict.issuer =
+                programme.and_then(|id| case.state.programme(id)).map(|programme| programme.issuer);
+            return verdict;
+        }
+    };
+    let (Some(programme), Some(account)) =
+        (case.state.programme(number.programme), case.state.account(number.account))
+    else {
+        // An event names only accounts and programmes that were opened before it.
+        return case.declined(kind, Reason::UnknownNumber);
+    };
+    let verdict = match decide_on(case, kind, number, programme, account) {
+        Ok(effect) => case.verdict(kind, Reason::Approved, effect),
+        Err((reason, effect)) => case.verdict(kind, reason, effect),
+    };
+    verdict.of_number(number, Some(account))
+}
+
+/// What can be said of a purchase without looking at any number.
+fn of_itself(case: &Case<'_>) -> Result<(), Reason> {
+    let today = MonthIndex::of_unix_ms(case.now);
+    if case.request.expiry.is_some_and(|expiry| expiry.month_near(today) < today) {
+        return Err(Reason::DateOver);
+    }
+    // A reversal that came first has won: it would not come again.
+    let reversed = case.state.transactions.under(case.request.reference).any(|earlier| {
+        earlier.reason == Reason::ReversalFirst && earlier.merchant == case.request.facts.merchant
+    });
+    if reversed { Err(Reason::ReversedBefore) } else { Ok(()) }
+}
+
+fn decide_on(
+    case: &Case<'_>,
+    kind: Kind,
+    number: &Number,
+    programme: &Programme,
+    account: &Account,
+) -> Result<Effect, (Reason, Effect)> {
+    scheme::prove(programme.terms.scheme, number, case.request, case.now)
+        .map_err(|reason| (reason, after_failed_proof(reason)))?;
+    if kind == Kind::Check {
+        return check(case, number, account).map_err(|reason| (reason, Effect::default()));
+    }
+    control(case, number, programme, account)
+        .and_then(|()| fund(case, account))
+        .map_err(|reason| (reason, after_failed_control(programme, number)))?;
+    let amount = case.request.amount.signed();
+    let mut effect = approved_now(case.request.message, amount);
+    effect.binds_merchant = number.controls.merchant == MerchantRule::FirstUse && number.bound_to.is_none();
+    Ok(effect)
+}
+
+/// Consumed and held, or consumed and captured.
+fn approved_now(message: MessageKind, amount: i64) -> Effect {
+    let totals = if matches!(message, MessageKind::Authorisation | MessageKind::AuthorisationAdvice) {
+        TotalsChange { authorised: amount, held: amount, ..TotalsChange::default() }
+    } else {
+        TotalsChange { authorised: amount, captured: amount, ..TotalsChange::default() }
+    };
+    Effect { totals, uses: -1, spent: amount, ..Effect::default() }
+}
+
+/// A failed proof is counted and consumes nothing.
+fn after_failed_proof(reason: Reason) -> Effect {
+    Effect { misses: u8::from(scheme::issued::counts(reason)), ..Effect::default() }
+}
+
+/// A failed control leaves two more tries, or uses the number up: the programme says which.
+fn after_failed_control(programme: &Programme, number: &Number) -> Effect {
+    match programme.terms.failed_control {
+        FailedControl::KeepUsable => Effect { tries: 1, ..Effect::default() },
+        // A number has at most a million uses, so this never saturates.
+        FailedControl::UseUp => {
+            Effect { uses: -i32::try_from(number.uses_left).unwrap_or(i32::MAX), ..Effect::default() }
+        }
+    }
+}
+
+/// A zero-amount check tells that the number is good, and never consumes.
+fn check(case: &Case<'_>, number: &Number, account: &Account) -> Result<Effect, Reason> {
+    channel(case, number, account)?;
+    if number.checks_left == 0 {
+        return Err(Reason::TooManyChecks);
+    }
+    Ok(Effect { checks: 1, ..Effect::default() })
+}
+
+/// Whether account, programme and number allow it.
+fn control(case: &Case<'_>, number: &Number, programme: &Programme, account: &Account) -> Result<(), Reason> {
+    let request = case.request;
+    channel(case, number, account)?;
+    if request.currency != account.currency {
+        return Err(Reason::CurrencyNotAccounts);
+    }
+    if let Some((mccs, countries)) = number.controls.lists.as_deref() {
+        if !mccs.allows(request.facts.mcc) {
+            return Err(Reason::MccNotAllowed);
+        }
+        if !countries.is_empty() && !request.facts.country.is_some_and(|country| countries.contains(&country))
+        {
+            return Err(Reason::CountryNotAllowed);
+        }
+    }
+    amounts(number, programme, request.amount, request.amount)
+}
+
+/// Whether the limits take `more` for a purchase that comes to `whole`.
+pub(super) fn amounts(
+    number: &Number,
+    programme: &Programme,
+    whole: MinorUnits,
+    more: MinorUnits,
+) -> Result<(), Reason> {
+    let amount_max = number.controls.amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max);
+    if whole > amount_max {
+        return Err(Reason::OverAmount);
+    }
+    match number.controls.total_max {
+        Some(total_max) if number.spent.saturating_add(more) > total_max => Err(Reason::OverTotal),
+        _ => Ok(()),
+    }
+}
+
+fn channel(case: &Case<'_>, number: &Number, account: &Account) -> Result<(), Reason> {
+    let channel = case.request.facts.entry_mode.channel();
+    if account.blocks(channel) {
+        return Err(Reason::ChannelBlocked);
+    }
+    match number.controls.channel {
+        Some(only) if only != channel => Err(Reason::ChannelNotAllowed),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the account has the money.
+pub(super) fn fund(case: &Case<'_>, account: &Account) -> Result<(), Reason> {
+    if case.request.amount.signed() <= account.available() { Ok(()) } else { Err(Reason::FundsMissing) }
+}
+
+/// Somebody else authorised a purchase while we could not be asked (0120). It can't be refused: what was
+/// approved is held, whether or not we would have; what was declined is noted.
+pub(super) fn advice(case: &Case<'_>) -> Verdict {
+    if case.request.declined_elsewhere {
+        return case.declined(Kind::Advice, Reason::ToldDeclined);
+    }
+    let Located::Number(number) = scheme::locate(case.state, case.request, case.now) else {
+        return case.declined(Kind::Advice, Reason::Suspense);
+    };
+    let account = case.state.account(number.account);
+    if account.is_none_or(|account| account.currency != case.request.currency) {
+        return case.declined(Kind::Advice, Reason::Suspense).of_number(number, account);
+    }
+    let scheme = case.state.programme(number.programme).map_or(crate::Scheme::Issued, |p| p.terms.scheme);
+    let reason = match scheme::prove(scheme, number, case.request, case.now) {
+        Ok(()) => Reason::Approved,
+        Err(_) => Reason::ToldNotProven,
+    };
+    let mut effect = approved_now(case.request.message, case.request.amount.signed());
+    effect.uses = -i32::from(number.uses_left > 0);
+    case.verdict(Kind::Advice, reason, effect).of_number(number, account)
+}

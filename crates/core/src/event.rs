@@ -1,0 +1,351 @@
+//! What has happened: the only thing that is kept for ever, and all that ever changes the state.
+//!
+//! An event says what it changes by how much, so that the state in memory and the tables that people read are
+//! both folded from it mechanically, without deciding anything again. Events are written with postcard:
+//! variants and fields are only ever added at the end, under a new record version.
+
+use mayfly_card::{ApprovalCode, Channel, Currency, LastFour, MinorUnits, MonthIndex};
+use mayfly_keys::NumberIndex;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, Books, Controls, CreditLimit, Facts, Hash64, IssuerId, MessageKind, Name, NumberId,
+    ProgrammeId, Reason, ResponseCode, Terms, TimeMs, TransactionId, fixed,
+};
+
+/// One thing that has happened.
+// A purchase is by far the most frequent and the largest: a box would cost each one an allocation.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A message was processed, or an operator moved money.
+    Transacted(Transacted),
+    /// A number was issued.
+    NumberIssued(Box<NumberIssued>),
+    /// Numbers left the active ones for quarantine.
+    NumbersRetired(Vec<(NumberRef, Retirement)>),
+    /// An issuer was opened.
+    IssuerOpened(IssuerOpened),
+    /// A programme was opened.
+    ProgrammeOpened(Box<ProgrammeOpened>),
+    /// An account was opened.
+    AccountOpened(AccountOpened),
+    /// An account's limit was changed.
+    LimitSet {
+        /// Whose.
+        account: AccountId,
+        /// To what.
+        limit: CreditLimit,
+    },
+    /// A channel was switched off or on.
+    ChannelBlocked {
+        /// Of which account.
+        account: AccountId,
+        /// Which one.
+        channel: Channel,
+        /// Off?
+        blocked: bool,
+    },
+}
+
+/// An issuer was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerOpened {
+    /// Its id.
+    pub issuer: IssuerId,
+    /// What it is called.
+    pub name: Name,
+}
+
+/// A programme was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgrammeOpened {
+    /// Its id.
+    pub programme: ProgrammeId,
+    /// Whose it is.
+    pub issuer: IssuerId,
+    /// What it is called.
+    pub name: Name,
+    /// Its terms.
+    pub terms: Terms,
+}
+
+/// An account was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountOpened {
+    /// Its id.
+    pub account: AccountId,
+    /// With which issuer.
+    pub issuer: IssuerId,
+    /// In which currency.
+    pub currency: Currency,
+    /// How it is funded.
+    pub limit: CreditLimit,
+}
+
+/// A number was issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberIssued {
+    /// Which one.
+    pub number: NumberRef,
+    /// What people see of it.
+    pub last_four: LastFour,
+    /// Whose purchases it makes.
+    pub account: AccountId,
+    /// By whose terms.
+    pub programme: ProgrammeId,
+    /// The printed expiration date.
+    pub expiry: MonthIndex,
+    /// When its lifetime is over.
+    pub expires_ms: TimeMs,
+    /// How often it may be used.
+    pub uses: u32,
+    /// What it may do.
+    pub controls: Controls,
+}
+
+/// A number: its id for people and tables, its index for finding it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NumberRef {
+    /// Its id.
+    pub id: NumberId,
+    /// Its keyed index.
+    #[serde(with = "fixed")]
+    pub index: NumberIndex,
+}
+
+/// Why a number is not active any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Retirement {
+    /// All its uses were used.
+    Used,
+    /// Its lifetime is over.
+    Expired,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Too many failed tries.
+    Blocked,
+}
+
+impl Retirement {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Used, Self::Expired, Self::Cancelled, Self::Blocked];
+
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// What kind of transaction it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// A purchase: held (0100) or captured at once (0200).
+    Purchase,
+    /// A zero-amount account check.
+    Check,
+    /// More for an authorised purchase.
+    Increment,
+    /// An authorised purchase, or a part of it, is charged.
+    Completion,
+    /// A charge that no authorisation went before.
+    ForcePost,
+    /// Somebody else authorised it and tells us.
+    Advice,
+    /// A message is taken back, or a part of it.
+    Reversal,
+    /// Money back for something that was bought.
+    Refund,
+    /// Paid in or out by an operator.
+    Funding,
+    /// A hold that waited too long was given back.
+    HoldReleased,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Purchase,
+        Self::Check,
+        Self::Increment,
+        Self::Completion,
+        Self::ForcePost,
+        Self::Advice,
+        Self::Reversal,
+        Self::Refund,
+        Self::Funding,
+        Self::HoldReleased,
+    ];
+
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Purchase => "purchase",
+            Self::Check => "check",
+            Self::Increment => "increment",
+            Self::Completion => "completion",
+            Self::ForcePost => "force-post",
+            Self::Advice => "advice",
+            Self::Reversal => "reversal",
+            Self::Refund => "refund",
+            Self::Funding => "funding",
+            Self::HoldReleased => "hold-released",
+        }
+    }
+}
+
+/// A message was processed: what it said, what was answered, and what it changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transacted {
+    /// Its id: one more than the last.
+    pub id: TransactionId,
+    /// What kind it was.
+    pub kind: Kind,
+    /// Which message brought it.
+    pub message: MessageKind,
+    /// What was answered.
+    pub response: ResponseCode,
+    /// Exactly why. Never sent.
+    pub reason: Reason,
+    /// The approval code, where one was given.
+    pub approval: Option<ApprovalCode>,
+    /// See [`crate::Request::reference`].
+    pub reference: Hash64,
+    /// See [`crate::Request::identity`].
+    pub identity: Hash64,
+    /// See [`crate::Request::content`].
+    pub content: Hash64,
+    /// The number, if one was found.
+    pub number: Option<NumberRef>,
+    /// The account, if one was found.
+    pub account: Option<AccountId>,
+    /// Whose books it went through.
+    pub issuer: Option<IssuerId>,
+    /// The purchase that it belongs to, unless it is one itself.
+    pub target: Option<TransactionId>,
+    /// DE 4.
+    pub amount: MinorUnits,
+    /// DE 49.
+    pub currency: Currency,
+    /// The rest of what it said.
+    pub facts: Facts,
+    /// What it changed.
+    pub effect: Effect,
+}
+
+/// By how much a transaction changed things. All zero for most that were declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Effect {
+    /// Change of the purchase's totals: of the target if there is one, else of the transaction itself.
+    pub totals: TotalsChange,
+    /// Paid in by an operator, in minor units.
+    pub funded: i64,
+    /// Put into suspense, in minor units.
+    pub suspended: i64,
+    /// Change of the number's uses: −1 for a purchase, +1 for one given back, less to use it up.
+    pub uses: i32,
+    /// Change of what was bought with the number, in minor units.
+    pub spent: i64,
+    /// Tries after failed controls that it took.
+    pub tries: u8,
+    /// Failed proofs that it counted.
+    pub misses: u8,
+    /// Zero-amount checks that it took.
+    pub checks: u8,
+    /// The number is bound to this transaction's merchant from now on.
+    pub binds_merchant: bool,
+}
+
+/// By how much the totals of a purchase change, in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TotalsChange {
+    /// Authorised.
+    pub authorised: i64,
+    /// Still held.
+    pub held: i64,
+    /// Captured.
+    pub captured: i64,
+    /// Given back after capture.
+    pub refunded: i64,
+}
+
+impl Effect {
+    /// The entries in the books: whatever is held, captured or given back comes from the cardholder or goes to
+    /// him, so that their sum is zero by the way they are made.
+    pub fn books(&self) -> Books {
+        let TotalsChange { held, captured, refunded, .. } = self.totals;
+        let books = Books {
+            cardholder: refunded - held - captured + self.funded,
+            held,
+            settlement: captured - refunded - self.suspended,
+            funding: -self.funded,
+            suspense: self.suspended,
+        };
+        debug_assert_eq!(books.sum(), 0);
+        books
+    }
+}
+
+impl Transacted {
+    /// Whether it was approved.
+    pub fn approved(&self) -> bool {
+        self.response == ResponseCode::Approved
+    }
+}
+
+/// The version of records whose events have this form.
+pub const EVENTS_VERSION: u8 = 1;
+
+/// Why a record's events can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventsError {
+    /// Written by a newer version of the software.
+    Newer {
+        /// Its version.
+        version: u8,
+    },
+    /// Not what was written.
+    Damaged,
+}
+
+impl std::fmt::Display for EventsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Newer { version } => {
+                write!(f, "the events have format {version}; this software reads {EVENTS_VERSION}: update it")
+            }
+            Self::Damaged => f.write_str("the events are damaged"),
+        }
+    }
+}
+
+impl std::error::Error for EventsError {}
+
+impl Event {
+    /// Appends the event to a record's payload.
+    pub fn write(&self, payload: &mut Vec<u8>) {
+        // Writing to a vector fails only for types without a length, and events have none.
+        let taken = std::mem::take(payload);
+        if let Ok(written) = postcard::to_extend(self, taken) {
+            *payload = written;
+        }
+    }
+
+    /// Reads the events of a record's payload one after the other.
+    pub fn read_all(version: u8, mut payload: &[u8], mut each: impl FnMut(Self)) -> Result<(), EventsError> {
+        if version > EVENTS_VERSION {
+            return Err(EventsError::Newer { version });
+        }
+        while !payload.is_empty() {
+            let (event, rest) = postcard::take_from_bytes(payload).map_err(|_| EventsError::Damaged)?;
+            payload = rest;
+            each(event);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! The first two steps of a purchase: *locate* the record that it can belong to, and *prove* that it was meant.
+//!
+//! One module per scheme. What comes after (control, consume, fund, record, answer) is the same for all.
+
+pub mod common;
+pub mod issued;
+
+use crate::state::{Number, State};
+use crate::{Presented, ProgrammeId, Reason, Request, Retirement, Scheme, TimeMs};
+
+/// What a purchase's number leads to.
+#[derive(Clone, Copy, Debug)]
+pub enum Located<'a> {
+    /// An active number.
+    Number(&'a Number),
+    /// Nothing that could pay, and why. With the programme, where one owns such numbers.
+    Nothing(Reason, Option<ProgrammeId>),
+}
+
+/// Step one: which record can this request belong to?
+pub fn locate<'a>(state: &'a State, request: &Request, now: TimeMs) -> Located<'a> {
+    let Presented::Number { index, iin, .. } = request.number else {
+        return Located::Nothing(Reason::NotANumber, None);
+    };
+    if let Some(number) = state.numbers.find(index) {
+        return Located::Number(number);
+    }
+    if let Some(programme) = common::universal(state, index) {
+        return Located::Nothing(Reason::UniversalAlone, Some(programme));
+    }
+    let Some((programme, _)) = state.programme_of(iin) else {
+        return Located::Nothing(Reason::UnknownPrefix, None);
+    };
+    let month = mayfly_card::MonthIndex::of_unix_ms(now);
+    let reason = state.quarantine.find(index, month).map_or(Reason::UnknownNumber, retired);
+    Located::Nothing(reason, Some(programme))
+}
+
+/// Step two: does it carry proof for this one purchase?
+pub fn prove(scheme: Scheme, number: &Number, request: &Request, now: TimeMs) -> Result<(), Reason> {
+    match scheme {
+        Scheme::Issued => issued::prove(number, request, now),
+    }
+}
+
+/// The reason that belongs to a retirement.
+pub fn retired(why: Retirement) -> Reason {
+    match why {
+        Retirement::Used => Reason::NumberUsed,
+        Retirement::Expired => Reason::NumberExpired,
+        Retirement::Cancelled => Reason::NumberCancelled,
+        Retirement::Blocked => Reason::NumberBlocked,
+    }
+}

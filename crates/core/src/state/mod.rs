@@ -1,0 +1,360 @@
+//! The whole working set in memory, and how events change it.
+
+mod numbers;
+mod quarantine;
+mod sharded;
+mod transactions;
+
+use std::collections::{BTreeMap, HashMap};
+
+use mayfly_card::{Channel, Currency, Iin, MinorUnits, MonthIndex};
+use mayfly_keys::NumberIndex;
+
+pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES};
+pub use quarantine::Quarantine;
+pub use transactions::{PER_REFERENCE_MAX, Totals, Transaction, Transactions};
+
+use crate::{
+    AccountId, AccountOpened, Books, CreditLimit, Effect, Event, IssuerId, Name, NumberId, NumberRef,
+    PartitionId, ProgrammeId, ProgrammeOpened, ResponseCode, Retirement, Terms, TimeMs, Transacted,
+    TransactionId, Universal,
+};
+
+/// How long after a small purchase its full reversal gives the use back, in milliseconds.
+pub const REVIVAL_MS: TimeMs = 10 * 60 * 1000;
+
+/// An issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// What it is called.
+    pub name: Name,
+}
+
+/// A programme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programme {
+    /// Whose it is.
+    pub issuer: IssuerId,
+    /// What it is called.
+    pub name: Name,
+    /// Its terms.
+    pub terms: Terms,
+}
+
+/// An account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// With which issuer.
+    pub issuer: IssuerId,
+    /// In which currency.
+    pub currency: Currency,
+    /// How it is funded.
+    pub limit: CreditLimit,
+    /// [`crate::Book::Cardholder`], in minor units.
+    pub balance: i64,
+    /// [`crate::Book::Held`], in minor units.
+    pub held: i64,
+    /// The channels that are switched off, by [`Channel::bit`].
+    pub blocked_channels: u8,
+    /// How many active numbers it has.
+    pub active_numbers: u32,
+}
+
+impl Account {
+    /// As it is opened.
+    pub fn opened(event: &AccountOpened) -> Self {
+        Self {
+            issuer: event.issuer,
+            currency: event.currency,
+            limit: event.limit,
+            balance: 0,
+            held: 0,
+            blocked_channels: 0,
+            active_numbers: 0,
+        }
+    }
+
+    /// What may be spent, in minor units.
+    pub fn available(&self) -> i64 {
+        self.balance + self.limit.below_zero()
+    }
+
+    /// Whether a channel is switched off.
+    pub fn blocks(&self, channel: Channel) -> bool {
+        self.blocked_channels & channel.bit() != 0
+    }
+}
+
+/// Everything that decisions depend on.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Which partition it is.
+    pub partition: PartitionId,
+    /// The time of the last record.
+    pub now_ms: TimeMs,
+    /// Issuers, the first has id 1.
+    pub issuers: Vec<Issuer>,
+    /// Programmes, the first has id 1.
+    pub programmes: Vec<Programme>,
+    /// Accounts, the first has id 1.
+    pub accounts: Vec<Account>,
+    /// The books that are kept per issuer and currency; those of its accounts are with the accounts.
+    pub issuer_books: BTreeMap<(IssuerId, Currency), Books>,
+    /// The active numbers.
+    pub numbers: Numbers,
+    /// Numbers that must not be drawn yet.
+    pub quarantine: Quarantine,
+    /// The latest transactions.
+    pub transactions: Transactions,
+    /// The universal numbers.
+    pub universal: HashMap<u64, ProgrammeId>,
+    /// The id of the next number.
+    pub next_number: u64,
+}
+
+impl State {
+    /// Nothing has happened yet.
+    pub fn new(partition: PartitionId) -> Self {
+        Self {
+            partition,
+            transactions: Transactions::starting_at(TransactionId(1)),
+            next_number: 1,
+            ..Self::default()
+        }
+    }
+
+    /// An issuer.
+    pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
+        self.issuers.get(position(id.0)?)
+    }
+
+    /// A programme.
+    pub fn programme(&self, id: ProgrammeId) -> Option<&Programme> {
+        self.programmes.get(position(id.0)?)
+    }
+
+    /// An account.
+    pub fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.get(position(id.0)?)
+    }
+
+    /// The programme whose numbers begin like this, the one with the longest prefix first.
+    pub fn programme_of(&self, iin: Iin) -> Option<(ProgrammeId, &Programme)> {
+        let mut known: Vec<_> =
+            self.programmes.iter().enumerate().filter(|(_, p)| p.terms.may_own(iin)).collect();
+        known.sort_by_key(|(_, programme)| programme.terms.prefix.as_str().len());
+        known.last().map(|(at, programme)| (ProgrammeId(*at as u64 + 1), *programme))
+    }
+
+    /// Whether an index can't be drawn: active, in quarantine, or universal.
+    pub fn is_taken(&self, index: NumberIndex, now: TimeMs) -> bool {
+        self.numbers.find(index).is_some()
+            || self.quarantine.find(index, MonthIndex::of_unix_ms(now)).is_some()
+            || self.universal.contains_key(&index.0)
+    }
+
+    /// All books added up: every one of them is zero in sum, or money was made.
+    pub fn trial_balance(&self) -> Books {
+        let mut total = Books::default();
+        for books in self.issuer_books.values() {
+            total.add(books);
+        }
+        for account in &self.accounts {
+            total.add(&Books { cardholder: account.balance, held: account.held, ..Books::default() });
+        }
+        total
+    }
+
+    /// Changes the state by what has happened at `at_ms`. Never fails and never decides: an event that names
+    /// what is not in memory (an old purchase, while the journal is replayed) changes the rest.
+    pub fn apply(&mut self, event: &Event, at_ms: TimeMs) {
+        self.now_ms = self.now_ms.max(at_ms);
+        match event {
+            Event::Transacted(event) => self.apply_transacted(event, at_ms),
+            Event::NumberIssued(event) => {
+                self.next_number = self.next_number.max(event.number.id.0 + 1);
+                if let Some(account) = self.account_mut(event.account) {
+                    account.active_numbers += 1;
+                }
+                self.numbers.insert(Number::issued(event));
+            }
+            Event::NumbersRetired(numbers) => {
+                for (number, why) in numbers {
+                    self.retire(*number, *why, at_ms);
+                }
+            }
+            Event::IssuerOpened(event) => self.issuers.push(Issuer { name: event.name }),
+            Event::ProgrammeOpened(event) => self.apply_programme(event),
+            Event::AccountOpened(event) => self.accounts.push(Account::opened(event)),
+            Event::LimitSet { account, limit } => {
+                if let Some(account) = self.account_mut(*account) {
+                    account.limit = *limit;
+                }
+            }
+            Event::ChannelBlocked { account, channel, blocked } => {
+                if let Some(account) = self.account_mut(*account) {
+                    account.blocked_channels &= !channel.bit();
+                    account.blocked_channels |= if *blocked { channel.bit() } else { 0 };
+                }
+            }
+        }
+    }
+
+    /// Brings a transaction back that was forgotten.
+    pub fn admit(&mut self, transaction: Transaction) {
+        self.transactions.admit(transaction);
+    }
+
+    /// Forgets what changes no decision any more: see [`Transactions::forget`]. Returns how many transactions.
+    pub fn forget(&mut self, idle_since_ms: TimeMs, folded: TransactionId) -> usize {
+        self.quarantine.forget(MonthIndex::of_unix_ms(self.now_ms));
+        self.transactions.forget(idle_since_ms, folded)
+    }
+
+    /// The sweep has looked at the first `limit` entries that were due. Changes no decision, only what the next
+    /// sweep looks at.
+    pub fn swept(&mut self, now: TimeMs, limit: usize) {
+        self.numbers.swept(now, limit);
+    }
+
+    fn apply_programme(&mut self, event: &ProgrammeOpened) {
+        if let Some(Universal { index, .. }) = event.terms.universal {
+            self.universal.insert(index.0, event.programme);
+        }
+        self.programmes.push(Programme {
+            issuer: event.issuer,
+            name: event.name,
+            terms: event.terms.clone(),
+        });
+    }
+
+    fn apply_transacted(&mut self, event: &Transacted, at_ms: TimeMs) {
+        self.post(event);
+        let mut transaction = Transaction::recorded(event, at_ms);
+        if let Some(number) = event.number {
+            transaction.previous_by_number = self.use_number(number, event, at_ms);
+        }
+        if let Some(target) = event.target.and_then(|id| self.transactions.find_mut(id)) {
+            target.totals.add(&event.effect.totals);
+            target.use_returned |= event.effect.uses > 0;
+            target.touched_ms = at_ms;
+        }
+        self.transactions.push(transaction);
+    }
+
+    /// Enters the movement into the books.
+    fn post(&mut self, event: &Transacted) {
+        let books = event.effect.books();
+        if books == Books::default() {
+            return;
+        }
+        if let Some(account) = event.account.and_then(|id| self.account_mut(id)) {
+            account.balance += books.cardholder;
+            account.held += books.held;
+        }
+        if let Some(issuer) = event.issuer {
+            let of_issuer = Books { cardholder: 0, held: 0, ..books };
+            self.issuer_books.entry((issuer, event.currency)).or_default().add(&of_issuer);
+        }
+    }
+
+    /// What a transaction does to its number. Returns the number's transaction before this one.
+    fn use_number(
+        &mut self,
+        reference: NumberRef,
+        event: &Transacted,
+        at_ms: TimeMs,
+    ) -> Option<TransactionId> {
+        let number = self.numbers.find_mut(reference.index).filter(|number| number.id == reference.id)?;
+        let previous = number.last_transaction.replace(event.id);
+        let effect = &event.effect;
+        change_number(number, event, at_ms);
+        match number.over(at_ms) {
+            Some(Retirement::Used) if at_ms < number.revivable_until_ms => {
+                self.numbers.reschedule(reference.index)
+            }
+            Some(why @ (Retirement::Used | Retirement::Blocked)) => self.retire(reference, why, at_ms),
+            _ if effect.uses > 0 => self.numbers.reschedule(reference.index),
+            _ => {}
+        }
+        previous
+    }
+
+    fn retire(&mut self, reference: NumberRef, why: Retirement, at_ms: TimeMs) {
+        let Some(number) = self.numbers.find(reference.index).filter(|number| number.id == reference.id)
+        else {
+            return;
+        };
+        let (account, programme) = (number.account, number.programme);
+        self.numbers.remove(reference.index);
+        if let Some(account) = self.account_mut(account) {
+            account.active_numbers = account.active_numbers.saturating_sub(1);
+        }
+        let months = self.programme(programme).map_or(13, |programme| programme.terms.quarantine_months);
+        self.quarantine_until(reference.index, why, at_ms, months);
+    }
+
+    /// Keeps an index out of use for so many whole months from `at_ms` on.
+    pub fn quarantine_until(&mut self, index: NumberIndex, why: Retirement, at_ms: TimeMs, months: u16) {
+        // The month it is retired in has begun: one more makes the months whole.
+        if let Some(free) = MonthIndex::of_unix_ms(at_ms).plus(months + 1) {
+            self.quarantine.insert(index, why, free);
+        }
+    }
+
+    fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.accounts.get_mut(position(id.0)?)
+    }
+}
+
+/// What a transaction's effect changes in its number.
+fn change_number(number: &mut Number, event: &Transacted, at_ms: TimeMs) {
+    let Effect { uses, spent, tries, misses, checks, binds_merchant, .. } = event.effect;
+    number.uses_left = number.uses_left.saturating_add_signed(uses);
+    let total = number.spent.signed().saturating_add(spent).max(0);
+    number.spent = MinorUnits::new(total.unsigned_abs()).unwrap_or(MinorUnits::MAX);
+    number.tries_left = number.tries_left.saturating_sub(tries);
+    number.misses_left = number.misses_left.saturating_sub(misses);
+    number.checks_left = number.checks_left.saturating_sub(checks);
+    if binds_merchant {
+        number.bound_to = Some(event.facts.merchant);
+    }
+    if uses < 0 && event.response == ResponseCode::Approved && event.amount <= event.currency.one_unit() {
+        number.revivable_until_ms = at_ms + REVIVAL_MS;
+    }
+    if uses > 0 {
+        number.revivable_until_ms = 0;
+    }
+}
+
+/// Where the thing with that id stands in its list: ids begin with 1.
+fn position(id: u64) -> Option<usize> {
+    usize::try_from(id.checked_sub(1)?).ok()
+}
+
+impl State {
+    /// Puts a number back that the views had as active.
+    pub fn load_number(&mut self, number: Number) {
+        self.next_number = self.next_number.max(number.id.0 + 1);
+        if let Some(account) = self.account_mut(number.account) {
+            account.active_numbers += 1;
+        }
+        self.numbers.insert(number);
+    }
+
+    /// Puts the latest transactions back, the oldest first, each with the id after the last.
+    pub fn load_transaction(&mut self, transaction: Transaction) {
+        if self.transactions.next_id() != transaction.id && self.transactions.is_empty() {
+            self.transactions = Transactions::starting_at(transaction.id);
+        }
+        self.transactions.push(transaction);
+    }
+
+    /// Sets the ids that come next, where nothing that was loaded shows them.
+    pub fn load_counters(&mut self, next_number: NumberId, next_transaction: TransactionId) {
+        self.next_number = self.next_number.max(next_number.0);
+        if self.transactions.is_empty() {
+            self.transactions = Transactions::starting_at(next_transaction);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The active numbers.
+
+use std::collections::BTreeMap;
+
+use mayfly_card::{LastFour, MerchantId, MinorUnits, MonthIndex};
+use mayfly_keys::NumberIndex;
+
+use super::sharded::ShardedMap;
+use crate::{
+    AccountId, Controls, MerchantRule, NumberId, NumberIssued, ProgrammeId, Retirement, TimeMs, TransactionId,
+};
+
+/// How many purchases may fail a control, or lack funds, before a number is blocked.
+pub const TRIES: u8 = 3;
+/// How many failed proofs (a wrong date, CVC2, merchant, currency) block a number.
+pub const MISSES: u8 = 3;
+/// How many zero-amount checks a number has.
+pub const CHECKS: u8 = 3;
+
+/// An active number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// How it is found.
+    pub index: NumberIndex,
+    /// Its id.
+    pub id: NumberId,
+    /// Whose purchases it makes.
+    pub account: AccountId,
+    /// By whose terms.
+    pub programme: ProgrammeId,
+    /// What people see of it.
+    pub last_four: LastFour,
+    /// The printed expiration date.
+    pub expiry: MonthIndex,
+    /// When its lifetime is over.
+    pub expires_ms: TimeMs,
+    /// How many uses are left. None are left only while a reversal may still give one back.
+    pub uses_left: u32,
+    /// How many purchases may still fail a control.
+    pub tries_left: u8,
+    /// How many proofs may still fail.
+    pub misses_left: u8,
+    /// How many zero-amount checks are left.
+    pub checks_left: u8,
+    /// What was bought with it.
+    pub spent: MinorUnits,
+    /// The merchant that it was bound to by its first use.
+    pub bound_to: Option<MerchantId>,
+    /// What it may do.
+    pub controls: Controls,
+    /// The last transaction that was made with it.
+    pub last_transaction: Option<TransactionId>,
+    /// Until when a small purchase that is reversed gives its use back; 0 if none can.
+    pub revivable_until_ms: TimeMs,
+    /// The retirement that waits for the sweep (or for the reversal that undoes it).
+    pub retiring: Option<Retirement>,
+}
+
+impl Number {
+    /// As it is issued.
+    pub fn issued(event: &NumberIssued) -> Self {
+        Self {
+            index: event.number.index,
+            id: event.number.id,
+            account: event.account,
+            programme: event.programme,
+            last_four: event.last_four,
+            expiry: event.expiry,
+            expires_ms: event.expires_ms,
+            uses_left: event.uses,
+            tries_left: TRIES,
+            misses_left: MISSES,
+            checks_left: CHECKS,
+            spent: MinorUnits::ZERO,
+            bound_to: None,
+            controls: event.controls.clone(),
+            last_transaction: None,
+            revivable_until_ms: 0,
+            retiring: None,
+        }
+    }
+
+    /// The one merchant that may use it, if there is only one.
+    pub fn only_merchant(&self) -> Option<MerchantId> {
+        match self.controls.merchant {
+            MerchantRule::Any => None,
+            MerchantRule::Fixed(merchant) => Some(merchant),
+            MerchantRule::FirstUse => self.bound_to,
+        }
+    }
+
+    /// Why it can't be used at `now`, if it can't.
+    pub fn over(&self, now: TimeMs) -> Option<Retirement> {
+        if self.retiring.is_some() {
+            self.retiring
+        } else if self.uses_left == 0 {
+            Some(Retirement::Used)
+        } else if self.tries_left == 0 || self.misses_left == 0 {
+            Some(Retirement::Blocked)
+        } else if now >= self.expires_ms {
+            Some(Retirement::Expired)
+        } else {
+            None
+        }
+    }
+
+    /// When the sweep should look at it next.
+    fn due_ms(&self) -> TimeMs {
+        if self.uses_left == 0 { self.revivable_until_ms } else { self.expires_ms }
+    }
+}
+
+/// How fine the sweep's calendar is: numbers are looked at within so many milliseconds after they are due.
+const DUE_STEP_MS: TimeMs = 16_384;
+
+type Slot = u32;
+
+/// All active numbers: found by index, and by the time at which they are over.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers {
+    by_index: ShardedMap<Slot>,
+    slots: Vec<Option<Number>>,
+    free: Vec<Slot>,
+    /// By steps of [`DUE_STEP_MS`]. An entry may be outdated: whoever reads it looks at the number again.
+    due: BTreeMap<u64, Vec<NumberIndex>>,
+}
+
+impl Numbers {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_index.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of an index.
+    pub fn find(&self, index: NumberIndex) -> Option<&Number> {
+        self.slots[self.by_index.find(index.0)? as usize].as_ref()
+    }
+
+    /// Each of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Number> {
+        self.slots.iter().flatten()
+    }
+
+    /// Numbers that may be over at `now`, at most `limit`.
+    pub fn due(&self, now: TimeMs, limit: usize) -> impl Iterator<Item = &Number> {
+        self.due
+            .range(..now / DUE_STEP_MS)
+            .flat_map(|(_, indices)| indices)
+            .take(limit)
+            .filter_map(|index| self.find(*index))
+    }
+
+    pub(super) fn insert(&mut self, number: Number) {
+        let (index, due_ms) = (number.index, number.due_ms());
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(number);
+                slot
+            }
+            None => {
+                self.slots.push(Some(number));
+                // Four thousand million numbers would fill the memory long before the slots end.
+                (self.slots.len() - 1) as Slot
+            }
+        };
+        self.by_index.insert(index.0, slot);
+        self.schedule(index, due_ms);
+    }
+
+    pub(super) fn find_mut(&mut self, index: NumberIndex) -> Option<&mut Number> {
+        self.slots[self.by_index.find(index.0)? as usize].as_mut()
+    }
+
+    pub(super) fn remove(&mut self, index: NumberIndex) -> Option<Number> {
+        let slot = self.by_index.remove(index.0)?;
+        self.free.push(slot);
+        self.slots[slot as usize].take()
+    }
+
+    /// Has the sweep look at a number again when it is due.
+    pub(super) fn reschedule(&mut self, index: NumberIndex) {
+        if let Some(due_ms) = self.find(index).map(Number::due_ms) {
+            self.schedule(index, due_ms);
+        }
+    }
+
+    /// Forgets what the sweep has looked at: the first `limit` entries that are due.
+    pub(super) fn swept(&mut self, now: TimeMs, mut limit: usize) {
+        while limit > 0 {
+            let Some(mut entry) = self.due.first_entry().filter(|entry| *entry.key() < now / DUE_STEP_MS)
+            else {
+                return;
+            };
+            let indices = entry.get_mut();
+            if indices.len() <= limit {
+                limit -= indices.len();
+                entry.remove();
+            } else {
+                indices.drain(..limit);
+                return;
+            }
+        }
+    }
+
+    fn schedule(&mut self, index: NumberIndex, due_ms: TimeMs) {
+        self.due.entry(due_ms / DUE_STEP_MS).or_default().push(index);
+    }
+}

@@ -1,0 +1,317 @@
+//! The transactions of the last days, for repeats and for what comes after an authorisation.
+
+use std::collections::{HashMap, VecDeque};
+
+use mayfly_card::{ApprovalCode, Currency, MerchantId, MinorUnits, Stan};
+
+use super::sharded::ShardedMap;
+use crate::{
+    AccountId, Hash64, Kind, MessageAnswer, MessageKind, NumberId, Reason, ResponseCode, TimeMs,
+    TotalsChange, Transacted, TransactionId,
+};
+
+/// How many transactions may stand under one reference. Whoever sends more is answered 65, so that nobody can
+/// make others wait by lengthening a list.
+pub const PER_REFERENCE_MAX: usize = 64;
+
+/// What is kept of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Its id.
+    pub id: TransactionId,
+    /// When it was decided.
+    pub at_ms: TimeMs,
+    /// When it, or what belongs to it, last changed.
+    pub touched_ms: TimeMs,
+    /// What kind it was.
+    pub kind: Kind,
+    /// Which message brought it.
+    pub message: MessageKind,
+    /// What was answered.
+    pub response: ResponseCode,
+    /// Exactly why.
+    pub reason: Reason,
+    /// The approval code, where one was given.
+    pub approval: Option<ApprovalCode>,
+    /// Its reference.
+    pub reference: Hash64,
+    /// Its identity.
+    pub identity: Hash64,
+    /// Its content.
+    pub content: Hash64,
+    /// The number.
+    pub number: Option<NumberId>,
+    /// The account.
+    pub account: Option<AccountId>,
+    /// The purchase that it belongs to.
+    pub target: Option<TransactionId>,
+    /// DE 11.
+    pub stan: Stan,
+    /// DE 42.
+    pub merchant: MerchantId,
+    /// DE 4.
+    pub amount: MinorUnits,
+    /// DE 49.
+    pub currency: Currency,
+    /// What stands of it now, if it is a purchase.
+    pub totals: Totals,
+    /// Whether a reversal has given its use back.
+    pub use_returned: bool,
+    /// The one before it under the same reference.
+    pub previous_by_reference: Option<TransactionId>,
+    /// The one before it with the same number.
+    pub previous_by_number: Option<TransactionId>,
+}
+
+/// What stands of a purchase, in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Authorised, with what was added and without what was reversed.
+    pub authorised: i64,
+    /// Still held.
+    pub held: i64,
+    /// Captured, without what was reversed.
+    pub captured: i64,
+    /// Given back after capture.
+    pub refunded: i64,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, change: &TotalsChange) {
+        self.authorised += change.authorised;
+        self.held += change.held;
+        self.captured += change.captured;
+        self.refunded += change.refunded;
+    }
+}
+
+impl Transaction {
+    /// As it was recorded.
+    pub fn recorded(event: &Transacted, at_ms: TimeMs) -> Self {
+        let mut totals = Totals::default();
+        if event.target.is_none() {
+            totals.add(&event.effect.totals);
+        }
+        Self {
+            id: event.id,
+            at_ms,
+            touched_ms: at_ms,
+            kind: event.kind,
+            message: event.message,
+            response: event.response,
+            reason: event.reason,
+            approval: event.approval,
+            reference: event.reference,
+            identity: event.identity,
+            content: event.content,
+            number: event.number.map(|number| number.id),
+            account: event.account,
+            target: event.target,
+            stan: event.facts.stan,
+            merchant: event.facts.merchant,
+            amount: event.amount,
+            currency: event.currency,
+            totals,
+            use_returned: false,
+            previous_by_reference: None,
+            previous_by_number: None,
+        }
+    }
+
+    /// The answer that was given, for a repeat.
+    pub fn repeated(&self) -> MessageAnswer {
+        MessageAnswer {
+            response: self.response,
+            approval: self.approval,
+            reason: self.reason,
+            transaction: Some(self.id),
+            repeat: true,
+        }
+    }
+
+    /// Whether it is a purchase that was approved, by us or by somebody who told us.
+    pub fn is_purchase(&self) -> bool {
+        matches!(self.kind, Kind::Purchase | Kind::Advice | Kind::ForcePost)
+            && self.response == ResponseCode::Approved
+            && self.account.is_some()
+    }
+}
+
+/// How many transactions are allocated, and forgotten, at a time.
+const CHUNK: usize = 4096;
+
+/// The transactions in memory: the latest ones in order, and older ones that were looked up again.
+#[derive(Clone, Debug, Default)]
+pub struct Transactions {
+    /// Chunks of consecutive ids; the first begins with `first`.
+    chunks: VecDeque<Vec<Transaction>>,
+    first: u64,
+    next: u64,
+    /// Older ones: brought back from the views, or not idle long enough when their chunk was forgotten.
+    revived: HashMap<TransactionId, Transaction>,
+    /// The latest transaction of each reference.
+    by_reference: ShardedMap<TransactionId>,
+}
+
+impl Transactions {
+    /// With the ids that are still to come.
+    pub fn starting_at(next: TransactionId) -> Self {
+        Self { first: next.0, next: next.0, ..Self::default() }
+    }
+
+    /// Whether none are in memory.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many are in memory.
+    pub fn len(&self) -> usize {
+        (self.next - self.first) as usize + self.revived.len()
+    }
+
+    /// The next id.
+    pub fn next_id(&self) -> TransactionId {
+        TransactionId(self.next)
+    }
+
+    /// Whether some have been forgotten, so that a look into the views may find more.
+    pub fn has_forgotten(&self) -> bool {
+        self.first > 1
+    }
+
+    /// When the oldest of those in order was decided.
+    pub fn oldest_ms(&self) -> Option<TimeMs> {
+        self.chunks.front().and_then(|chunk| chunk.first()).map(|transaction| transaction.at_ms)
+    }
+
+    /// By id.
+    pub fn find(&self, id: TransactionId) -> Option<&Transaction> {
+        match id.0.checked_sub(self.first) {
+            Some(at) => self.chunks.get(at as usize / CHUNK)?.get(at as usize % CHUNK),
+            None => self.revived.get(&id),
+        }
+    }
+
+    /// Those under a reference, the latest first.
+    pub fn under(&self, reference: Hash64) -> impl Iterator<Item = &Transaction> {
+        let mut next = self.by_reference.find(reference.0);
+        std::iter::from_fn(move || {
+            let transaction = self.find(next?)?;
+            next = transaction.previous_by_reference;
+            Some(transaction)
+        })
+    }
+
+    /// Those made with one number, the latest first, from `last` on.
+    pub fn of_number(&self, last: Option<TransactionId>) -> impl Iterator<Item = &Transaction> {
+        let mut next = last;
+        std::iter::from_fn(move || {
+            let transaction = self.find(next?)?;
+            next = transaction.previous_by_number;
+            Some(transaction)
+        })
+    }
+
+    /// Each of them, the oldest first; those brought back come first, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Transaction> {
+        self.revived.values().chain(self.chunks.iter().flatten())
+    }
+
+    pub(super) fn find_mut(&mut self, id: TransactionId) -> Option<&mut Transaction> {
+        match id.0.checked_sub(self.first) {
+            Some(at) => self.chunks.get_mut(at as usize / CHUNK)?.get_mut(at as usize % CHUNK),
+            None => self.revived.get_mut(&id),
+        }
+    }
+
+    /// Appends the next one. Its id must be [`Transactions::next_id`].
+    pub(super) fn push(&mut self, mut transaction: Transaction) {
+        debug_assert_eq!(transaction.id.0, self.next);
+        transaction.previous_by_reference = self.by_reference.insert(transaction.reference.0, transaction.id);
+        match self.chunks.back_mut().filter(|chunk| chunk.len() < CHUNK) {
+            Some(chunk) => chunk.push(transaction),
+            None => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(transaction);
+                self.chunks.push_back(chunk);
+            }
+        }
+        self.next += 1;
+    }
+
+    /// Brings an older one back from the views, unless it is in memory already.
+    pub(super) fn admit(&mut self, mut transaction: Transaction) {
+        if transaction.id.0 >= self.first || self.revived.contains_key(&transaction.id) {
+            return;
+        }
+        let latest = self.by_reference.find(transaction.reference.0);
+        match latest {
+            // Keep the list in order of age: it goes where its age puts it.
+            Some(latest) if latest > transaction.id => self.link_below(latest, &mut transaction),
+            older => {
+                transaction.previous_by_reference = older;
+                self.by_reference.insert(transaction.reference.0, transaction.id);
+            }
+        }
+        self.revived.insert(transaction.id, transaction);
+    }
+
+    fn link_below(&mut self, latest: TransactionId, transaction: &mut Transaction) {
+        let mut above = latest;
+        while let Some(below) = self.find(above).and_then(|found| found.previous_by_reference) {
+            if below <= transaction.id || self.find(below).is_none() {
+                break;
+            }
+            above = below;
+        }
+        if let Some(found) = self.find_mut(above) {
+            transaction.previous_by_reference =
+                found.previous_by_reference.filter(|below| *below != transaction.id);
+            found.previous_by_reference = Some(transaction.id);
+        }
+    }
+
+    /// Forgets those that are idle since before `idle_since_ms` and older than `folded`, at most one chunk, or
+    /// as many of those brought back. Returns how many.
+    pub fn forget(&mut self, idle_since_ms: TimeMs, folded: TransactionId) -> usize {
+        let whole = self.chunks.len() > 1
+            && self.first + CHUNK as u64 <= folded.0
+            && self
+                .chunks
+                .front()
+                .and_then(|chunk| chunk.last())
+                .is_some_and(|last| last.at_ms < idle_since_ms);
+        if whole && let Some(chunk) = self.chunks.pop_front() {
+            self.first += CHUNK as u64;
+            let count = chunk.len();
+            for transaction in chunk {
+                if transaction.touched_ms >= idle_since_ms {
+                    self.revived.insert(transaction.id, transaction);
+                } else {
+                    self.unlink(&transaction);
+                }
+            }
+            return count;
+        }
+        let idle: Vec<_> = self
+            .revived
+            .values()
+            .filter(|transaction| transaction.touched_ms < idle_since_ms && transaction.id < folded)
+            .map(|transaction| transaction.id)
+            .take(CHUNK)
+            .collect();
+        for id in &idle {
+            if let Some(transaction) = self.revived.remove(id) {
+                self.unlink(&transaction);
+            }
+        }
+        idle.len()
+    }
+
+    /// A forgotten one must not stay the head of its list. Elsewhere in a list, the list just ends there.
+    fn unlink(&mut self, transaction: &Transaction) {
+        if self.by_reference.find(transaction.reference.0) == Some(transaction.id) {
+            self.by_reference.remove(transaction.reference.0);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The base keys: what the key service is asked for at start, and where they live afterwards.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use crate::cvc2::Cvc2Key;
+use crate::encode::{LP_BYTES_MAX, lp};
+use crate::fingerprint::Fingerprinter;
+use crate::index::NumberIndexer;
+use crate::kdf::{SecretKey, kdf};
+use crate::mac::MacKey;
+use crate::opaque::opaque_debug;
+use crate::partition::Partitioner;
+use crate::root::RootKey;
+use crate::seal::SealKey;
+
+/// The key service in software: holds the root key, prepared, and derives base keys from it.
+///
+/// It is asked at start, and when a BIN is set up; never for a request.
+pub struct KeyService {
+    root: MacKey,
+}
+
+impl KeyService {
+    /// The key service of a root key. The root itself is no longer needed and can be dropped.
+    pub fn new(root: &RootKey) -> Self {
+        Self { root: root.prepare() }
+    }
+
+    /// All base keys, with the CVC2 keys of these BINs (ASCII digits).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBin`] names the first BIN that is none.
+    pub fn base_keys<'a>(&self, bins: impl IntoIterator<Item = &'a [u8]>) -> Result<BaseKeys, InvalidBin> {
+        let mut keys = BaseKeys {
+            numbers: NumberIndexer(self.derive::<32>("number-index", b"").to_mac_key()),
+            partitions: Partitioner(self.derive::<16>("partition", b"").to_mac_key()),
+            references: Fingerprinter(self.derive::<16>("reference", b"").to_mac_key()),
+            seals: self.derive::<32>("seal", b"").to_mac_key(),
+            cvc2: BTreeMap::new(),
+        };
+        for bin in bins {
+            keys.add_bin(self, bin)?;
+        }
+        Ok(keys)
+    }
+
+    /// The CVC2 key of one BIN: `kdf(root, "cvc2", lp(bin), 128)`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBin`] if `bin` is not 1 to 19 ASCII digits.
+    pub fn cvc2_key(&self, bin: &[u8]) -> Result<Cvc2Key, InvalidBin> {
+        Ok(Cvc2Key(self.derive::<16>("cvc2", &bin_context(bin)?).to_mac_key()))
+    }
+
+    fn derive<const N: usize>(&self, label: &str, context: &[u8]) -> SecretKey<N> {
+        kdf(&self.root, label, context)
+    }
+}
+
+/// The base keys, prepared and in memory, wiped on drop: all that the running system computes with.
+pub struct BaseKeys {
+    numbers: NumberIndexer,
+    partitions: Partitioner,
+    references: Fingerprinter,
+    seals: MacKey,
+    /// By BIN. Few, and looked up by reference: no allocation.
+    cvc2: BTreeMap<Box<[u8]>, Cvc2Key>,
+}
+
+impl BaseKeys {
+    /// Number indexes, under `kdf(root, "number-index", "", 256)`.
+    pub fn numbers(&self) -> &NumberIndexer {
+        &self.numbers
+    }
+
+    /// Partitions, under `kdf(root, "partition", "", 128)`.
+    pub fn partitions(&self) -> &Partitioner {
+        &self.partitions
+    }
+
+    /// Fingerprints of message references and identities, under `kdf(root, "reference", "", 128)`.
+    pub fn references(&self) -> &Fingerprinter {
+        &self.references
+    }
+
+    /// The CVC2 key of a BIN that was asked for at start or added since.
+    pub fn cvc2_key(&self, bin: &[u8]) -> Option<&Cvc2Key> {
+        self.cvc2.get(bin)
+    }
+
+    /// Adds the CVC2 key of a BIN that is set up while running.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBin`] if `bin` is not 1 to 19 ASCII digits.
+    pub fn add_bin(&mut self, service: &KeyService, bin: &[u8]) -> Result<(), InvalidBin> {
+        let key = service.cvc2_key(bin)?;
+        self.cvc2.insert(bin.into(), key);
+        Ok(())
+    }
+
+    /// The data key of one period (or key version): `kdf(kdf(root, "seal", "", 256), "period", period u32, 256)`, in
+    /// two steps so that the key service is not asked for each period.
+    ///
+    /// It follows from the root, so it is never gone while the root exists. What must become unreadable when a period
+    /// ends is sealed under a random key ([`SecretKey::generate`](crate::SecretKey::generate)) that is kept wrapped
+    /// under this one ([`SealKey::wrap_key`](crate::SealKey::wrap_key)) and deleted in time.
+    pub fn seal_key(&self, period: u32) -> SealKey {
+        SealKey::new(&kdf::<32>(&self.seals, "period", &period.to_be_bytes()))
+    }
+}
+
+opaque_debug!(KeyService, BaseKeys);
+
+/// The most digits that a BIN, or any prefix that stands for one, can have.
+pub const BIN_DIGITS_MAX: usize = 19;
+
+fn bin_context(bin: &[u8]) -> Result<Vec<u8>, InvalidBin> {
+    if bin.is_empty() || bin.len() > BIN_DIGITS_MAX {
+        return Err(InvalidBin::Length { digits: bin.len() });
+    }
+    if let Some(position) = bin.iter().position(|byte| !byte.is_ascii_digit()) {
+        return Err(InvalidBin::NotADigit { position });
+    }
+    lp(bin).map_err(|error| InvalidBin::Length { digits: error.bytes })
+}
+
+/// The length byte of `lp(number)`, for digits that were parsed before they came here.
+pub(crate) fn number_prefix(number: &[u8]) -> [u8; 1] {
+    assert!(number.len() <= LP_BYTES_MAX, "a card number of more than 255 digits passed the parser");
+    [number.len() as u8]
+}
+
+/// Why a text is no BIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidBin {
+    /// It is empty or longer than [`BIN_DIGITS_MAX`].
+    Length {
+        /// Its length in bytes.
+        digits: usize,
+    },
+    /// It has a byte that is no ASCII digit.
+    NotADigit {
+        /// Where, from 0.
+        position: usize,
+    },
+}
+
+impl fmt::Display for InvalidBin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { digits } => {
+                write!(f, "a BIN has {digits} digits; set one of 1 to {BIN_DIGITS_MAX} (usually 6 or 8)")
+            }
+            Self::NotADigit { position } => {
+                write!(f, "character {} of a BIN is no digit; set digits only", position + 1)
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidBin {}
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroU32;
+
+    use super::*;
+    use crate::seal::SealPlace;
+    use crate::testing::{Constant, hex};
+
+    const NUMBER: &[u8] = b"4569409360110520";
+
+    fn service() -> KeyService {
+        KeyService::new(&RootKey::from_bytes(&core::array::from_fn(|at| at as u8)))
+    }
+
+    fn base() -> BaseKeys {
+        service().base_keys([&b"456940"[..]]).unwrap()
+    }
+
+    /// Generated with CMAC and AESGCMSIV of the Python package `cryptography`, from the formulas in the doc comments:
+    /// what is stored under these keys must be found again by every later version.
+    #[test]
+    fn every_derived_value_keeps_its_form() {
+        let keys = base();
+        assert_eq!(keys.numbers().index(NUMBER).to_string(), "72294eb328d85998");
+        for (count, expected) in [(1, 0), (7, 0), (64, 23)] {
+            assert_eq!(keys.partitions().partition(NUMBER, NonZeroU32::new(count).unwrap()), expected);
+        }
+        let parts: [&[u8]; 2] = [b"12345678901", b"123456"];
+        assert_eq!(keys.references().fingerprint("request", &parts).to_string(), "e5ad70b80ea51547");
+        assert_eq!(keys.references().fingerprint("", &[&[b'x'; 255]]).to_string(), "4abe049031e338b8");
+        let place = SealPlace { tenant: b"acme-1", table: "cards", row: b"12345678", key_version: 7 };
+        let sealed = keys.seal_key(7).seal(&place, b"secret", &mut Constant(9)).unwrap();
+        assert_eq!(sealed, hex("0109090909090909090909090980986cef8c64317957ba9326e04ea681c341cf492cbb"));
+    }
+
+    #[test]
+    fn a_bin_is_asked_for_or_added_before_it_has_a_key() {
+        let mut keys = base();
+        assert!(keys.cvc2_key(b"456940").is_some());
+        assert!(keys.cvc2_key(b"541999").is_none());
+        keys.add_bin(&service(), b"541999").unwrap();
+        let same = service().cvc2_key(b"541999").unwrap().compute(NUMBER, *b"1227");
+        assert!(keys.cvc2_key(b"541999").unwrap().verify(NUMBER, *b"1227", &same));
+    }
+
+    #[test]
+    fn what_is_no_bin_is_refused() {
+        let refused = |bin: &[u8]| service().base_keys([bin]).err();
+        assert_eq!(refused(b""), Some(InvalidBin::Length { digits: 0 }));
+        assert_eq!(refused(&[b'4'; 20]), Some(InvalidBin::Length { digits: 20 }));
+        assert_eq!(refused(b"4569 0"), Some(InvalidBin::NotADigit { position: 4 }));
+        assert!(InvalidBin::NotADigit { position: 4 }.to_string().contains("character 5"));
+    }
+
+    #[test]
+    #[should_panic(expected = "passed the parser")]
+    fn a_number_that_no_parser_lets_through_is_a_bug() {
+        base().numbers().index(&[b'4'; 256]);
+    }
+}
