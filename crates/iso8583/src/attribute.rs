@@ -15,7 +15,8 @@ pub enum Attribute {
     Text,
     /// `ns`: digits and special characters, no letters.
     NumericSpecial,
-    /// `z`: tracks 2 and 3: digits and the separators `:` to `?`, and `D` for the `=` of systems that pack digits.
+    /// `z`: tracks 2 and 3: digits and the separators `:` to `?`, and `D` for the `=` of systems that pack
+    /// digits.
     Track,
     /// `x+n`: `C` (credit) or `D` (debit), then digits.
     SignedNumeric,
@@ -76,7 +77,8 @@ impl fmt::Display for Attribute {
     }
 }
 
-/// Whether every byte belongs to the flag's set. No early exit: contents are short, and a branch for each byte costs more.
+/// Whether every byte belongs to the flag's set. No early exit: contents are short, and a branch for each
+/// byte costs more.
 fn all_of(flag: u8, content: &[u8]) -> bool {
     content.iter().fold(flag, |flags, byte| flags & FLAGS[usize::from(*byte)]) != 0
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::attribute::Attribute;
 use crate::describe::Description;
 use crate::dialect::{Dialect, FieldSpec, Length, MtiEncoding};
@@ -12,18 +14,19 @@ use crate::message::{MESSAGE_LEN_MAX, Message, debug_elements};
 use crate::mti::Mti;
 use crate::sub_element::{SubElementError, SubElements, push_sub_element};
 use crate::wiped::Wiped;
+use crate::wire::{Encoding, OddDigit};
 
 /// Room for the contents of a usual message.
 const CONTENTS_LEN: usize = 512;
 
-/// What is kept of a content: enough for any that a dialect allows (999 bytes in hexadecimal), and two characters more, so that
-/// what is too long stays too long.
+/// What is kept of a content: enough for any that a dialect allows (999 bytes in hexadecimal), and two
+/// characters more, so that what is too long stays too long.
 const CONTENT_LEN_KEPT: usize = 2_000;
 
 /// A message that is to go out.
 ///
-/// Contents are ASCII text, for attribute `b` hexadecimal text. They are checked when the message is encoded, because a dialect is
-/// known only then.
+/// Contents are ASCII text, for attribute `b` hexadecimal text. They are checked when the message is encoded,
+/// because a dialect is known only then.
 ///
 /// ```
 /// use mayfly_iso8583::{De, Dialect, Message, MessageBuilder, Mti};
@@ -64,7 +67,8 @@ impl MessageBuilder {
 
     /// The answer to a message, without elements; none if the message is an answer itself.
     ///
-    /// It has a secondary bitmap if the request had one, because some implementations read a fixed number of bitmaps.
+    /// It has a secondary bitmap if the request had one, because some implementations read a fixed number of
+    /// bitmaps.
     pub fn answer(request: &Message<'_>) -> Option<Self> {
         let mut answer = Self::new(request.mti().response()?);
         answer.present = request.present & SECONDARY;
@@ -82,7 +86,8 @@ impl MessageBuilder {
         self
     }
 
-    /// Sets an element. A fixed length is filled up when the message is encoded: `n` with zeros in front, text with spaces behind.
+    /// Sets an element. A fixed length is filled up when the message is encoded: `n` with zeros in front,
+    /// text with spaces behind.
     pub fn set(&mut self, element: De, content: &str) -> &mut Self {
         self.set_bytes(element, content.as_bytes())
     }
@@ -104,9 +109,8 @@ impl MessageBuilder {
     pub fn set_binary(&mut self, element: De, content: &[u8]) -> &mut Self {
         let kept = &content[..content.len().min(CONTENT_LEN_KEPT)];
         let mut hex = Wiped::with_capacity(kept.len() * 2);
-        let odd = crate::wire::OddDigit::LeftZero;
         // Raw bytes can't fail to decode.
-        let _ = crate::wire::Encoding::Raw.decode(odd, kept.len() * 2, kept, hex.reserve(0));
+        let _ = Encoding::Raw.decode(OddDigit::LeftZero, kept.len() * 2, kept, hex.reserve(0));
         self.set_bytes(element, hex.as_slice())
     }
 
@@ -120,7 +124,8 @@ impl MessageBuilder {
         element: De,
         sub_elements: &[(u8, &str)],
     ) -> Result<&mut Self, SubElementError> {
-        let mut content = zeroize::Zeroizing::new(String::with_capacity(CONTENT_LEN_KEPT));
+        let capacity = sub_elements.iter().map(|(_, data)| 4 + data.len()).sum();
+        let mut content = Zeroizing::new(String::with_capacity(capacity));
         for (id, data) in sub_elements {
             push_sub_element(&mut content, *id, data)?;
         }
@@ -153,7 +158,8 @@ impl MessageBuilder {
         self.present & element.bit() != 0
     }
 
-    /// The content of an element as it was set, before it is filled up. None also for what is not ASCII and can't be encoded.
+    /// The content of an element as it was set, before it is filled up. None also for what is not ASCII and
+    /// can't be encoded.
     pub fn text(&self, element: De) -> Option<&str> {
         self.has(element).then(|| std::str::from_utf8(self.content(element)).ok())?
     }
@@ -166,14 +172,14 @@ impl MessageBuilder {
     pub fn encode(&self, dialect: &Dialect, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let header = dialect.header();
         let start = out.len();
-        out.extend_from_slice(&[0; 4][..header.len()]);
+        out.extend_from_slice(&[0; 4][..header.header_len()]);
         let body = out.len();
         let encoded = self.encode_body(dialect, out).and_then(|()| {
             let too_long = EncodeError { path: Path::Message, reason: EncodeReason::MessageTooLong };
             header.encode(out.len() - body).ok_or(too_long)
         });
         match encoded {
-            Ok(length) => out[start..body].copy_from_slice(&length[..header.len()]),
+            Ok(length) => out[start..body].copy_from_slice(&length[..header.header_len()]),
             Err(_) => out.truncate(start),
         }
         encoded.map(|_| ())

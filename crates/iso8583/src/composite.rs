@@ -39,8 +39,8 @@ impl OriginalData {
     ///
     /// # Errors
     ///
-    /// [`CompositeError::Value`] if a number has too many digits: 6 for the STAN, 10 for the transmission time (MMDDhhmmss), 11 for
-    /// acquirer and forwarder.
+    /// [`CompositeError::Value`] if a number has too many digits: 6 for the STAN, 10 for the transmission
+    /// time (MMDDhhmmss), 11 for acquirer and forwarder.
     pub fn new(
         mti: Mti,
         stan: u32,
@@ -94,7 +94,8 @@ impl OriginalData {
         self.transmission_time
     }
 
-    /// The original's acquirer (DE 32) as a number, because DE 90 fills it up with zeros that DE 32 need not have.
+    /// The original's acquirer (DE 32) as a number, because DE 90 fills it up with zeros that DE 32 need not
+    /// have.
     pub fn acquirer(&self) -> u64 {
         self.acquirer
     }
@@ -148,7 +149,8 @@ impl ReplacementAmounts {
         }
     }
 
-    /// Reads the 42 characters of DE 95. A fee is C or D and eight digits; many senders write nine zeros for none.
+    /// Reads the 42 characters of DE 95. A fee is C or D and eight digits; many senders write nine zeros for
+    /// none.
     ///
     /// # Errors
     ///

@@ -129,8 +129,9 @@ fn mask_pan(pan: &str) -> String {
     }
 }
 
-/// Which sub-elements there are. Their data might be anything: authentication value (48.43), card verification code (48.92), the
-/// cardholder's name and address (120.01 to 120.03), or what only another network knows.
+/// Which sub-elements there are. Their data might be anything: authentication value (48.43), card
+/// verification code (48.92), the cardholder's name and address (120.01 to 120.03), or what only another
+/// network knows.
 fn mask_sub_elements(content: &str) -> String {
     let masked: Result<Vec<String>, _> = SubElements::new(content)
         .map(|found| found.map(|found| format!("{:02}={HIDDEN}", found.id)))

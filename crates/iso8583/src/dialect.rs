@@ -12,9 +12,11 @@ use crate::element::De;
 use crate::frame::Header;
 use crate::wire::{BitmapEncoding, Encoding, OddDigit, Prefix};
 
-/// A message specification: which data elements there are, what they may hold, and how all of it looks on the wire.
+/// A message specification: which data elements there are, what they may hold, and how all of it looks on the
+/// wire.
 ///
-/// A dialect comes from a data file, see [`Dialect::parse`], or is one of the [built-in](Dialect::builtin) ones.
+/// A dialect comes from a data file, see [`Dialect::parse`], or is one of the [built-in](Dialect::builtin)
+/// ones.
 pub struct Dialect {
     name: Box<str>,
     header: Header,

@@ -1,14 +1,15 @@
 //! EBCDIC, code page 037: what mainframes call text.
 //!
-//! Only what ASCII can print has a counterpart. Every other EBCDIC byte becomes NUL, which no attribute allows, so that the check
-//! of the attribute refuses it and nobody has to check twice.
+//! Only what ASCII can print has a counterpart. Every other EBCDIC byte becomes NUL, which no attribute
+//! allows, so that the check of the attribute refuses it and nobody has to check twice.
 
 /// The ASCII counterpart of an EBCDIC byte, or NUL.
 pub(crate) fn to_ascii(byte: u8) -> u8 {
     TO_ASCII[usize::from(byte)]
 }
 
-/// The EBCDIC counterpart of a printable ASCII byte. Anything else becomes a question mark; attributes keep it out.
+/// The EBCDIC counterpart of a printable ASCII byte. Anything else becomes a question mark; attributes keep
+/// it out.
 pub(crate) fn from_ascii(byte: u8) -> u8 {
     FROM_ASCII[usize::from(byte)]
 }

@@ -20,14 +20,16 @@ pub enum Frame {
         /// How long the buffer must be before it is worth asking again.
         bytes_needed: usize,
     },
-    /// A length of zero: a sign of life, which many switches send on an idle connection. There is nothing to answer.
+    /// A length of zero: a sign of life, which many switches send on an idle connection. There is nothing to
+    /// answer.
     KeepAlive {
         /// How many bytes to take from the buffer.
         consumed: usize,
     },
     /// A message.
     Message {
-        /// Where in the buffer it is, without its header. The end of the range is how many bytes to take from the buffer.
+        /// Where in the buffer it is, without its header. The end of the range is how many bytes to take from
+        /// the buffer.
         range: Range<usize>,
     },
 }
@@ -60,17 +62,12 @@ impl fmt::Display for FrameError {
 impl std::error::Error for FrameError {}
 
 impl Header {
-    /// How many bytes the header has.
-    pub const fn len(self) -> usize {
+    /// How many bytes the header itself has.
+    pub const fn header_len(self) -> usize {
         match self {
             Self::Binary2 => 2,
             Self::Ascii4 => 4,
         }
-    }
-
-    /// False: there is no header without bytes.
-    pub const fn is_empty(self) -> bool {
-        false
     }
 
     /// The longest message that the header can announce.
@@ -87,18 +84,18 @@ impl Header {
     ///
     /// If the header is no number, or announces more than `bytes_max`. Nothing is waited for then.
     pub fn next_frame(self, buffer: &[u8], bytes_max: usize) -> Result<Frame, FrameError> {
-        let Some((header, rest)) = buffer.split_at_checked(self.len()) else {
-            return Ok(Frame::Incomplete { bytes_needed: self.len() });
+        let Some((header, rest)) = buffer.split_at_checked(self.header_len()) else {
+            return Ok(Frame::Incomplete { bytes_needed: self.header_len() });
         };
         let bytes = self.decode(header)?;
         if bytes > bytes_max {
             return Err(FrameError::TooLong { bytes, bytes_max });
         }
-        let end = self.len() + bytes;
+        let end = self.header_len() + bytes;
         Ok(match bytes {
             0 => Frame::KeepAlive { consumed: end },
             _ if rest.len() < bytes => Frame::Incomplete { bytes_needed: end },
-            _ => Frame::Message { range: self.len()..end },
+            _ => Frame::Message { range: self.header_len()..end },
         })
     }
 
@@ -110,7 +107,7 @@ impl Header {
         })
     }
 
-    /// The header of a message of this length, if it can say so: first [`len`](Header::len) bytes.
+    /// The header of a message of this length, if it can say so: the first [`header_len`](Header::header_len) bytes.
     pub(crate) fn encode(self, bytes: usize) -> Option<[u8; 4]> {
         if bytes > self.message_len_max() {
             return None;
@@ -174,7 +171,7 @@ mod tests {
                 let written = header.encode(bytes);
                 assert_eq!(written.is_some(), bytes <= header.message_len_max());
                 if let Some(written) = written {
-                    assert_eq!(header.decode(&written[..header.len()]), Ok(bytes));
+                    assert_eq!(header.decode(&written[..header.header_len()]), Ok(bytes));
                 }
             }
         }

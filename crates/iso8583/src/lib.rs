@@ -1,8 +1,9 @@
 //! ISO 8583:1987: the message specification as data, the codec, and the framing.
 //!
-//! A [`Dialect`] says how messages look; [`Message`] reads them and [`MessageBuilder`] writes them; [`Header`] finds them in a
-//! stream of bytes. Nothing here reads a clock, a file or a connection, nothing panics on what a peer sent, and nothing shows a
-//! card number by accident: errors and `Debug` never hold contents, and [`Message::describe`] masks them.
+//! A [`Dialect`] says how messages look; [`Message`] reads them and [`MessageBuilder`] writes them;
+//! [`Header`] finds them in a stream of bytes. Nothing here reads a clock, a file or a connection, nothing
+//! panics on what a peer sent, and nothing shows a card number by accident: errors and `Debug` never hold
+//! contents, and [`Message::describe`] masks them.
 
 mod attribute;
 mod builder;

@@ -17,8 +17,9 @@ pub const MESSAGE_LEN_MAX: usize = 32_767;
 
 /// A message that came in, checked against its dialect.
 ///
-/// It borrows the bytes from which it was parsed. What they hold as ASCII is not copied; packed digits, EBCDIC and raw bytes are
-/// decoded into a buffer of the message's own. Contents are always given as ASCII text; those of attribute `b` as hexadecimal.
+/// It borrows the bytes from which it was parsed. What they hold as ASCII is not copied; packed digits,
+/// EBCDIC and raw bytes are decoded into a buffer of the message's own. Contents are always given as ASCII
+/// text; those of attribute `b` as hexadecimal.
 pub struct Message<'a> {
     pub(crate) dialect: &'a Dialect,
     pub(crate) input: &'a [u8],
@@ -52,8 +53,8 @@ impl Span {
 pub struct ParseFailure<'a> {
     /// What is wrong first.
     pub error: ParseError,
-    /// The message type and the elements that could be read, so that the sender can get an answer. None if not even the message
-    /// type could be read.
+    /// The message type and the elements that could be read, so that the sender can get an answer. None if
+    /// not even the message type could be read.
     ///
     /// An element whose content is wrong is not in it, but those behind it are.
     pub partial: Option<Box<Message<'a>>>,

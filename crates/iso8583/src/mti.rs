@@ -102,7 +102,8 @@ impl Mti {
         }
     }
 
-    /// Whether the sender says that it has sent this message before (0101, 0121, 0201, 0221, 0401, 0421, ...).
+    /// Whether the sender says that it has sent this message before (0101, 0121, 0201, 0221, 0401, 0421,
+    /// ...).
     pub const fn repeat(self) -> bool {
         matches!(self.0[3], b'1' | b'3' | b'5')
     }
@@ -120,7 +121,8 @@ impl Mti {
         }
     }
 
-    /// The indicator of the answer, to a repeat as to the first sending: 0100 and 0101 give 0110, 0420 and 0421 give 0430.
+    /// The indicator of the answer, to a repeat as to the first sending: 0100 and 0101 give 0110, 0420 and
+    /// 0421 give 0430.
     ///
     /// None for what is an answer itself and for functions that have none.
     pub const fn response(self) -> Option<Self> {

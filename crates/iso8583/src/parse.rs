@@ -1,5 +1,6 @@
 //! Reads a message in one walk.
 
+use crate::attribute::Attribute;
 use crate::dialect::{Dialect, FieldSpec, Length, MtiEncoding};
 use crate::ebcdic;
 use crate::element::{De, Elements, SECONDARY};
@@ -146,7 +147,7 @@ fn store(
     if !field.attribute.allows(text) {
         return Err(wrong(ParseReason::Attribute(field.attribute)));
     }
-    if field.attribute == crate::Attribute::Binary && text.len() % 2 == 1 {
+    if field.attribute == Attribute::Binary && text.len() % 2 == 1 {
         return Err(wrong(ParseReason::OddHex));
     }
     if field.sub_elements {

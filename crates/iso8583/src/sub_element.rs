@@ -34,7 +34,8 @@ pub enum SubElementError {
         /// The sub-element.
         id: u8,
     },
-    /// The data are longer than 99 characters, or not printable ASCII; or the identifier is above 99. Only a writer says this.
+    /// The data are longer than 99 characters, or not printable ASCII; or the identifier is above 99. Only a
+    /// writer says this.
     NotWritable {
         /// The sub-element.
         id: u8,
@@ -59,10 +60,7 @@ impl fmt::Display for SubElementError {
             Self::DataTruncated { id } => write!(f, "ends within sub-element {id:02}"),
             Self::Duplicate { id } => write!(f, "has sub-element {id:02} twice"),
             Self::NotWritable { id } => {
-                write!(
-                    f,
-                    "can't hold sub-element {id:02}: its id is above 99, or its data exceed 99 printable characters"
-                )
+                write!(f, "can't hold sub-element {id:02}: its id or its data are too long or not printable")
             }
         }
     }
@@ -137,8 +135,8 @@ impl fmt::Debug for SubElements<'_> {
 ///
 /// # Errors
 ///
-/// [`SubElementError::NotWritable`] if the identifier is above 99, or the data are longer than 99 characters or not printable
-/// ASCII. Then nothing is appended.
+/// [`SubElementError::NotWritable`] if the identifier is above 99, or the data are longer than 99 characters
+/// or not printable ASCII. Then nothing is appended.
 pub fn push_sub_element(content: &mut String, id: u8, data: &str) -> Result<(), SubElementError> {
     let printable = data.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
     if id > 99 || data.len() > 99 || !printable {

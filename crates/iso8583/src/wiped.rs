@@ -20,7 +20,8 @@ impl Wiped {
         self.0.len()
     }
 
-    /// The bytes, for appending. Whoever needs more room than there is gets it without leaving the old bytes behind.
+    /// The bytes, for appending. Whoever needs more room than there is gets it without leaving the old bytes
+    /// behind.
     pub(crate) fn reserve(&mut self, additional: usize) -> &mut Vec<u8> {
         if self.0.capacity() - self.0.len() < additional {
             let mut larger = Vec::with_capacity((self.0.len() + additional).next_power_of_two());

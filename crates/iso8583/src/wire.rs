@@ -53,7 +53,8 @@ impl Encoding {
         }
     }
 
-    /// Appends the ASCII characters of these bytes. What has no ASCII counterpart becomes a byte that no attribute allows.
+    /// Appends the ASCII characters of these bytes. What has no ASCII counterpart becomes a byte that no
+    /// attribute allows.
     ///
     /// Only packed digits can fail: by their padding.
     pub(crate) fn decode(

@@ -63,11 +63,10 @@ fn debug_shows_numbers_of_elements_only() {
     assert_eq!(format!("{parsed:?}"), format!("Message{elements}"));
     wire.push(0);
     let failure = Message::parse(dialect, &wire).unwrap_err();
+    let error = "ParseError { path: Message, reason: TrailingBytes }";
     assert_eq!(
         format!("{failure:?}"),
-        format!(
-            "ParseFailure {{ error: ParseError {{ path: Message, reason: TrailingBytes }}, partial: Some(Message{elements}) }}"
-        )
+        format!("ParseFailure {{ error: {error}, partial: Some(Message{elements}) }}")
     );
 }
 

@@ -1,4 +1,5 @@
-//! Every way in which bytes can fail to be a message, and a message to become bytes: each with its exact reason.
+//! Every way in which bytes can fail to be a message, and a message to become bytes: each with its exact
+//! reason.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should panic")]
 

@@ -1,0 +1,90 @@
+//! What the connections' tasks know and compute by themselves: the programmes as they were a moment ago, and
+//! the keyed hashes and checks that a command carries.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use mayfly_card::{Expiry, Pan};
+use mayfly_core::state::Programme;
+use mayfly_core::{Cvc2Check, Hash64, ProgrammeId, State};
+use mayfly_keys::{BaseKeys, Cvc2, Cvc2Key, InvalidBin, KeyService, NumberIndex};
+
+/// Programmes and keys: read by many, changed when an operator opens a programme. Nothing is ever taken out.
+pub struct Catalogue {
+    service: KeyService,
+    keys: BaseKeys,
+    entries: RwLock<Vec<Arc<Entry>>>,
+}
+
+/// A programme, with the key of its CVC2.
+pub struct Entry {
+    /// The programme.
+    pub programme: Programme,
+    cvc2: Option<Cvc2Key>,
+}
+
+impl fmt::Debug for Catalogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Catalogue")
+    }
+}
+
+impl Catalogue {
+    /// Without programmes.
+    ///
+    /// # Errors
+    /// Never for the software key service; a key service that can't be reached says so here, at start.
+    pub fn new(service: KeyService) -> Result<Self, InvalidBin> {
+        let keys = service.base_keys([])?;
+        Ok(Self { service, keys, entries: RwLock::default() })
+    }
+
+    pub(crate) fn update(&self, state: &State) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        for programme in state.programmes.iter().skip(entries.len()) {
+            // A prefix has at least two digits, so its BIN is always one: without a key no CVC2 would be right.
+            let cvc2 = self.service.cvc2_key(&programme.terms.prefix.bin()).ok();
+            entries.push(Arc::new(Entry { programme: programme.clone(), cvc2 }));
+        }
+    }
+
+    /// A programme.
+    pub fn programme(&self, id: ProgrammeId) -> Option<Arc<Entry>> {
+        let at = usize::try_from(id.0.checked_sub(1)?).ok()?;
+        self.read().get(at).cloned()
+    }
+
+    /// How a number is found.
+    pub fn index(&self, pan: &Pan) -> NumberIndex {
+        self.keys.numbers().index(pan.digits())
+    }
+
+    /// A keyed hash of parts, each counted with its length, under a label of its own.
+    pub fn hash(&self, label: &str, parts: &[&[u8]]) -> Hash64 {
+        Hash64(self.keys.references().fingerprint(label, parts).0)
+    }
+
+    /// Whether the CVC2 that a message carried belongs to the number and date that it carried.
+    pub fn check_cvc2(&self, pan: &Pan, expiry: Option<Expiry>, sent: Option<&[u8]>) -> Cvc2Check {
+        let Some(sent) = sent else { return Cvc2Check::Absent };
+        let (Some(expiry), Ok(sent)) = (expiry, Cvc2::parse(sent)) else { return Cvc2Check::Wrong };
+        let entry =
+            self.read().iter().find(|entry| entry.programme.terms.prefix.leads(pan.digits())).cloned();
+        match entry.as_ref().and_then(|entry| entry.cvc2.as_ref()) {
+            Some(key) if key.verify(pan.digits(), expiry.mmyy_bytes(), &sent) => Cvc2Check::Right,
+            _ => Cvc2Check::Wrong,
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Arc<Entry>>> {
+        // Nobody panics while he holds this lock.
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// The CVC2 that goes with a number and its date.
+    pub fn cvc2(&self, pan: &Pan, expiry: Expiry) -> Option<Cvc2> {
+        self.cvc2.as_ref().map(|key| key.compute(pan.digits(), expiry.mmyy_bytes()))
+    }
+}

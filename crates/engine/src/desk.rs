@@ -1,0 +1,198 @@
+//! Where numbers are ordered: draws candidates, has the writer take one, and hands it out.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mayfly_card::{Expiry, LayoutError, MonthIndex, Pan};
+use mayfly_core::{
+    AccountId, Answer, Candidate, Command, Controls, IssueNumber, NumberId, ProgrammeId, Refusal, Terms,
+    TimeMs,
+};
+use mayfly_keys::{Cvc2, Random, RandomError};
+
+use crate::{Catalogue, Clock, Handle, Refused};
+
+/// A number is wanted.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Whose purchases it will make.
+    pub account: AccountId,
+    /// By whose terms.
+    pub programme: ProgrammeId,
+    /// How often it may be used.
+    pub uses: u32,
+    /// How long it is good, in milliseconds; the programme's default if none.
+    pub lifetime_ms: Option<TimeMs>,
+    /// What it may do.
+    pub controls: Controls,
+}
+
+/// A number, as its cardholder gets it: the only time that it is seen whole.
+#[derive(Debug)]
+pub struct Issued {
+    /// Its id, for everything that comes later.
+    pub id: NumberId,
+    /// The number.
+    pub pan: Pan,
+    /// Its expiration date.
+    pub expiry: Expiry,
+    /// Its CVC2.
+    pub cvc2: Cvc2,
+    /// When its lifetime is over.
+    pub expires_ms: TimeMs,
+}
+
+/// Why no number was issued.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DeskError {
+    /// The core refused it.
+    Refused(Refusal),
+    /// The engine takes nothing now.
+    Busy(Refused),
+    /// The operating system gave no randomness.
+    Random(RandomError),
+    /// Prefix and layout don't fit: found when a programme is opened, so never here.
+    Layout(LayoutError),
+    /// The engine stopped before it answered.
+    Stopped,
+}
+
+impl fmt::Display for DeskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Busy(refused) => write!(f, "{refused}; try again"),
+            Self::Random(error) => error.fmt(f),
+            Self::Layout(error) => error.fmt(f),
+            Self::Stopped => f.write_str(
+                "the engine stopped before it answered; whether a number was issued shows in its list",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DeskError {}
+
+/// How many numbers are drawn for one order. With one number in ten thousand taken, all four are taken once in
+/// 10^16 orders.
+const CANDIDATES: usize = 4;
+/// How often an order is drawn again when all its candidates are taken.
+const ROUNDS: usize = 16;
+
+/// Issues numbers.
+pub struct Desk {
+    handle: Handle,
+    catalogue: Arc<Catalogue>,
+    random: Mutex<Box<dyn Random + Send>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+/// An order with its draws: the command for the writer, and what it will be if the writer takes it.
+pub struct Drawn {
+    /// For the writer.
+    pub command: IssueNumber,
+    pans: Vec<Pan>,
+    expiry: Expiry,
+}
+
+impl Desk {
+    /// On an engine.
+    pub fn new(
+        handle: Handle,
+        catalogue: Arc<Catalogue>,
+        random: Box<dyn Random + Send>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { handle, catalogue, random: Mutex::new(random), clock }
+    }
+
+    /// Issues a number.
+    pub async fn issue(&self, order: &Order) -> Result<Issued, DeskError> {
+        let mut taken = DeskError::Refused(Refusal::CandidatesTaken);
+        for _ in 0..ROUNDS {
+            let drawn = self.draw(order)?;
+            let command = Command::Issue(Box::new(drawn.command.clone()));
+            let answer = self.handle.ask(command).map_err(DeskError::Busy)?;
+            match self.hand_out(drawn, answer.await.map_err(|_| DeskError::Stopped)?) {
+                Err(DeskError::Refused(Refusal::CandidatesTaken)) => {}
+                done => return done,
+            }
+            taken = DeskError::Refused(Refusal::CandidatesTaken);
+        }
+        Err(taken)
+    }
+
+    /// Draws candidates for an order.
+    pub fn draw(&self, order: &Order) -> Result<Drawn, DeskError> {
+        let entry = self
+            .catalogue
+            .programme(order.programme)
+            .ok_or(DeskError::Refused(Refusal::NoProgramme(order.programme)))?;
+        let terms = &entry.programme.terms;
+        let mut pans = Vec::with_capacity(CANDIDATES);
+        for _ in 0..CANDIDATES {
+            let free = self.below(terms.layout.numbers())?;
+            pans.push(terms.layout.number(&terms.prefix, free).map_err(DeskError::Layout)?);
+        }
+        let expiry = self.expiry(order, terms)?;
+        let candidates = pans
+            .iter()
+            .map(|pan| Candidate { index: self.catalogue.index(pan), last_four: pan.last_four() })
+            .collect();
+        let command = IssueNumber {
+            account: order.account,
+            programme: order.programme,
+            uses: order.uses,
+            lifetime_ms: order.lifetime_ms,
+            controls: order.controls.clone(),
+            expiry,
+            candidates,
+        };
+        Ok(Drawn { command, pans, expiry: Expiry::from(expiry) })
+    }
+
+    /// Makes what the writer took into what the cardholder gets.
+    pub fn hand_out(&self, drawn: Drawn, answer: Answer) -> Result<Issued, DeskError> {
+        let (id, candidate, expires_ms) = match answer {
+            Answer::Issued { number, candidate, expires_ms } => (number, candidate, expires_ms),
+            Answer::Refused(refusal) => return Err(DeskError::Refused(refusal)),
+            _ => return Err(DeskError::Stopped),
+        };
+        let programme = drawn.command.programme;
+        let pan = drawn.pans.into_iter().nth(candidate).ok_or(DeskError::Stopped)?;
+        let entry = self.catalogue.programme(programme);
+        let cvc2 = entry.and_then(|entry| entry.cvc2(&pan, drawn.expiry)).ok_or(DeskError::Stopped)?;
+        Ok(Issued { id, pan, expiry: drawn.expiry, cvc2, expires_ms })
+    }
+
+    /// A date that is good for as long as the number is, drawn from those that the programme allows: so the date
+    /// is one more thing that a guess has to hit.
+    fn expiry(&self, order: &Order, terms: &Terms) -> Result<MonthIndex, DeskError> {
+        let over = self.clock.now_ms() + order.lifetime_ms.unwrap_or(terms.lifetime_ms);
+        let ahead = self.below(u64::from(terms.expiry_months))?;
+        // At most 240 months ahead, by the bound on the term; the calendar ends in 2119.
+        let month = MonthIndex::of_unix_ms(over);
+        Ok(month.plus(1 + ahead as u16).unwrap_or(month))
+    }
+
+    /// A number below `bound`, each as likely as the other.
+    fn below(&self, bound: u64) -> Result<u64, DeskError> {
+        // Values in the last, incomplete run of `bound` would make some results likelier: draw again.
+        let limit = u64::MAX - u64::MAX % bound;
+        loop {
+            let mut bytes = [0; 8];
+            let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+            random.fill(&mut bytes).map_err(DeskError::Random)?;
+            let value = u64::from_le_bytes(bytes);
+            if value < limit {
+                return Ok(value % bound);
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Starting, asking and stopping the engine.
+
+use std::fmt;
+use std::io;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use mayfly_core::{Answer, Command, MessageAnswer, Reason, Refusal, State, TimeMs};
+use tokio::sync::oneshot;
+
+use crate::committer::Committer;
+use crate::pager::Pager;
+use crate::queue::{Queue, Work};
+use crate::writer::{Writer, refusal};
+use crate::{
+    AppendError, Archive, Catalogue, Clock, Head, Journal, Look, Mailbox, Meter, Progress, Refused, Ticket,
+};
+
+/// The engine's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How many commands may wait. Default 65,536.
+    pub queue_max: usize,
+    /// How many commands one record may hold. Default 4,096.
+    pub batch_max: usize,
+    /// How far the views may lag before new work is shed, in milliseconds. Default 60,000.
+    pub views_lag_max_ms: TimeMs,
+    /// How long an idle transaction is remembered, in milliseconds. Default 48 hours.
+    pub remember_ms: TimeMs,
+    /// How many transactions are remembered before the oldest go early. Default 20,000,000.
+    pub transactions_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queue_max: 65_536,
+            batch_max: 4_096,
+            views_lag_max_ms: 60_000,
+            remember_ms: 48 * 3600 * 1000,
+            transactions_max: 20_000_000,
+        }
+    }
+}
+
+/// What the engine is made of, all from outside.
+pub struct Parts {
+    /// The state that follows from the journal up to `head`.
+    pub state: State,
+    /// The journal's last record.
+    pub head: Head,
+    /// Where records go.
+    pub journal: Box<dyn Journal>,
+    /// Where old transactions are looked up.
+    pub archive: Arc<dyn Archive>,
+    /// What the connections' tasks know.
+    pub catalogue: Arc<Catalogue>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How far journal and views are.
+    pub progress: Arc<Progress>,
+    /// The bounds.
+    pub options: Options,
+}
+
+/// A running engine. Stop it with [`Engine::stop`].
+pub struct Engine {
+    handle: Handle,
+    writer: JoinHandle<()>,
+    committer: JoinHandle<()>,
+    failure: Arc<Mutex<Option<AppendError>>>,
+}
+
+/// Asks the engine. Cheap to copy.
+#[derive(Clone)]
+pub struct Handle {
+    queue: Arc<Queue>,
+    meter: Arc<Meter>,
+    progress: Arc<Progress>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// Starts the engine's threads.
+    pub fn start(parts: Parts) -> io::Result<Self> {
+        let Parts { state, head, journal, archive, catalogue, clock, progress, options } = parts;
+        let queue = Arc::new(Queue::new(options.queue_max));
+        let meter = Arc::new(Meter::default());
+        let failure = Arc::new(Mutex::new(None));
+        progress.set_durable(head.sequence);
+        catalogue.update(&state);
+        // One batch waits while one is written: the writer decides the third, and then waits too.
+        let (to_committer, batches) = sync_channel(1);
+        let (spare_sender, spare) = sync_channel(4);
+        let committer = Committer {
+            journal,
+            batches,
+            spare: spare_sender,
+            progress: progress.clone(),
+            queue: queue.clone(),
+            meter: meter.clone(),
+            failure: failure.clone(),
+        };
+        let writer = Writer {
+            state,
+            head,
+            pager: Pager::start(archive, &queue)?,
+            queue: queue.clone(),
+            catalogue,
+            clock,
+            progress: progress.clone(),
+            committer: to_committer,
+            spare,
+            options,
+            swept_at_ms: 0,
+            events: Vec::new(),
+        };
+        let committer = thread::Builder::new().name("committer".into()).spawn(move || committer.run())?;
+        let writer = thread::Builder::new().name("writer".into()).spawn(move || writer.run())?;
+        Ok(Self { handle: Handle { queue, meter, progress }, writer, committer, failure })
+    }
+
+    /// To ask it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Takes nothing more, finishes what waits, and stops.
+    ///
+    /// # Errors
+    /// Why the journal could not be written, if that is why it stopped.
+    pub fn stop(self) -> Result<(), AppendError> {
+        self.handle.queue.stop();
+        // A panic of either thread has been printed; there is nothing left of it to hand on.
+        let _ = self.writer.join();
+        let _ = self.committer.join();
+        let mut left = Vec::new();
+        self.handle.queue.take(&mut left, std::time::Duration::ZERO);
+        crate::mailbox::deliver(&mut left.drain(..).filter_map(refusal).collect());
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Messages of one connection, collected to be queued with one lock.
+#[derive(Default)]
+pub struct Submission {
+    work: Vec<Work>,
+}
+
+impl Submission {
+    /// Adds a command whose answer goes to `mailbox` under `key`.
+    pub fn add(&mut self, command: Command, mailbox: &Arc<Mailbox>, key: u64) {
+        self.work.push(Work::Decide(command, Ticket::Mailbox(mailbox.clone(), key)));
+    }
+
+    /// Whether nothing waits to be queued.
+    pub fn is_empty(&self) -> bool {
+        self.work.is_empty()
+    }
+}
+
+impl Handle {
+    /// Queues everything that was collected. What there is no room for is answered at once: 96.
+    pub fn submit(&self, submission: &mut Submission) {
+        if self.queue.add(&mut submission.work).is_err() {
+            crate::mailbox::deliver(&mut submission.work.drain(..).filter_map(refusal).collect());
+        }
+    }
+
+    /// Queues one command; the answer comes when it is durable.
+    pub fn ask(&self, command: Command) -> Result<oneshot::Receiver<Answer>, Refused> {
+        let (sender, receiver) = oneshot::channel();
+        self.queue.add(&mut vec![Work::Decide(command, Ticket::Once(sender))])?;
+        Ok(receiver)
+    }
+
+    /// Queues one command and waits for its answer, on a thread that may wait.
+    pub fn ask_blocking(&self, command: Command) -> Answer {
+        let refused = match &command {
+            Command::Message(_) => Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded)),
+            _ => Answer::Refused(Refusal::Busy),
+        };
+        match self.ask(command) {
+            Ok(answer) => answer.blocking_recv().unwrap_or(refused),
+            Err(_) => refused,
+        }
+    }
+
+    /// Looks at the state between two batches; the result comes when everything it saw is durable.
+    pub fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, Refused> {
+        let (sender, receiver) = oneshot::channel();
+        let look: Look = Box::new(move |state| {
+            let seen = look(state);
+            Box::new(move || drop(sender.send(seen)))
+        });
+        self.queue.add(&mut vec![Work::Look(look)])?;
+        Ok(receiver)
+    }
+
+    /// What the engine has counted.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// How far journal and views are.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// How many commands wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing more is taken, because the engine stops or has failed.
+    pub fn is_stopping(&self) -> bool {
+        self.queue.is_stopping()
+    }
+}

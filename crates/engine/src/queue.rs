@@ -1,0 +1,143 @@
+//! The bounded queue in front of the writer.
+
+use std::fmt;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mayfly_core::state::Transaction;
+use mayfly_core::{Answer, Command, State};
+
+use crate::Ticket;
+
+/// A look at the state between two batches. What it returns is called when everything that it saw is durable.
+pub type Look = Box<dyn FnOnce(&State) -> Box<dyn FnOnce() + Send> + Send>;
+
+/// What waits for the writer.
+pub(crate) enum Work {
+    /// A command, and where its answer goes.
+    Decide(Command, Ticket),
+    /// A message whose old transactions were looked up.
+    Resume(Box<Resumed>),
+    /// Somebody wants to see the state.
+    Look(Look),
+}
+
+/// A message that comes back with what was looked up for it.
+pub(crate) struct Resumed {
+    pub(crate) command: Command,
+    pub(crate) ticket: Ticket,
+    pub(crate) found: Vec<Transaction>,
+}
+
+/// Why nothing more is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The queue is full.
+    Full,
+    /// The views lag too far behind.
+    ViewsLag,
+    /// The engine is stopping, or has stopped.
+    Stopping,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the queue is full",
+            Self::ViewsLag => "the views lag too far behind",
+            Self::Stopping => "the engine is stopping",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[derive(Default)]
+struct Inner {
+    waiting: Vec<Work>,
+    stopping: bool,
+    shedding: bool,
+}
+
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+    limit: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { inner: Mutex::default(), filled: Condvar::new(), limit }
+    }
+
+    /// Adds as many of `work` as there is room for, in order; what is left in it was refused, for that reason.
+    pub(crate) fn add(&self, work: &mut Vec<Work>) -> Result<(), Refused> {
+        let mut inner = self.lock();
+        if inner.stopping {
+            return Err(Refused::Stopping);
+        }
+        if inner.shedding {
+            return Err(Refused::ViewsLag);
+        }
+        let was_empty = inner.waiting.is_empty();
+        let room = self.limit.saturating_sub(inner.waiting.len());
+        let taken = work.len().min(room);
+        inner.waiting.extend(work.drain(..taken));
+        drop(inner);
+        if was_empty && taken > 0 {
+            self.filled.notify_one();
+        }
+        if work.is_empty() { Ok(()) } else { Err(Refused::Full) }
+    }
+
+    /// Adds what was taken once already: it does not count against the bound, which is that of its pool.
+    pub(crate) fn add_again(&self, work: Work) {
+        let mut inner = self.lock();
+        inner.waiting.push(work);
+        drop(inner);
+        self.filled.notify_one();
+    }
+
+    /// Takes everything that waits, at most after `wait`. False when the engine is stopping and all is taken.
+    pub(crate) fn take(&self, batch: &mut Vec<Work>, wait: Duration) -> bool {
+        let mut inner = self.lock();
+        if inner.waiting.is_empty() && !inner.stopping {
+            inner = self.filled.wait_timeout(inner, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        std::mem::swap(&mut inner.waiting, batch);
+        !(inner.stopping && batch.is_empty())
+    }
+
+    pub(crate) fn stop(&self) {
+        self.lock().stopping = true;
+        self.filled.notify_all();
+    }
+
+    pub(crate) fn shed(&self, shedding: bool) {
+        self.lock().shedding = shedding;
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nobody panics while he holds this lock.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Work {
+    /// Gives up: whoever waits is told so.
+    pub(crate) fn refuse(self, answer: Answer) -> Option<(Ticket, Answer)> {
+        match self {
+            Self::Decide(_, ticket) => Some((ticket, answer)),
+            Self::Resume(resumed) => Some((resumed.ticket, answer)),
+            Self::Look(_) => None,
+        }
+    }
+}

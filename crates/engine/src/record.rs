@@ -1,0 +1,156 @@
+//! A journal record: the events of one batch, and the hash that chains it to the record before.
+
+use mayfly_core::{EVENTS_VERSION, Event, EventsError, PartitionId, TimeMs};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 hash.
+pub type Digest = [u8; 32];
+
+/// The events of one batch as they are kept. Numbered within its partition without gaps, the first with 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its number.
+    pub sequence: u64,
+    /// The time at which all of its events happened, never before that of the record before.
+    pub at_ms: TimeMs,
+    /// How many events it has.
+    pub count: u32,
+    /// In which form its events are written.
+    pub version: u8,
+    /// The events.
+    pub payload: Vec<u8>,
+    /// The hash of the record before; zeros before the first.
+    pub previous: Digest,
+    /// The hash of all of the above.
+    pub hash: Digest,
+}
+
+/// The last record of a journal: where the next one is chained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its number; 0 before the first.
+    pub sequence: u64,
+    /// Its hash; zeros before the first.
+    pub hash: Digest,
+    /// Its time; 0 before the first.
+    pub at_ms: TimeMs,
+}
+
+impl Head {
+    /// Of a journal without records.
+    pub const START: Self = Self { sequence: 0, hash: [0; 32], at_ms: 0 };
+}
+
+/// Why a record is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordError {
+    /// Its hash is not the hash of its content.
+    Hash,
+    /// It does not follow the record before: another one was put in its place, or one is missing.
+    Chain,
+    /// Its events can't be read.
+    Events(EventsError),
+    /// It says another number of events than it has.
+    Count,
+}
+
+impl std::fmt::Display for RecordError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hash => f.write_str("its hash is not that of its content: it was damaged or altered"),
+            Self::Chain => {
+                f.write_str("it is not chained to the record before it: one is missing or was replaced")
+            }
+            Self::Events(error) => error.fmt(f),
+            Self::Count => f.write_str("it has not as many events as it says"),
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}
+
+impl Record {
+    /// The record that follows `head`.
+    pub fn seal(head: &Head, partition: PartitionId, at_ms: TimeMs, count: u32, payload: Vec<u8>) -> Self {
+        let mut record = Self {
+            partition,
+            sequence: head.sequence + 1,
+            at_ms,
+            count,
+            version: EVENTS_VERSION,
+            payload,
+            previous: head.hash,
+            hash: [0; 32],
+        };
+        record.hash = record.digest();
+        record
+    }
+
+    /// As the head of the journal that ends with it.
+    pub fn head(&self) -> Head {
+        Head { sequence: self.sequence, hash: self.hash, at_ms: self.at_ms }
+    }
+
+    /// Whether it is whole and follows `head`.
+    pub fn check(&self, head: &Head) -> Result<(), RecordError> {
+        if self.hash != self.digest() {
+            return Err(RecordError::Hash);
+        }
+        let follows =
+            self.sequence == head.sequence + 1 && self.previous == head.hash && self.at_ms >= head.at_ms;
+        if follows { Ok(()) } else { Err(RecordError::Chain) }
+    }
+
+    /// Each of its events, in order.
+    pub fn each_event(&self, mut each: impl FnMut(Event)) -> Result<(), RecordError> {
+        let mut count = 0;
+        Event::read_all(self.version, &self.payload, |event| {
+            count += 1;
+            each(event);
+        })
+        .map_err(RecordError::Events)?;
+        if count == self.count { Ok(()) } else { Err(RecordError::Count) }
+    }
+
+    fn digest(&self) -> Digest {
+        let mut hash = Sha256::new();
+        hash.update(b"mayfly/record/v1\0");
+        hash.update(self.partition.0.to_be_bytes());
+        hash.update(self.sequence.to_be_bytes());
+        hash.update(self.at_ms.to_be_bytes());
+        hash.update(self.count.to_be_bytes());
+        hash.update([self.version]);
+        hash.update(self.previous);
+        hash.update(&self.payload);
+        hash.finalize().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_altered_part_is_found() {
+        let first = Record::seal(&Head::START, PartitionId(0), 5, 0, Vec::new());
+        let record = Record::seal(&first.head(), PartitionId(0), 6, 3, vec![1, 2, 3]);
+        assert_eq!(record.check(&first.head()), Ok(()));
+        assert_eq!(record.check(&Head::START), Err(RecordError::Chain));
+        for alter in [
+            (|record: &mut Record| record.payload[1] ^= 1) as fn(&mut Record),
+            |record| record.at_ms += 1,
+            |record| record.count += 1,
+            |record| record.version += 1,
+            |record| record.sequence += 1,
+            |record| record.partition = PartitionId(1),
+            |record| record.previous[0] ^= 1,
+            |record| record.hash[31] ^= 1,
+        ] {
+            let mut altered = record.clone();
+            alter(&mut altered);
+            assert_eq!(altered.check(&first.head()), Err(RecordError::Hash));
+        }
+    }
+}

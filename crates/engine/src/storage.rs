@@ -1,0 +1,101 @@
+//! What the engine needs of a store. The store implements it; the engine knows no database.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mayfly_core::state::Transaction;
+use mayfly_core::{PageRequest, TimeMs, TransactionId};
+
+use crate::Record;
+
+/// The journal, as its one writer sees it.
+pub trait Journal: Send {
+    /// Appends a record. When this returns, it is on the disk and stays there through a power cut.
+    fn append(&mut self, record: &Record) -> Result<(), AppendError>;
+}
+
+/// Why an append was not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// It can't be said whether the record stands: the connection broke, or the database was busy. The same
+    /// record may be appended again; its key and hash decide.
+    Unknown(String),
+    /// Another record stands in its place: somebody else writes this partition. Step down.
+    Refused,
+    /// It failed for good: the disk is full or broken. Stop.
+    Failed(String),
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(why) => write!(f, "the journal did not confirm a record ({why})"),
+            Self::Refused => f.write_str("another process has written to this journal; this one stops"),
+            Self::Failed(why) => write!(f, "the journal can't be written ({why})"),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+/// What was folded away, to be looked up again: on a pool of its own, never by the writer.
+pub trait Archive: Send + Sync {
+    /// The transactions that a message asks for, with their totals as they stand now. Waits, at most a few
+    /// seconds, until everything up to `sequence` is folded.
+    fn page(&self, request: &PageRequest, sequence: u64) -> Result<Vec<Transaction>, ArchiveError>;
+}
+
+/// Why nothing could be looked up: a text for the log, without card data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveError(pub String);
+
+impl fmt::Display for ArchiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the views could not be read: {}", self.0)
+    }
+}
+
+impl std::error::Error for ArchiveError {}
+
+/// How far the journal and its views are, for everybody to see.
+#[derive(Debug, Default)]
+pub struct Progress {
+    durable: AtomicU64,
+    folded: AtomicU64,
+    folded_transaction: AtomicU64,
+    folded_at_ms: AtomicU64,
+}
+
+impl Progress {
+    /// The last record that is on the disk.
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Says which is the last record on the disk.
+    pub fn set_durable(&self, sequence: u64) {
+        self.durable.store(sequence, Ordering::Release);
+    }
+
+    /// The last record that is folded into the views.
+    pub fn folded(&self) -> u64 {
+        self.folded.load(Ordering::Acquire)
+    }
+
+    /// The first transaction that is not folded yet.
+    pub fn folded_transaction(&self) -> TransactionId {
+        TransactionId(self.folded_transaction.load(Ordering::Acquire))
+    }
+
+    /// The time of the last record that is folded.
+    pub fn folded_at_ms(&self) -> TimeMs {
+        self.folded_at_ms.load(Ordering::Acquire)
+    }
+
+    /// Says up to where the views are folded: the last record, its time, and the first transaction after it.
+    pub fn set_folded(&self, sequence: u64, at_ms: TimeMs, next_transaction: TransactionId) {
+        self.folded_transaction.store(next_transaction.0, Ordering::Release);
+        self.folded_at_ms.store(at_ms, Ordering::Release);
+        self.folded.store(sequence, Ordering::Release);
+    }
+}

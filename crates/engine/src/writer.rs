@@ -1,0 +1,162 @@
+//! The writer: takes what waits, decides and applies it, and hands it to the committer.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Duration;
+
+use mayfly_core::{Answer, Command, Event, MessageAnswer, PartitionId, Reason, State, TimeMs, decide};
+
+use crate::committer::Batch;
+use crate::pager::Pager;
+use crate::queue::{Queue, Work};
+use crate::{Catalogue, Clock, Head, Options, Progress, Record, Ticket};
+
+/// How long the writer sleeps when nothing waits: the beat of its timers.
+const BEAT: Duration = Duration::from_millis(50);
+/// How many numbers one sweep retires. A sweep is one command among the others of a batch.
+const SWEEP_LIMIT: usize = 256;
+/// How often the writer sweeps.
+const SWEEP_EVERY_MS: TimeMs = 100;
+
+pub(crate) struct Writer {
+    pub(crate) state: State,
+    pub(crate) head: Head,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) pager: Pager,
+    pub(crate) committer: SyncSender<Batch>,
+    /// Batches that were written, for their space.
+    pub(crate) spare: Receiver<Batch>,
+    pub(crate) options: Options,
+    pub(crate) swept_at_ms: TimeMs,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Writer {
+    /// Runs until the queue is stopped and empty, or the committer is gone.
+    pub(crate) fn run(mut self) {
+        let mut work = Vec::new();
+        while self.queue.take(&mut work, BEAT) {
+            let now = self.clock.now_ms().max(self.state.now_ms).max(self.head.at_ms);
+            let mut rest = work.drain(..);
+            // A batch is bounded, so that neither a record nor the wait for it grows without end.
+            while !rest.as_slice().is_empty() {
+                let mut batch = self.new_batch();
+                for work in rest.by_ref().take(self.options.batch_max) {
+                    self.one(work, now, &mut batch);
+                }
+                if self.hand_over(batch, now).is_err() {
+                    return;
+                }
+            }
+            drop(rest);
+            if self.keep_house(now).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn new_batch(&self) -> Batch {
+        self.spare.try_recv().map(Batch::emptied).unwrap_or_default()
+    }
+
+    fn one(&mut self, work: Work, now: TimeMs, batch: &mut Batch) {
+        match work {
+            Work::Decide(command, ticket) => self.decide(command, ticket, now, batch),
+            Work::Resume(resumed) => {
+                for transaction in resumed.found {
+                    self.state.admit(transaction);
+                }
+                self.decide(resumed.command, resumed.ticket, now, batch);
+            }
+            Work::Look(look) => batch.looks.push(look(&self.state)),
+        }
+    }
+
+    fn decide(&mut self, command: Command, ticket: Ticket, now: TimeMs, batch: &mut Batch) {
+        let answer = decide(&self.state, &command, now, &mut self.events);
+        if let Answer::Page(page) = answer {
+            // What this look-up must see includes the batch that is being decided.
+            return self.pager.look_up(page, self.head.sequence + 1, command, ticket);
+        }
+        self.apply(now, batch);
+        batch.answers.push((ticket, answer));
+    }
+
+    fn apply(&mut self, now: TimeMs, batch: &mut Batch) {
+        for event in self.events.drain(..) {
+            event.write(&mut batch.payload);
+            batch.count += 1;
+            self.state.apply(&event, now);
+            if matches!(event, Event::ProgrammeOpened(_)) {
+                self.catalogue.update(&self.state);
+            }
+        }
+    }
+
+    /// Hands a batch to the committer. Fails when the committer has given up.
+    fn hand_over(&mut self, mut batch: Batch, now: TimeMs) -> Result<(), Stopped> {
+        if batch.count > 0 {
+            let payload = std::mem::take(&mut batch.payload);
+            let record = Record::seal(&self.head, self.state.partition, now, batch.count, payload);
+            self.head = record.head();
+            batch.record = Some(record);
+        }
+        self.committer.send(batch).map_err(|_| Stopped)
+    }
+
+    /// Everything that comes round by itself: the sweep, forgetting, and the bound on the views' lag.
+    fn keep_house(&mut self, now: TimeMs) -> Result<(), Stopped> {
+        let lag = self.head.sequence.saturating_sub(self.progress.folded());
+        let folded_at_ms = self.progress.folded_at_ms();
+        self.queue.shed(lag > 1 && now.saturating_sub(folded_at_ms) > self.options.views_lag_max_ms);
+        if now < self.swept_at_ms + SWEEP_EVERY_MS {
+            return Ok(());
+        }
+        self.swept_at_ms = now;
+        let idle_since_ms = now.saturating_sub(self.options.remember_ms).min(folded_at_ms);
+        self.state.forget(idle_since_ms, self.progress.folded_transaction());
+        if self.state.transactions.len() > self.options.transactions_max {
+            // Too many to remember for as long as we would like: the oldest go early, as soon as they are folded.
+            self.state.forget(
+                folded_at_ms.min(now.saturating_sub(MIN_REMEMBER_MS)),
+                self.progress.folded_transaction(),
+            );
+        }
+        let mut batch = self.new_batch();
+        let sweep = Command::Sweep { limit: SWEEP_LIMIT };
+        while decide(&self.state, &sweep, now, &mut self.events) != Answer::Swept(0) {
+            self.apply(now, &mut batch);
+            self.state.swept(now, SWEEP_LIMIT);
+            if batch.count >= SWEEPS_AT_ONCE {
+                break;
+            }
+        }
+        self.state.swept(now, SWEEP_LIMIT);
+        if batch.count > 0 { self.hand_over(batch, now) } else { Ok(()) }
+    }
+}
+
+/// How many sweeps may be in one record.
+const SWEEPS_AT_ONCE: u32 = 16;
+/// However many there are, transactions are remembered that long: networks repeat within minutes.
+const MIN_REMEMBER_MS: TimeMs = 10 * 60 * 1000;
+
+/// The committer is gone.
+pub(crate) struct Stopped;
+
+/// What everybody is told who still waits when the engine stops.
+pub(crate) fn refusal(work: Work) -> Option<(Ticket, Answer)> {
+    let answer = match &work {
+        Work::Decide(Command::Message(_), _) | Work::Resume(_) => {
+            Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded))
+        }
+        _ => Answer::Refused(mayfly_core::Refusal::Busy),
+    };
+    work.refuse(answer)
+}
+
+/// The partition of an installation that has one.
+pub const ONLY_PARTITION: PartitionId = PartitionId(0);
