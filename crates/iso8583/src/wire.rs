@@ -67,7 +67,7 @@ impl Encoding {
         match self {
             Self::Ascii => out.extend_from_slice(wire),
             Self::Ebcdic => out.extend(wire.iter().map(|byte| ebcdic::to_ascii(*byte))),
-            Self::Raw => out.extend(wire.iter().flat_map(|byte| hex_of(*byte))),
+            Self::Raw => wire.iter().for_each(|byte| out.extend_from_slice(&hex_of(*byte))),
             Self::Bcd => decode_bcd(odd, chars, wire, out)?,
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Encoding {
 /// Nibbles 0 to 9 are digits; the others become the track separators `:` to `?`, which attribute `n` refuses.
 fn decode_bcd(odd: OddDigit, chars: usize, wire: &[u8], out: &mut Vec<u8>) -> Result<(), ParseReason> {
     let start = out.len();
-    out.extend(wire.iter().flat_map(|byte| [b'0' | byte >> 4, b'0' | byte & 0xf]));
+    wire.iter().for_each(|byte| out.extend_from_slice(&[b'0' | byte >> 4, b'0' | byte & 0xf]));
     if chars % 2 == 1 {
         let padding = if odd.is_left() { out.remove(start) } else { out.pop().unwrap_or(0) };
         if padding != b'0' | odd.nibble() {

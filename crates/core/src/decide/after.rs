@@ -21,11 +21,17 @@ impl<'a> Case<'a> {
         let (state, request) = (self.state, self.request);
         let reference = request.original.map_or(request.reference, |original| original.reference);
         let named = request.original.and_then(|original| original.message);
-        let mut under = state.transactions.under(reference).filter(|earlier| match named {
+        let meant = |earlier: &&Transaction| match named {
             Some((message, stan)) => earlier.message == message && earlier.stan == stan,
             None => earlier.target.is_none() && earlier.kind != Kind::Reversal,
-        });
-        match under.next() {
+        };
+        // Others may stand under the same reference: what failed, or what another merchant sent. The one that
+        // fits is meant; only if none does, another one says why.
+        let ours = |earlier: &&Transaction| {
+            self.is_ours(earlier).is_ok() && (named.is_some() || earlier.is_purchase())
+        };
+        let under = || state.transactions.under(reference).filter(meant);
+        match under().find(ours).or_else(|| under().next()) {
             Some(earlier) => Ok(self.is_ours(earlier).map(|()| earlier)),
             None if request.paged.is_none() && state.transactions.has_forgotten() => {
                 Err(PageRequest::Reference(reference))
@@ -277,16 +283,16 @@ fn reverse(case: &Case<'_>, original: &Transaction, purchase: &Transaction) -> (
         let over = standing.held == 0 && standing.captured == 0 && case.hold_is_over(purchase);
         return (if over { Reason::HoldOver } else { Reason::NothingLeft }, none);
     }
-    let uses = i32::from(gives_use_back(case, original, stays == 0));
+    let nothing_stands = standing.held + change.held == 0 && standing.captured + change.captured == 0;
+    let uses = i32::from(nothing_stands && gives_use_back(case, original));
     let spent = if uses > 0 { -amount } else { 0 };
     (Reason::Approved, Effect { totals: change, uses, spent, ..none })
 }
 
 /// A purchase of up to one unit of the currency is how some merchants test a number: its full reversal, soon
 /// and by the same merchant, gives the use back, once.
-fn gives_use_back(case: &Case<'_>, original: &Transaction, full: bool) -> bool {
-    full && original.kind == Kind::Purchase
-        && original.totals.captured <= original.amount.signed()
+fn gives_use_back(case: &Case<'_>, original: &Transaction) -> bool {
+    original.kind == Kind::Purchase
         && original.amount <= original.currency.one_unit()
         && !original.use_returned
         && case.now < original.at_ms + REVIVAL_MS

@@ -7,17 +7,16 @@ mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
 
-use mayfly_card::{Channel, Currency, Iin, MinorUnits, MonthIndex};
+use mayfly_card::{Channel, Currency, Iin, MonthIndex};
 use mayfly_keys::NumberIndex;
 
-pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES};
+pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage};
 pub use quarantine::Quarantine;
 pub use transactions::{PER_REFERENCE_MAX, Totals, Transaction, Transactions};
 
 use crate::{
-    AccountId, AccountOpened, Books, CreditLimit, Effect, Event, IssuerId, Name, NumberId, NumberRef,
-    PartitionId, ProgrammeId, ProgrammeOpened, ResponseCode, Retirement, Terms, TimeMs, Transacted,
-    TransactionId, Universal,
+    AccountId, AccountOpened, Books, CreditLimit, Event, IssuerId, Name, NumberId, NumberRef, PartitionId,
+    ProgrammeId, ProgrammeOpened, Retirement, Terms, TimeMs, Transacted, TransactionId, Universal,
 };
 
 /// How long after a small purchase its full reversal gives the use back, in milliseconds.
@@ -266,16 +265,17 @@ impl State {
         at_ms: TimeMs,
     ) -> Option<TransactionId> {
         let number = self.numbers.find_mut(reference.index).filter(|number| number.id == reference.id)?;
-        let previous = number.last_transaction.replace(event.id);
-        let effect = &event.effect;
-        change_number(number, event, at_ms);
-        match number.over(at_ms) {
-            Some(Retirement::Used) if at_ms < number.revivable_until_ms => {
-                self.numbers.reschedule(reference.index)
+        let mut usage = number.usage();
+        let previous = usage.last_transaction;
+        let retires = usage.record(event, at_ms);
+        number.set_usage(usage);
+        match retires {
+            Some(why) => self.retire(reference, why, at_ms),
+            // It waits for the reversal that gives its use back, or has just got it back.
+            None if usage.over() == Some(Retirement::Used) || event.effect.uses > 0 => {
+                self.numbers.reschedule(reference.index);
             }
-            Some(why @ (Retirement::Used | Retirement::Blocked)) => self.retire(reference, why, at_ms),
-            _ if effect.uses > 0 => self.numbers.reschedule(reference.index),
-            _ => {}
+            None => {}
         }
         previous
     }
@@ -290,14 +290,15 @@ impl State {
         if let Some(account) = self.account_mut(account) {
             account.active_numbers = account.active_numbers.saturating_sub(1);
         }
-        let months = self.programme(programme).map_or(13, |programme| programme.terms.quarantine_months);
+        let months = self
+            .programme(programme)
+            .map_or(QUARANTINE_MONTHS, |programme| programme.terms.quarantine_months);
         self.quarantine_until(reference.index, why, at_ms, months);
     }
 
     /// Keeps an index out of use for so many whole months from `at_ms` on.
     pub fn quarantine_until(&mut self, index: NumberIndex, why: Retirement, at_ms: TimeMs, months: u16) {
-        // The month it is retired in has begun: one more makes the months whole.
-        if let Some(free) = MonthIndex::of_unix_ms(at_ms).plus(months + 1) {
+        if let Some(free) = quarantine_over(at_ms, months) {
             self.quarantine.insert(index, why, free);
         }
     }
@@ -307,25 +308,15 @@ impl State {
     }
 }
 
-/// What a transaction's effect changes in its number.
-fn change_number(number: &mut Number, event: &Transacted, at_ms: TimeMs) {
-    let Effect { uses, spent, tries, misses, checks, binds_merchant, .. } = event.effect;
-    number.uses_left = number.uses_left.saturating_add_signed(uses);
-    let total = number.spent.signed().saturating_add(spent).max(0);
-    number.spent = MinorUnits::new(total.unsigned_abs()).unwrap_or(MinorUnits::MAX);
-    number.tries_left = number.tries_left.saturating_sub(tries);
-    number.misses_left = number.misses_left.saturating_sub(misses);
-    number.checks_left = number.checks_left.saturating_sub(checks);
-    if binds_merchant {
-        number.bound_to = Some(event.facts.merchant);
-    }
-    if uses < 0 && event.response == ResponseCode::Approved && event.amount <= event.currency.one_unit() {
-        number.revivable_until_ms = at_ms + REVIVAL_MS;
-    }
-    if uses > 0 {
-        number.revivable_until_ms = 0;
-    }
+/// The month in which an index comes free that was retired at `at_ms` and stays out of use for so many whole
+/// months.
+pub fn quarantine_over(at_ms: TimeMs, months: u16) -> Option<MonthIndex> {
+    // The month it is retired in has begun: one more makes the months whole.
+    MonthIndex::of_unix_ms(at_ms).plus(months + 1)
 }
+
+/// How many months a number of a programme that is not known stays out of use.
+pub const QUARANTINE_MONTHS: u16 = 13;
 
 /// Where the thing with that id stands in its list: ids begin with 1.
 fn position(id: u64) -> Option<usize> {

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use mayfly_card::{LastFour, MerchantId, MinorUnits, MonthIndex};
 use mayfly_keys::NumberIndex;
 
+use super::REVIVAL_MS;
 use super::sharded::ShardedMap;
 use crate::{
-    AccountId, Controls, MerchantRule, NumberId, NumberIssued, ProgrammeId, Retirement, TimeMs, TransactionId,
+    AccountId, Controls, Effect, MerchantRule, NumberId, NumberIssued, ProgrammeId, ResponseCode, Retirement,
+    TimeMs, Transacted, TransactionId,
 };
 
 /// How many purchases may fail a control, or lack funds, before a number is blocked.
@@ -91,22 +93,125 @@ impl Number {
 
     /// Why it can't be used at `now`, if it can't.
     pub fn over(&self, now: TimeMs) -> Option<Retirement> {
+        self.usage().over().or((now >= self.expires_ms).then_some(Retirement::Expired))
+    }
+
+    /// What purchases change in it.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            uses_left: self.uses_left,
+            tries_left: self.tries_left,
+            misses_left: self.misses_left,
+            checks_left: self.checks_left,
+            spent: self.spent,
+            bound_to: self.bound_to,
+            last_transaction: self.last_transaction,
+            revivable_until_ms: self.revivable_until_ms,
+            retiring: self.retiring,
+        }
+    }
+
+    /// Sets what purchases change in it.
+    pub fn set_usage(&mut self, usage: Usage) {
+        self.uses_left = usage.uses_left;
+        self.tries_left = usage.tries_left;
+        self.misses_left = usage.misses_left;
+        self.checks_left = usage.checks_left;
+        self.spent = usage.spent;
+        self.bound_to = usage.bound_to;
+        self.last_transaction = usage.last_transaction;
+        self.revivable_until_ms = usage.revivable_until_ms;
+        self.retiring = usage.retiring;
+    }
+
+    /// When the sweep should look at it next.
+    fn due_ms(&self) -> TimeMs {
+        if self.uses_left == 0 { self.revivable_until_ms } else { self.expires_ms }
+    }
+}
+
+/// The part of a number that purchases change: the same for the state in memory and for the tables that are
+/// folded from the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// See [`Number::uses_left`].
+    pub uses_left: u32,
+    /// See [`Number::tries_left`].
+    pub tries_left: u8,
+    /// See [`Number::misses_left`].
+    pub misses_left: u8,
+    /// See [`Number::checks_left`].
+    pub checks_left: u8,
+    /// See [`Number::spent`].
+    pub spent: MinorUnits,
+    /// See [`Number::bound_to`].
+    pub bound_to: Option<MerchantId>,
+    /// See [`Number::last_transaction`].
+    pub last_transaction: Option<TransactionId>,
+    /// See [`Number::revivable_until_ms`].
+    pub revivable_until_ms: TimeMs,
+    /// See [`Number::retiring`].
+    pub retiring: Option<Retirement>,
+}
+
+impl Usage {
+    /// Of a number that was just issued.
+    pub fn issued(uses: u32) -> Self {
+        Self {
+            uses_left: uses,
+            tries_left: TRIES,
+            misses_left: MISSES,
+            checks_left: CHECKS,
+            spent: MinorUnits::ZERO,
+            bound_to: None,
+            last_transaction: None,
+            revivable_until_ms: 0,
+            retiring: None,
+        }
+    }
+
+    /// Why it can't be used any more, whatever the time.
+    pub fn over(&self) -> Option<Retirement> {
         if self.retiring.is_some() {
             self.retiring
         } else if self.uses_left == 0 {
             Some(Retirement::Used)
         } else if self.tries_left == 0 || self.misses_left == 0 {
             Some(Retirement::Blocked)
-        } else if now >= self.expires_ms {
-            Some(Retirement::Expired)
         } else {
             None
         }
     }
 
-    /// When the sweep should look at it next.
-    fn due_ms(&self) -> TimeMs {
-        if self.uses_left == 0 { self.revivable_until_ms } else { self.expires_ms }
+    /// Changes it by a transaction. Says why the number retires with it, if it does: it is used up or blocked,
+    /// and no reversal may bring it back.
+    pub fn record(&mut self, event: &Transacted, at_ms: TimeMs) -> Option<Retirement> {
+        self.last_transaction = Some(event.id);
+        self.change(event, at_ms);
+        match self.over() {
+            Some(Retirement::Used) if at_ms < self.revivable_until_ms => None,
+            why @ Some(Retirement::Used | Retirement::Blocked) => why,
+            _ => None,
+        }
+    }
+
+    fn change(&mut self, event: &Transacted, at_ms: TimeMs) {
+        let Effect { uses, spent, tries, misses, checks, binds_merchant, .. } = event.effect;
+        self.uses_left = self.uses_left.saturating_add_signed(uses);
+        let total = self.spent.signed().saturating_add(spent).max(0);
+        self.spent = MinorUnits::new(total.unsigned_abs()).unwrap_or(MinorUnits::MAX);
+        self.tries_left = self.tries_left.saturating_sub(tries);
+        self.misses_left = self.misses_left.saturating_sub(misses);
+        self.checks_left = self.checks_left.saturating_sub(checks);
+        if binds_merchant {
+            self.bound_to = Some(event.facts.merchant);
+        }
+        if uses < 0 && event.response == ResponseCode::Approved && event.amount <= event.currency.one_unit() {
+            self.revivable_until_ms = at_ms + REVIVAL_MS;
+        }
+        if uses > 0 {
+            self.revivable_until_ms = 0;
+        }
     }
 }
 

@@ -1,0 +1,371 @@
+//! What is answered.
+
+use std::fmt;
+
+use mayfly_card::{
+    AcquirerId, Channel, Country, Currency, Mcc, MerchantId, Pan, PosEntryMode, Rrn, Stan, TerminalId,
+};
+use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, TransactionId};
+use serde::{Deserialize, Serialize};
+
+#[cfg(doc)]
+use super::Page;
+use super::{AccountLimit, NumberControls, NumberState, TermsAsked, Time};
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminResponse {
+    /// An issuer.
+    Issuer(Issuer),
+    /// Issuers.
+    Issuers(List<Issuer>),
+    /// A programme.
+    Programme(Programme),
+    /// Programmes.
+    Programmes(List<Programme>),
+    /// An account.
+    Account(Account),
+    /// Accounts.
+    Accounts(List<Account>),
+    /// A number, whole, this once.
+    Issued(Issued),
+    /// A number, masked.
+    Number(Number),
+    /// Numbers, masked.
+    Numbers(List<Number>),
+    /// A transaction.
+    Transaction(Transaction),
+    /// Transactions.
+    Transactions(List<Transaction>),
+    /// How the server is.
+    Status(Status),
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct List<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins, if there is more: [`Page::cursor`].
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+/// An amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// In minor units.
+    pub minor: i64,
+    /// In which currency.
+    #[serde(with = "crate::text")]
+    pub currency: Currency,
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.currency.show(self.minor))
+    }
+}
+
+/// An issuer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Issuer {
+    /// Its id.
+    #[serde(with = "crate::text")]
+    pub id: IssuerId,
+    /// What it is called.
+    #[serde(with = "crate::text")]
+    pub name: Name,
+}
+
+/// A programme.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Programme {
+    /// Its id.
+    #[serde(with = "crate::text")]
+    pub id: ProgrammeId,
+    /// Whose it is.
+    #[serde(with = "crate::text")]
+    pub issuer: IssuerId,
+    /// What it is called.
+    #[serde(with = "crate::text")]
+    pub name: Name,
+    /// Its terms, every one of them.
+    pub terms: TermsAsked,
+    /// The universal number, masked, if it has one.
+    #[serde(default)]
+    pub universal: Option<String>,
+}
+
+/// An account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// Its id.
+    #[serde(with = "crate::text")]
+    pub id: AccountId,
+    /// With which issuer.
+    #[serde(with = "crate::text")]
+    pub issuer: IssuerId,
+    /// In which currency.
+    #[serde(with = "crate::text")]
+    pub currency: Currency,
+    /// How it is funded.
+    pub limit: AccountLimit,
+    /// What the cardholder has, or owes if negative.
+    pub balance: Amount,
+    /// Set aside for what was authorised and not yet completed; not in the balance any more.
+    pub held: Amount,
+    /// What may be spent.
+    pub available: Amount,
+    /// The channels that are switched off.
+    #[serde(with = "crate::text::list")]
+    pub blocked_channels: Vec<Channel>,
+    /// How many active numbers it has.
+    pub active_numbers: u32,
+}
+
+/// A number as its cardholder gets it: the only time that it is seen whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Issued {
+    /// Its id, for everything that comes later.
+    #[serde(with = "crate::text")]
+    pub id: NumberId,
+    /// The number. `Display` masks it; [`Pan::as_str`] has it whole.
+    #[serde(with = "crate::text")]
+    pub number: Pan,
+    /// Its expiration date, MMYY.
+    pub expiry: Secret,
+    /// Its CVC2.
+    pub cvc2: Secret,
+    /// When its lifetime is over.
+    pub expires: Time,
+}
+
+/// A short text that is not shown by mistake: no readable `Debug`, wiped on drop.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, to hand it to the cardholder.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A number as operators see it. Its printed date is part of the proof of a purchase, so it is not among this.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Number {
+    /// Its id.
+    #[serde(with = "crate::text")]
+    pub id: NumberId,
+    /// Whose purchases it makes.
+    #[serde(with = "crate::text")]
+    pub account: AccountId,
+    /// By whose terms.
+    #[serde(with = "crate::text")]
+    pub programme: ProgrammeId,
+    /// Prefix and last four digits.
+    pub masked: String,
+    /// What has become of it.
+    pub state: NumberState,
+    /// When it was issued.
+    #[serde(default)]
+    pub issued: Option<Time>,
+    /// When its lifetime is over.
+    pub expires: Time,
+    /// When it left the active ones.
+    #[serde(default)]
+    pub retired: Option<Time>,
+    /// How often it may still be used.
+    pub uses_left: u32,
+    /// What was bought with it.
+    pub spent: Amount,
+    /// The merchant that its first use bound it to.
+    #[serde(default, with = "crate::text::option")]
+    pub bound_to: Option<MerchantId>,
+    /// What it may do.
+    pub controls: NumberControls,
+}
+
+/// A message that was processed, or an operator's act that moved money.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Transaction {
+    /// Its id.
+    #[serde(with = "crate::text")]
+    pub id: TransactionId,
+    /// When it was decided.
+    pub time: Time,
+    /// What kind it was.
+    #[serde(with = "crate::text")]
+    pub kind: Kind,
+    /// Which message brought it: its MTI; empty for an operator's act.
+    pub message: String,
+    /// DE 39.
+    pub response: String,
+    /// Exactly why. Never sent.
+    pub reason: String,
+    /// DE 38, where one was given.
+    #[serde(default)]
+    pub approval: Option<String>,
+    /// The number, if one was found.
+    #[serde(default, with = "crate::text::option")]
+    pub number: Option<NumberId>,
+    /// The account, if one was found.
+    #[serde(default, with = "crate::text::option")]
+    pub account: Option<AccountId>,
+    /// The purchase that it belongs to, unless it is one itself.
+    #[serde(default, with = "crate::text::option")]
+    pub target: Option<TransactionId>,
+    /// DE 4 and DE 49.
+    pub amount: Amount,
+    /// What the message said of merchant and terminal; none for an operator's act.
+    #[serde(default)]
+    pub merchant: Option<MerchantFacts>,
+    /// What stands of it now, if it is a purchase.
+    #[serde(default)]
+    pub standing: Option<Standing>,
+    /// What it changed in the books, book by book; empty if nothing.
+    pub entries: Vec<Entry>,
+}
+
+/// What a message said of where it came from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MerchantFacts {
+    /// DE 42.
+    #[serde(with = "crate::text")]
+    pub id: MerchantId,
+    /// DE 18.
+    #[serde(default, with = "crate::text::option")]
+    pub mcc: Option<Mcc>,
+    /// DE 19.
+    #[serde(default, with = "crate::text::option")]
+    pub country: Option<Country>,
+    /// DE 41.
+    #[serde(with = "crate::text")]
+    pub terminal: TerminalId,
+    /// DE 32.
+    #[serde(with = "crate::text")]
+    pub acquirer: AcquirerId,
+    /// DE 11.
+    #[serde(with = "crate::text")]
+    pub stan: Stan,
+    /// DE 37; empty where there was none.
+    #[serde(with = "crate::text")]
+    pub rrn: Rrn,
+    /// DE 22.
+    #[serde(with = "crate::text")]
+    pub entry_mode: PosEntryMode,
+}
+
+/// What stands of a purchase, in minor units of its currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Authorised.
+    pub authorised: i64,
+    /// Still held.
+    pub held: i64,
+    /// Captured.
+    pub captured: i64,
+    /// Given back after capture.
+    pub refunded: i64,
+}
+
+/// One entry of a movement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which book: cardholder, held, settlement, funding or suspense.
+    pub book: String,
+    /// By how much, in minor units of the transaction's currency.
+    pub minor: i64,
+}
+
+/// How the server is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The software's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it was started.
+    pub started: Time,
+    /// For how long it has been running, in seconds.
+    pub uptime_s: u64,
+    /// Whether it takes work.
+    pub ready: bool,
+    /// Why not.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The last record that is on the disk.
+    pub durable: u64,
+    /// The last record that is folded into the views.
+    pub folded: u64,
+    /// By how many records the views lag.
+    pub lag_records: u64,
+    /// By how much time they lag, in milliseconds.
+    pub lag_ms: u64,
+    /// How many commands wait.
+    pub waiting: usize,
+    /// What there is.
+    pub counts: Counts,
+    /// Where it listens.
+    pub addresses: Addresses,
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Issuers.
+    pub issuers: u64,
+    /// Programmes.
+    pub programmes: u64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Numbers that can be used.
+    pub active_numbers: u64,
+    /// Numbers that must not be drawn yet.
+    pub quarantined: u64,
+    /// Transactions in memory.
+    pub transactions_in_memory: u64,
+    /// Transactions ever.
+    pub transactions: u64,
+    /// Records appended since the start.
+    pub records: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Answers given since the start.
+    pub answers: u64,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// ISO 8583, each listener in the order of the configuration.
+    pub iso8583: Vec<Listening>,
+    /// The admin pages: metrics and health.
+    #[serde(default)]
+    pub admin_http: Option<String>,
+    /// The admin socket.
+    pub admin_socket: String,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listening {
+    /// Address and port.
+    pub address: String,
+    /// The dialect that is spoken there.
+    pub dialect: String,
+}

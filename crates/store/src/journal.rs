@@ -1,0 +1,139 @@
+//! The journal's writer: one row per record, appended and never changed.
+
+use std::path::{Path, PathBuf};
+
+use mayfly_core::PartitionId;
+use mayfly_engine::{AppendError, Digest, Head, Journal, Record};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi, params};
+
+use crate::StoreError;
+use crate::error::At;
+use crate::reader;
+use crate::sqlite::{self, Access, Format};
+
+/// The journal's file name.
+pub const JOURNAL_FILE: &str = "journal.db";
+
+/// The row id is partition and sequence in one: partitions lie one after the other, and within one the row ids
+/// only grow, so that an append always goes to the end of the partition's part.
+const SCHEMA: &str = "
+CREATE TABLE journal (
+    key INTEGER PRIMARY KEY, -- partition * 2^48 + sequence
+    partition INTEGER GENERATED ALWAYS AS (key >> 48) VIRTUAL,
+    sequence INTEGER GENERATED ALWAYS AS (key & 281474976710655) VIRTUAL,
+    at_ms INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    previous BLOB NOT NULL CHECK (length(previous) = 32),
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    payload BLOB NOT NULL
+) STRICT;";
+
+const APPEND: &str =
+    "INSERT INTO journal (key, at_ms, count, version, previous, hash, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
+const HASH: &str = "SELECT hash FROM journal WHERE key = ?";
+
+pub(crate) const FORMAT: Format =
+    Format { application_id: 0x4d59_464a, version: 1, synchronous: "FULL", schema: &[SCHEMA] };
+
+/// How many bits of a key are the sequence.
+const SEQUENCE_BITS: u32 = 48;
+
+/// The key of a record.
+pub(crate) fn key(partition: PartitionId, sequence: u64) -> i64 {
+    // 16 bits above 48: the highest partitions are negative, which only changes their order.
+    ((u64::from(partition.0) << SEQUENCE_BITS) | sequence) as i64
+}
+
+/// The sequence in a key.
+pub(crate) fn sequence(key: i64) -> u64 {
+    key as u64 & ((1 << SEQUENCE_BITS) - 1)
+}
+
+/// The page cache of the writer. It only ever looks at the end of the file.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// After so many pages (of 16 KiB) in the write-ahead log they are copied into the file. See the measurements in
+/// `examples/append_speed.rs`: small enough that the copying is over in milliseconds.
+pub const CHECKPOINT_PAGES: u32 = 320;
+
+/// The journal in SQLite, as its one writer has it.
+pub struct SqliteJournal {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl SqliteJournal {
+    /// Opens the journal in `directory`; makes one where none is.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(JOURNAL_FILE);
+        let connection = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?.connection;
+        let journal = Self { connection, path };
+        journal.set_checkpoint_pages(CHECKPOINT_PAGES)?;
+        Ok(journal)
+    }
+
+    /// Another size of the write-ahead log than [`CHECKPOINT_PAGES`].
+    pub fn set_checkpoint_pages(&self, pages: u32) -> Result<(), StoreError> {
+        self.connection.execute_batch(&format!("PRAGMA wal_autocheckpoint = {pages}")).at(&self.path)
+    }
+
+    /// Where a partition's journal ends. The last record is checked.
+    pub fn head(&self, partition: PartitionId) -> Result<Head, StoreError> {
+        reader::head(&self.connection, &self.path, partition)
+    }
+
+    fn insert(&self, record: &Record) -> rusqlite::Result<()> {
+        let mut append = self.connection.prepare_cached(APPEND)?;
+        append.execute(params![
+            key(record.partition, record.sequence),
+            record.at_ms as i64,
+            record.count,
+            record.version,
+            record.previous,
+            record.hash,
+            record.payload,
+        ])?;
+        Ok(())
+    }
+
+    /// The record's place is taken: by itself, if an append was tried again, or by another one.
+    fn taken(&self, record: &Record) -> Result<(), AppendError> {
+        let standing: rusqlite::Result<Option<Digest>> = self
+            .connection
+            .prepare_cached(HASH)
+            .and_then(|mut find| {
+                find.query_row([key(record.partition, record.sequence)], |row| row.get(0)).optional()
+            });
+        match standing {
+            Ok(Some(hash)) if hash == record.hash => Ok(()),
+            Ok(_) => Err(AppendError::Refused),
+            Err(error) => Err(self.append_error(&error)),
+        }
+    }
+
+    fn append_error(&self, error: &rusqlite::Error) -> AppendError {
+        match StoreError::of(&self.path, error) {
+            busy @ StoreError::Busy { .. } => AppendError::Unknown(busy.to_string()),
+            failed => AppendError::Failed(failed.to_string()),
+        }
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
+        match self.insert(record) {
+            Ok(()) => Ok(()),
+            Err(error) if is_taken(&error) => self.taken(record),
+            Err(error) => Err(self.append_error(&error)),
+        }
+    }
+}
+
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+        && matches!(
+            error.sqlite_extended_error_code(),
+            Some(ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID)
+        )
+}
