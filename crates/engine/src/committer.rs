@@ -1,5 +1,6 @@
 //! The committer: one append and one sync for a batch, then its answers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -43,6 +44,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Committer {
     pub(crate) journal: Box<dyn Journal>,
     pub(crate) batches: Receiver<Batch>,
+    /// Set while it has nothing to do, for the writer to see.
+    pub(crate) waiting: Arc<AtomicBool>,
     pub(crate) spare: SyncSender<Batch>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) queue: Arc<Queue>,
@@ -53,7 +56,7 @@ pub(crate) struct Committer {
 impl Committer {
     /// Runs until the writer is done, or an append has failed for good.
     pub(crate) fn run(mut self) {
-        while let Ok(mut batch) = self.batches.recv() {
+        while let Some(mut batch) = self.next() {
             if let Some(record) = &batch.record
                 && let Err(error) = self.append(record)
             {
@@ -67,6 +70,13 @@ impl Committer {
             // If nobody needs the space, it is given back.
             drop(self.spare.try_send(batch));
         }
+    }
+
+    fn next(&self) -> Option<Batch> {
+        self.batches.try_recv().ok().or_else(|| {
+            self.waiting.store(true, Ordering::Release);
+            self.batches.recv().ok()
+        })
     }
 
     fn append(&mut self, record: &Record) -> Result<(), AppendError> {

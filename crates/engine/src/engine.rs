@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -104,9 +105,11 @@ impl Engine {
         // One batch waits while one is written: the writer decides the third, and then waits too.
         let (to_committer, batches) = sync_channel(1);
         let (spare_sender, spare) = sync_channel(4);
+        let waiting = Arc::new(AtomicBool::new(true));
         let committer = Committer {
             journal,
             batches,
+            waiting: waiting.clone(),
             spare: spare_sender,
             progress: progress.clone(),
             queue: queue.clone(),
@@ -122,6 +125,7 @@ impl Engine {
             clock,
             progress: progress.clone(),
             committer: to_committer,
+            waiting,
             spare,
             options,
             swept_at_ms: 0,

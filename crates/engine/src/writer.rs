@@ -1,6 +1,7 @@
 //! The writer: takes what waits, decides and applies it, and hands it to the committer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::{Catalogue, Clock, Head, Options, Progress, Record, Ticket};
 
 /// How long the writer sleeps when nothing waits: the beat of its timers.
 const BEAT: Duration = Duration::from_millis(50);
+/// After how many commands the writer looks whether the committer waits for something to write.
+const HAND_OVER_EVERY: usize = 32;
 /// How many numbers one sweep retires. A sweep is one command among the others of a batch.
 const SWEEP_LIMIT: usize = 256;
 /// How often the writer sweeps.
@@ -27,6 +30,8 @@ pub(crate) struct Writer {
     pub(crate) progress: Arc<Progress>,
     pub(crate) pager: Pager,
     pub(crate) committer: SyncSender<Batch>,
+    /// Whether the committer waits for a batch.
+    pub(crate) waiting: Arc<AtomicBool>,
     /// Batches that were written, for their space.
     pub(crate) spare: Receiver<Batch>,
     pub(crate) options: Options,
@@ -43,11 +48,7 @@ impl Writer {
             let mut rest = work.drain(..);
             // A batch is bounded, so that neither a record nor the wait for it grows without end.
             while !rest.as_slice().is_empty() {
-                let mut batch = self.new_batch();
-                for work in rest.by_ref().take(self.options.batch_max) {
-                    self.one(work, now, &mut batch);
-                }
-                if self.hand_over(batch, now).is_err() {
+                if self.one_batch(&mut rest, now).is_err() {
                     return;
                 }
             }
@@ -56,6 +57,19 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// Decides a batch: at most as many commands as a record may hold, and no more than are decided when the
+    /// committer has nothing to do, so that writing and deciding go on at the same time.
+    fn one_batch(&mut self, rest: &mut std::vec::Drain<'_, Work>, now: TimeMs) -> Result<(), Stopped> {
+        let mut batch = self.new_batch();
+        for (at, work) in rest.by_ref().take(self.options.batch_max).enumerate() {
+            self.one(work, now, &mut batch);
+            if (at + 1) % HAND_OVER_EVERY == 0 && self.waiting.load(Ordering::Acquire) {
+                break;
+            }
+        }
+        self.hand_over(batch, now)
     }
 
     fn new_batch(&self) -> Batch {
@@ -104,6 +118,7 @@ impl Writer {
             self.head = record.head();
             batch.record = Some(record);
         }
+        self.waiting.store(false, Ordering::Release);
         self.committer.send(batch).map_err(|_| Stopped)
     }
 

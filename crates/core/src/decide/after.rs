@@ -208,7 +208,7 @@ fn force_post(case: &Case<'_>) -> Verdict {
         Some((number, account)) if account.currency == case.request.currency => {
             let effect = Effect {
                 totals: totals(amount, 0, amount),
-                uses: -i32::from(number.uses_left > 0),
+                uses: -i32::from(number.usage.uses_left > 0),
                 spent: amount,
                 ..Effect::default()
             };

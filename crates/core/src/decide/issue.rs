@@ -68,8 +68,9 @@ pub(super) fn sweep(state: &State, limit: usize, now: TimeMs, events: &mut Vec<E
         .numbers
         .due(now, limit)
         .filter_map(|number| {
-            let why =
-                number.over(now).filter(|_| number.uses_left > 0 || now >= number.revivable_until_ms)?;
+            let why = number
+                .over(now)
+                .filter(|_| number.usage.uses_left > 0 || now >= number.usage.revivable_until_ms)?;
             Some((NumberRef { id: number.id, index: number.index }, why))
         })
         .collect();

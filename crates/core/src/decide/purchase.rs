@@ -65,7 +65,8 @@ fn decide_on(
         .map_err(|reason| (reason, after_failed_control(programme, number)))?;
     let amount = case.request.amount.signed();
     let mut effect = approved_now(case.request.message, amount);
-    effect.binds_merchant = number.controls.merchant == MerchantRule::FirstUse && number.bound_to.is_none();
+    effect.binds_merchant =
+        number.controls().merchant == MerchantRule::FirstUse && number.usage.bound_to.is_none();
     Ok(effect)
 }
 
@@ -90,7 +91,7 @@ fn after_failed_control(programme: &Programme, number: &Number) -> Effect {
         FailedControl::KeepUsable => Effect { tries: 1, ..Effect::default() },
         // A number has at most a million uses, so this never saturates.
         FailedControl::UseUp => {
-            Effect { uses: -i32::try_from(number.uses_left).unwrap_or(i32::MAX), ..Effect::default() }
+            Effect { uses: -i32::try_from(number.usage.uses_left).unwrap_or(i32::MAX), ..Effect::default() }
         }
     }
 }
@@ -98,7 +99,7 @@ fn after_failed_control(programme: &Programme, number: &Number) -> Effect {
 /// A zero-amount check tells that the number is good, and never consumes.
 fn check(case: &Case<'_>, number: &Number, account: &Account) -> Result<Effect, Reason> {
     channel(case, number, account)?;
-    if number.checks_left == 0 {
+    if number.usage.checks_left == 0 {
         return Err(Reason::TooManyChecks);
     }
     Ok(Effect { checks: 1, ..Effect::default() })
@@ -111,7 +112,7 @@ fn control(case: &Case<'_>, number: &Number, programme: &Programme, account: &Ac
     if request.currency != account.currency {
         return Err(Reason::CurrencyNotAccounts);
     }
-    if let Some((mccs, countries)) = number.controls.lists.as_deref() {
+    if let Some((mccs, countries)) = number.controls().lists.as_deref() {
         if !mccs.allows(request.facts.mcc) {
             return Err(Reason::MccNotAllowed);
         }
@@ -130,12 +131,12 @@ pub(super) fn amounts(
     whole: MinorUnits,
     more: MinorUnits,
 ) -> Result<(), Reason> {
-    let amount_max = number.controls.amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max);
+    let amount_max = number.controls().amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max);
     if whole > amount_max {
         return Err(Reason::OverAmount);
     }
-    match number.controls.total_max {
-        Some(total_max) if number.spent.saturating_add(more) > total_max => Err(Reason::OverTotal),
+    match number.controls().total_max {
+        Some(total_max) if number.usage.spent.saturating_add(more) > total_max => Err(Reason::OverTotal),
         _ => Ok(()),
     }
 }
@@ -145,7 +146,7 @@ fn channel(case: &Case<'_>, number: &Number, account: &Account) -> Result<(), Re
     if account.blocks(channel) {
         return Err(Reason::ChannelBlocked);
     }
-    match number.controls.channel {
+    match number.controls().channel {
         Some(only) if only != channel => Err(Reason::ChannelNotAllowed),
         _ => Ok(()),
     }
@@ -175,6 +176,6 @@ pub(super) fn advice(case: &Case<'_>) -> Verdict {
         Err(_) => Reason::ToldNotProven,
     };
     let mut effect = approved_now(case.request.message, case.request.amount.signed());
-    effect.uses = -i32::from(number.uses_left > 0);
+    effect.uses = -i32::from(number.usage.uses_left > 0);
     case.verdict(Kind::Advice, reason, effect).of_number(number, account)
 }

@@ -24,7 +24,7 @@ pub fn prove(number: &Number, request: &Request, now: TimeMs) -> Result<(), Reas
     if number.only_merchant().is_some_and(|merchant| merchant != request.facts.merchant) {
         return Err(Reason::MerchantWrong);
     }
-    if number.controls.currency.is_some_and(|currency| currency != request.currency) {
+    if number.controls().currency.is_some_and(|currency| currency != request.currency) {
         return Err(Reason::CurrencyWrong);
     }
     Ok(())

@@ -265,11 +265,9 @@ impl State {
         at_ms: TimeMs,
     ) -> Option<TransactionId> {
         let number = self.numbers.find_mut(reference.index).filter(|number| number.id == reference.id)?;
-        let mut usage = number.usage();
+        let usage = &mut number.usage;
         let previous = usage.last_transaction;
-        let retires = usage.record(event, at_ms);
-        number.set_usage(usage);
-        match retires {
+        match usage.record(event, at_ms) {
             Some(why) => self.retire(reference, why, at_ms),
             // It waits for the reversal that gives its use back, or has just got it back.
             None if usage.over() == Some(Retirement::Used) || event.effect.uses > 0 => {

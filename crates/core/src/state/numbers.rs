@@ -19,6 +19,16 @@ pub const MISSES: u8 = 3;
 /// How many zero-amount checks a number has.
 pub const CHECKS: u8 = 3;
 
+/// The controls of a number of which nothing was said.
+static NO_CONTROLS: Controls = Controls {
+    amount_max: None,
+    total_max: None,
+    currency: None,
+    merchant: MerchantRule::Any,
+    channel: None,
+    lists: None,
+};
+
 /// An active number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Number {
@@ -36,26 +46,10 @@ pub struct Number {
     pub expiry: MonthIndex,
     /// When its lifetime is over.
     pub expires_ms: TimeMs,
-    /// How many uses are left. None are left only while a reversal may still give one back.
-    pub uses_left: u32,
-    /// How many purchases may still fail a control.
-    pub tries_left: u8,
-    /// How many proofs may still fail.
-    pub misses_left: u8,
-    /// How many zero-amount checks are left.
-    pub checks_left: u8,
-    /// What was bought with it.
-    pub spent: MinorUnits,
-    /// The merchant that it was bound to by its first use.
-    pub bound_to: Option<MerchantId>,
-    /// What it may do.
-    pub controls: Controls,
-    /// The last transaction that was made with it.
-    pub last_transaction: Option<TransactionId>,
-    /// Until when a small purchase that is reversed gives its use back; 0 if none can.
-    pub revivable_until_ms: TimeMs,
-    /// The retirement that waits for the sweep (or for the reversal that undoes it).
-    pub retiring: Option<Retirement>,
+    /// What it may do, if anything was said about that: most numbers need no memory for it.
+    pub controls: Option<Box<Controls>>,
+    /// What purchases change in it.
+    pub usage: Usage,
 }
 
 impl Number {
@@ -69,64 +63,36 @@ impl Number {
             last_four: event.last_four,
             expiry: event.expiry,
             expires_ms: event.expires_ms,
-            uses_left: event.uses,
-            tries_left: TRIES,
-            misses_left: MISSES,
-            checks_left: CHECKS,
-            spent: MinorUnits::ZERO,
-            bound_to: None,
-            controls: event.controls.clone(),
-            last_transaction: None,
-            revivable_until_ms: 0,
-            retiring: None,
+            controls: Some(&event.controls)
+                .filter(|controls| **controls != NO_CONTROLS)
+                .cloned()
+                .map(Box::new),
+            usage: Usage::issued(event.uses),
         }
+    }
+
+    /// What it may do.
+    pub fn controls(&self) -> &Controls {
+        self.controls.as_deref().unwrap_or(&NO_CONTROLS)
     }
 
     /// The one merchant that may use it, if there is only one.
     pub fn only_merchant(&self) -> Option<MerchantId> {
-        match self.controls.merchant {
+        match self.controls().merchant {
             MerchantRule::Any => None,
             MerchantRule::Fixed(merchant) => Some(merchant),
-            MerchantRule::FirstUse => self.bound_to,
+            MerchantRule::FirstUse => self.usage.bound_to,
         }
     }
 
     /// Why it can't be used at `now`, if it can't.
     pub fn over(&self, now: TimeMs) -> Option<Retirement> {
-        self.usage().over().or((now >= self.expires_ms).then_some(Retirement::Expired))
-    }
-
-    /// What purchases change in it.
-    pub fn usage(&self) -> Usage {
-        Usage {
-            uses_left: self.uses_left,
-            tries_left: self.tries_left,
-            misses_left: self.misses_left,
-            checks_left: self.checks_left,
-            spent: self.spent,
-            bound_to: self.bound_to,
-            last_transaction: self.last_transaction,
-            revivable_until_ms: self.revivable_until_ms,
-            retiring: self.retiring,
-        }
-    }
-
-    /// Sets what purchases change in it.
-    pub fn set_usage(&mut self, usage: Usage) {
-        self.uses_left = usage.uses_left;
-        self.tries_left = usage.tries_left;
-        self.misses_left = usage.misses_left;
-        self.checks_left = usage.checks_left;
-        self.spent = usage.spent;
-        self.bound_to = usage.bound_to;
-        self.last_transaction = usage.last_transaction;
-        self.revivable_until_ms = usage.revivable_until_ms;
-        self.retiring = usage.retiring;
+        self.usage.over().or((now >= self.expires_ms).then_some(Retirement::Expired))
     }
 
     /// When the sweep should look at it next.
     fn due_ms(&self) -> TimeMs {
-        if self.uses_left == 0 { self.revivable_until_ms } else { self.expires_ms }
+        if self.usage.uses_left == 0 { self.usage.revivable_until_ms } else { self.expires_ms }
     }
 }
 
@@ -134,24 +100,22 @@ impl Number {
 /// folded from the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// See [`Number::uses_left`].
+    /// How many uses are left. None are left only while a reversal may still give one back.
     pub uses_left: u32,
-    /// See [`Number::tries_left`].
+    /// How many purchases may still fail a control.
     pub tries_left: u8,
-    /// See [`Number::misses_left`].
+    /// How many proofs may still fail.
     pub misses_left: u8,
-    /// See [`Number::checks_left`].
+    /// How many zero-amount checks are left.
     pub checks_left: u8,
-    /// See [`Number::spent`].
+    /// What was bought with it.
     pub spent: MinorUnits,
-    /// See [`Number::bound_to`].
+    /// The merchant that it was bound to by its first use.
     pub bound_to: Option<MerchantId>,
-    /// See [`Number::last_transaction`].
+    /// The last transaction that was made with it.
     pub last_transaction: Option<TransactionId>,
-    /// See [`Number::revivable_until_ms`].
+    /// Until when a small purchase that is reversed gives its use back; 0 if none can.
     pub revivable_until_ms: TimeMs,
-    /// See [`Number::retiring`].
-    pub retiring: Option<Retirement>,
 }
 
 impl Usage {
@@ -166,15 +130,12 @@ impl Usage {
             bound_to: None,
             last_transaction: None,
             revivable_until_ms: 0,
-            retiring: None,
         }
     }
 
     /// Why it can't be used any more, whatever the time.
     pub fn over(&self) -> Option<Retirement> {
-        if self.retiring.is_some() {
-            self.retiring
-        } else if self.uses_left == 0 {
+        if self.uses_left == 0 {
             Some(Retirement::Used)
         } else if self.tries_left == 0 || self.misses_left == 0 {
             Some(Retirement::Blocked)

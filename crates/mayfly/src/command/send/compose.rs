@@ -86,6 +86,9 @@ pub(crate) struct Contents {
     /// When the message is sent (DE 7, 12, 13), in UTC; now, unless a repeat must look like its first
     #[arg(long, value_name = "MMDDhhmmss")]
     at: Option<String>,
+    /// The approval code of what this is about (DE 38)
+    #[arg(long, value_name = "DIGITS")]
+    approval: Option<String>,
     /// Say that it was sent before (0101 for 0100, and so on)
     #[arg(long)]
     repeat: bool,
@@ -224,6 +227,9 @@ impl Contents {
             .set(De::ACQUIRER, &self.acquirer)
             .set(De::TERMINAL, &self.terminal)
             .set(De::CARD_ACCEPTOR, &self.merchant);
+        if let Some(approval) = &self.approval {
+            message.set(De::APPROVAL_CODE, approval);
+        }
         if let Some(remaining) = &self.remaining {
             let stays = self.minor("--remaining", remaining)?;
             let amounts = ReplacementAmounts::new(stays, 0, 0, 0)
@@ -237,8 +243,8 @@ impl Contents {
         let OriginalArgs { original_stan, original_mti, original_time, original_acquirer } = &self.original;
         let Some(stan) = *original_stan else {
             return match self.kind {
-                Kind::Increment => Err(Failure::Usage(
-                    "an increment names its original: give --original-stan, and its --rrn".into(),
+                Kind::Increment if self.approval.is_none() => Err(Failure::Usage(
+                    "an increment names its original: give its --rrn, and --original-stan or --approval".into(),
                 )),
                 _ => Ok(()),
             };

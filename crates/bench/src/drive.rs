@@ -1,0 +1,245 @@
+//! Drives an engine in a closed loop: so many requests are always under way.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use mayfly_card::{
+    AcquirerId, Country, Currency, LastFour, Mcc, MerchantId, MinorUnits, PosEntryMode, Rrn, Stan, TerminalId,
+};
+use mayfly_core::{
+    Answer, Command, Cvc2Check, Facts, Hash64, MessageKind, Presented, Processing, Reason, Request,
+    ResponseCode,
+};
+use mayfly_engine::{Handle, Mailbox, Submission};
+use serde::Serialize;
+
+use crate::credentials::Credential;
+
+/// Wakes a thread that waits for answers.
+#[derive(Default)]
+pub struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    /// Answers have come.
+    pub fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until answers have come.
+    pub fn wait(&self) {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap_or_else(PoisonError::into_inner);
+        }
+        *rung = false;
+    }
+}
+
+/// A figure of a closed loop.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// How many answers came.
+    pub answers: u64,
+    /// How many of them approved.
+    pub approved: u64,
+    /// How long it ran, in seconds.
+    pub seconds: f64,
+    /// Answers a second.
+    pub rate: f64,
+    /// Median latency, in milliseconds.
+    pub p50_ms: f64,
+    /// 99 of 100 are faster.
+    pub p99_ms: f64,
+    /// 999 of 1,000 are faster.
+    pub p999_ms: f64,
+    /// The slowest.
+    pub max_ms: f64,
+    /// The longest time in which no answer came.
+    pub stall_ms: f64,
+}
+
+/// Collects latencies.
+pub struct Latency {
+    histogram: Histogram<u64>,
+    approved: u64,
+    last: Instant,
+    stall: Duration,
+}
+
+impl Latency {
+    /// From `begun` on.
+    pub fn new(begun: Instant) -> Self {
+        // One microsecond to one minute in three digits: these bounds are always valid.
+        let histogram = Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| {
+            Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"))
+        });
+        Self { histogram, approved: 0, last: begun, stall: Duration::ZERO }
+    }
+
+    /// An answer to a request that was sent at `sent` came at `now`.
+    pub fn came(&mut self, sent: Instant, now: Instant, approved: bool) {
+        self.histogram.saturating_record((now - sent).as_micros() as u64);
+        self.approved += u64::from(approved);
+        self.stall = self.stall.max(now - self.last);
+        self.last = now;
+    }
+
+    /// The figures after `took`.
+    pub fn figures(&self, took: Duration) -> Figures {
+        let ms = |quantile| self.histogram.value_at_quantile(quantile) as f64 / 1000.0;
+        let answers = self.histogram.len();
+        Figures {
+            answers,
+            approved: self.approved,
+            seconds: took.as_secs_f64(),
+            rate: answers as f64 / took.as_secs_f64(),
+            p50_ms: ms(0.5),
+            p99_ms: ms(0.99),
+            p999_ms: ms(0.999),
+            max_ms: self.histogram.max() as f64 / 1000.0,
+            stall_ms: self.stall.as_secs_f64() * 1000.0,
+        }
+    }
+}
+
+/// Makes authorisation requests like those of the network's connections.
+pub struct Requests {
+    counter: u64,
+    merchant: MerchantId,
+    acquirer: AcquirerId,
+    terminal: TerminalId,
+    currency: Currency,
+}
+
+/// Spreads a counter over 64 bits, so that it can stand for a keyed hash.
+fn spread(counter: u64) -> u64 {
+    let mut value = counter.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self::starting_at(0)
+    }
+}
+
+impl Requests {
+    /// With references that no other start has.
+    pub fn starting_at(counter: u64) -> Self {
+        Self {
+            counter,
+            merchant: MerchantId::parse("MERCHANT-000042").unwrap_or_default(),
+            acquirer: AcquirerId::parse("40000123456").unwrap_or_default(),
+            terminal: TerminalId::parse("TERM0001").unwrap_or_default(),
+            currency: Currency::parse_alphabetic("USD")
+                .unwrap_or_else(|| unreachable!("the dollar is in use")),
+        }
+    }
+
+    /// The next number to present, out of `count`: every one as likely as the other.
+    pub fn pick(&self, count: usize) -> usize {
+        (spread(self.counter ^ 0x5555) % count as u64) as usize
+    }
+
+    /// An authorisation of 24.98 with a number.
+    pub fn next(&mut self, credential: &Credential) -> Box<Request> {
+        self.counter += 1;
+        let counter = self.counter;
+        let mut rrn = [b'0'; 12];
+        let mut rest = counter;
+        for digit in rrn.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        Box::new(Request {
+            message: MessageKind::Authorisation,
+            processing: Processing::Purchase,
+            reference: Hash64(spread(counter)),
+            identity: Hash64(spread(counter ^ (1 << 63))),
+            content: Hash64(spread(credential.digits)),
+            original: None,
+            number: Presented::Number {
+                index: credential.index,
+                iin: mayfly_card::Iin::of(b"45694000"),
+                last_four: LastFour::from_value((credential.digits % 10_000) as u16)
+                    .unwrap_or_else(|| unreachable!("four digits")),
+            },
+            expiry: Some(credential.expiry),
+            cvc2: Cvc2Check::Absent,
+            amount: MinorUnits::new(2498).unwrap_or(MinorUnits::MAX),
+            replacement: None,
+            currency: self.currency,
+            declined_elsewhere: false,
+            facts: Facts {
+                acquirer: self.acquirer,
+                stan: Stan::from_value((counter % 1_000_000) as u32).unwrap_or_default(),
+                rrn: Rrn::parse(std::str::from_utf8(&rrn).unwrap_or_default()).unwrap_or_default(),
+                terminal: self.terminal,
+                merchant: self.merchant,
+                mcc: Mcc::from_value(5411),
+                country: Country::from_value(840),
+                entry_mode: PosEntryMode::parse("812").unwrap_or_default(),
+                transmitted: 1_122_120_000,
+                local_date: 1122,
+                local_time: 120_000,
+            },
+            paged: None,
+        })
+    }
+}
+
+/// Authorises for so long with `in_flight` requests always under way, each with a number picked at random.
+pub fn authorise(
+    handle: &Handle,
+    credentials: &[Credential],
+    in_flight: usize,
+    run_for: Duration,
+    requests: &mut Requests,
+) -> Figures {
+    let bell = Arc::new(Bell::default());
+    let ring = bell.clone();
+    let mailbox = Mailbox::new(move || ring.ring());
+    let mut submission = Submission::default();
+    let mut sent = vec![Instant::now(); in_flight];
+    let mut letters = Vec::new();
+    let begun = Instant::now();
+    let mut latency = Latency::new(begun);
+    for (slot, sent) in sent.iter_mut().enumerate() {
+        let request = requests.next(&credentials[requests.pick(credentials.len())]);
+        *sent = Instant::now();
+        submission.add(Command::Message(request), &mailbox, slot as u64);
+    }
+    handle.submit(&mut submission);
+    let mut under_way = in_flight;
+    while under_way > 0 {
+        bell.wait();
+        mailbox.take(&mut letters);
+        let now = Instant::now();
+        let go_on = now - begun < run_for;
+        for (slot, answer) in letters.drain(..) {
+            latency.came(sent[slot as usize], now, approved(&answer));
+            if go_on {
+                let request = requests.next(&credentials[requests.pick(credentials.len())]);
+                sent[slot as usize] = now;
+                submission.add(Command::Message(request), &mailbox, slot);
+            } else {
+                under_way -= 1;
+            }
+        }
+        handle.submit(&mut submission);
+    }
+    latency.figures(begun.elapsed())
+}
+
+/// Whether an answer approved. That a benchmark is declined for any other reason than its numbers being used up
+/// would make its figures worthless, so they are counted.
+pub fn approved(answer: &Answer) -> bool {
+    matches!(answer, Answer::Message(answer) if answer.response == ResponseCode::Approved && answer.reason == Reason::Approved)
+}

@@ -1,0 +1,5 @@
+//! What the engine and the server can do, measured beside the limit of the same machine in the same run.
+
+pub mod credentials;
+pub mod drive;
+pub mod limit;

@@ -1,0 +1,121 @@
+//! What a message is recognised by: the keyed hashes of its reference, its identity and its content.
+
+use mayfly_card::{AcquirerId, MinorUnits, Rrn, Stan, TerminalId};
+use mayfly_core::{Hash64, MessageKind, Presented};
+use mayfly_engine::Catalogue;
+use mayfly_iso8583::{De, Message, OriginalData};
+
+use crate::translate::Parts;
+
+/// What the messages of one purchase have in common.
+pub(crate) struct Reference<'a> {
+    pub(crate) acquirer: &'a AcquirerId,
+    pub(crate) rrn: &'a Rrn,
+    pub(crate) stan: Stan,
+    pub(crate) terminal: &'a TerminalId,
+    /// DE 13 as it came; empty where there was none.
+    pub(crate) local_date: &'a str,
+}
+
+impl Reference<'_> {
+    /// By acquirer and RRN; without an RRN by acquirer, STAN, terminal and local date.
+    pub(crate) fn hash(&self, catalogue: &Catalogue) -> Hash64 {
+        let acquirer = significant(self.acquirer.as_str()).as_bytes();
+        if self.rrn.is_empty() {
+            let stan = self.stan.value().to_be_bytes();
+            let terminal = self.terminal.as_str().as_bytes();
+            catalogue.hash("reference", &[acquirer, &stan, terminal, self.local_date.as_bytes()])
+        } else {
+            catalogue.hash("reference", &[acquirer, self.rrn.as_str().as_bytes()])
+        }
+    }
+}
+
+/// DE 90 fills the acquirer up with zeros that DE 32 need not have, so they don't count.
+fn significant(acquirer: &str) -> &str {
+    acquirer.trim_start_matches('0')
+}
+
+/// Where the message stands that DE 90 names.
+///
+/// By the RRN if there is one: it is the same in all messages of a purchase. Otherwise by what the original was
+/// sent with: its STAN, from DE 90; the terminal, which is the same; the local date, if it is not told, that of
+/// its transmission.
+pub(crate) fn of_original(
+    catalogue: &Catalogue,
+    own: &Reference<'_>,
+    named: &OriginalData,
+) -> (Option<(MessageKind, Stan)>, Hash64) {
+    let kind = MessageKind::from_mti(named.mti().without_repeat().as_str());
+    // Zero is what is written where the STAN is not known.
+    let stan = Stan::from_value(named.stan()).filter(|stan| stan.value() != 0);
+    let mut acquirer = *own.acquirer;
+    if acquirer.is_empty() && named.acquirer() != 0 {
+        let mut digits = [0; 11];
+        // Eleven digits at the most, which fit.
+        acquirer = AcquirerId::parse(decimal(named.acquirer(), &mut digits)).unwrap_or_default();
+    }
+    let mut transmitted = [0; 11];
+    let month_and_day = decimal(10_000 + named.transmission_time() / 1_000_000, &mut transmitted);
+    let local_date = match own.local_date {
+        "" if named.transmission_time() != 0 => month_and_day.get(1..).unwrap_or_default(),
+        told => told,
+    };
+    let reference =
+        Reference { acquirer: &acquirer, stan: stan.unwrap_or(own.stan), local_date, ..*own }.hash(catalogue);
+    (kind.zip(stan), reference)
+}
+
+/// A number's digits, without zeros in front.
+fn decimal(mut value: u64, digits: &mut [u8; 11]) -> &str {
+    let mut start = digits.len();
+    while value > 0 && start > 0 {
+        start -= 1;
+        digits[start] = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    // Only digits were written, so this is never the fallback.
+    std::str::from_utf8(&digits[start..]).unwrap_or_default()
+}
+
+/// What makes a message the same as an earlier one under its reference: kind, STAN, local date; without an RRN
+/// also local time and terminal. The repeat digit of the MTI and the transmission time don't count.
+pub(crate) fn identity(
+    catalogue: &Catalogue,
+    message: &Message<'_>,
+    kind: MessageKind,
+    of: &Reference<'_>,
+) -> Hash64 {
+    let stan = of.stan.value().to_be_bytes();
+    let (kind, date) = (kind.mti().as_bytes(), of.local_date.as_bytes());
+    if of.rrn.is_empty() {
+        let time = message.bytes(De::LOCAL_TIME).unwrap_or_default();
+        catalogue.hash("identity", &[kind, &stan, date, time, of.terminal.as_str().as_bytes()])
+    } else {
+        catalogue.hash("identity", &[kind, &stan, date])
+    }
+}
+
+/// What a repeat must have in common with its first: everything that decides about money. The CVC2 does not
+/// count, because whoever stores a message for a repeat must not store that; whether it was right is part of
+/// neither.
+pub(crate) fn content(catalogue: &Catalogue, message: &Message<'_>, parts: &Parts) -> Hash64 {
+    let index = match parts.number {
+        Presented::Number { index, .. } => index.0.to_be_bytes(),
+        Presented::Invalid => [0; 8],
+    };
+    let replacement = parts.replacement.map_or(u64::MAX, MinorUnits::value).to_be_bytes();
+    let mut fixed = [0; 27];
+    fixed[..8].copy_from_slice(&index);
+    fixed[8..16].copy_from_slice(&parts.amount.value().to_be_bytes());
+    fixed[16..24].copy_from_slice(&replacement);
+    fixed[24..26].copy_from_slice(&parts.currency.number().to_be_bytes());
+    fixed[26] = u8::from(parts.declined_elsewhere);
+    let bytes = |element| message.bytes(element).unwrap_or_default();
+    let merchant = parts.merchant.as_str().as_bytes();
+    catalogue.hash(
+        "content",
+        &[&fixed, bytes(De::PROCESSING_CODE), bytes(De::EXPIRATION_DATE), merchant, bytes(De::ORIGINAL_DATA)],
+    )
+}
+

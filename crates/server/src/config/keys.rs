@@ -1,0 +1,191 @@
+//! Every key of the configuration file: its default, bounds and unit. The reader, the checks and the printed
+//! file all follow from this one table.
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// The table that it stands in; empty for the file's top.
+    pub section: &'static str,
+    /// Its name in there.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// What it is for: one or two sentences.
+    pub meaning: &'static str,
+}
+
+/// What a key may hold.
+#[derive(Debug)]
+pub enum Kind {
+    /// A whole number.
+    Number {
+        /// If nothing is set.
+        default: u64,
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+        /// What is counted or measured.
+        unit: &'static str,
+    },
+    /// A text.
+    Text {
+        /// If nothing is set.
+        default: &'static str,
+        /// What it must look like.
+        form: &'static str,
+    },
+    /// One of a few words.
+    Choice {
+        /// If nothing is set.
+        default: &'static str,
+        /// The words.
+        of: &'static [&'static str],
+    },
+    /// The list of ISO 8583 listeners, 1 to so many.
+    Listeners {
+        /// If nothing is set: address and dialect.
+        default: (&'static str, &'static str),
+        /// How many there may be.
+        max: usize,
+    },
+}
+
+impl Key {
+    /// Its name with that of its section.
+    pub fn path(&self) -> String {
+        if self.section.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.section, self.name) }
+    }
+
+    /// Default, bounds and unit in words.
+    pub fn bounds(&self) -> String {
+        match &self.kind {
+            Kind::Number { default, min, max, unit } => format!("Default {default}; {min} to {max} {unit}."),
+            Kind::Text { default, form } => format!("Default \"{default}\"; {form}."),
+            Kind::Choice { default, of } => format!("Default \"{default}\"; one of {}.", of.join(", ")),
+            Kind::Listeners { max, .. } => format!("Default: the one below; 1 to {max} listeners."),
+        }
+    }
+}
+
+const fn number(
+    section: &'static str,
+    name: &'static str,
+    (default, min, max, unit): (u64, u64, u64, &'static str),
+    meaning: &'static str,
+) -> Key {
+    Key { section, name, kind: Kind::Number { default, min, max, unit }, meaning }
+}
+
+const fn text(
+    section: &'static str,
+    name: &'static str,
+    (default, form): (&'static str, &'static str),
+    meaning: &'static str,
+) -> Key {
+    Key { section, name, kind: Kind::Text { default, form }, meaning }
+}
+
+macro_rules! keys {
+    ($($name:ident = $key:expr;)*) => {
+        $(pub(crate) static $name: Key = $key;)*
+
+        /// All of them, section by section.
+        pub static KEYS: &[&Key] = &[$(&$name,)*];
+    };
+}
+
+keys! {
+    DATA_DIR = text("", "data_dir", (".", "a directory; if relative, to that of this file"),
+        "Where journal, views, root key and admin socket are.");
+
+    LISTENERS = Key { section: "iso8583", name: "listeners",
+        kind: Kind::Listeners { default: ("127.0.0.1:8583", "ascii87"), max: 16 },
+        meaning: "Where the network connects, and what it speaks there: the name of a built-in dialect (ascii87, \
+            binary87, ebcdic87) or the path of a dialect file. Port 0 takes any free one; run.json says which." };
+    CONNECTIONS_MAX = number("iso8583", "connections_max", (1024, 1, 65_536, "connections"),
+        "How many connections may be open on all listeners together; one more is closed at once.");
+    IN_FLIGHT_MAX = number("iso8583", "in_flight_max", (1024, 1, 65_536, "messages"),
+        "How many messages of one connection may wait for their answers; until one leaves, no more are read.");
+    MESSAGE_BYTES_MAX = number("iso8583", "message_bytes_max", (4096, 256, 65_535, "bytes"),
+        "The longest message; a connection that announces a longer one is closed.");
+    IDLE_TIMEOUT_S = number("iso8583", "idle_timeout_s", (900, 1, 86_400, "seconds"),
+        "A connection on which nothing comes for so long is closed.");
+    READ_TIMEOUT_S = number("iso8583", "read_timeout_s", (10, 1, 3600, "seconds"),
+        "A message that has begun must be complete after so long, or the connection is closed.");
+    WRITE_TIMEOUT_S = number("iso8583", "write_timeout_s", (10, 1, 3600, "seconds"),
+        "A peer that takes no answers for so long is disconnected.");
+    ANSWER_TIMEOUT_MS = number("iso8583", "answer_timeout_ms", (10_000, 100, 120_000, "milliseconds"),
+        "A message that could not be decided for so long is answered 91.");
+
+    HTTP_ADDRESS = text("admin", "http_address",
+        ("127.0.0.1:8580", "a loopback address with a port (0 takes any free one), or off"),
+        "Where metrics, health and readiness are served, to this machine only.");
+    SOCKET = text("admin", "socket", ("admin.sock", "a path of at most 100 bytes; if relative, to data_dir"),
+        "Where the command line reaches the server. Only the user that runs it can.");
+    ADMIN_CONNECTIONS_MAX = number("admin", "connections_max", (32, 1, 1024, "connections"),
+        "How many connections the admin socket takes; one more has to wait.");
+
+    QUEUE_MAX = number("engine", "queue_max", (65_536, 64, 4_194_304, "commands"),
+        "How many commands may wait to be decided; one more is answered 96.");
+    BATCH_MAX = number("engine", "batch_max", (4096, 1, 65_536, "commands"),
+        "How many commands one journal record may hold; at most queue_max.");
+    VIEWS_LAG_MAX_S = number("engine", "views_lag_max_s", (60, 1, 3600, "seconds"),
+        "How far the views may lag behind the journal before new work is refused.");
+    REMEMBER_H = number("engine", "remember_h", (48, 1, 720, "hours"),
+        "How long a transaction that nothing happens to stays in memory; later it is looked up in the views.");
+    TRANSACTIONS_MAX = number("engine", "transactions_max", (20_000_000, 10_000, 1_000_000_000, "transactions"),
+        "How many transactions stay in memory (about 300 bytes each); beyond it the oldest leave early.");
+
+    VIEWS_CACHE_MIB = number("views", "cache_mib", (64, 1, 65_536, "MiB"),
+        "How much of the views the database keeps in memory.");
+
+    ROOT_KEY_FILE = text("keys", "root_key_file", ("root.key", "a path; if relative, to data_dir"),
+        "The root key. Its file must be readable by its owner alone. Without it no number can be found again: \
+         keep a copy elsewhere.");
+
+    LOG_FORMAT = Key { section: "log", name: "format", kind: Kind::Choice { default: "text", of: &["text", "json"] },
+        meaning: "How the log is written, on standard error: lines for people, or one JSON object a line." };
+    LOG_LEVEL = text("log", "level",
+        ("info", "off, error, warn, info, debug or trace; for one part more, as in info,mayfly_network=debug"),
+        "How much is logged.");
+
+    DRAIN_S = number("stop", "drain_s", (10, 1, 600, "seconds"),
+        "How long a stop waits for answers that are under way; then connections are closed.");
+}
+
+/// The keys of one listener.
+pub(crate) const LISTENER_KEYS: [&str; 2] = ["address", "dialect"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_within_its_bounds_and_every_number_has_a_unit() {
+        for key in KEYS {
+            match &key.kind {
+                Kind::Number { default, min, max, unit } => {
+                    assert!(min <= default && default <= max && !unit.is_empty(), "{}", key.path());
+                }
+                Kind::Choice { default, of } => assert!(of.contains(default), "{}", key.path()),
+                Kind::Text { form, .. } => assert!(!form.is_empty(), "{}", key.path()),
+                Kind::Listeners { max, .. } => assert!(*max > 0),
+            }
+            assert!(key.meaning.ends_with('.'), "{}", key.path());
+        }
+    }
+
+    #[test]
+    fn no_key_stands_twice_and_sections_are_together() {
+        let mut paths: Vec<_> = KEYS.iter().map(|key| key.path()).collect();
+        paths.sort();
+        assert!(paths.windows(2).all(|pair| pair[0] != pair[1]));
+        let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
+        sections.dedup();
+        let count = sections.len();
+        sections.sort_unstable();
+        sections.dedup();
+        assert_eq!(sections.len(), count);
+    }
+}

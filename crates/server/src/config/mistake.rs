@@ -1,0 +1,179 @@
+//! What an operator can get wrong in the configuration file.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Everything that is wrong with a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// Each mistake.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// One mistake: where it is and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The line, from 1; none if the key is not in the file.
+    pub line: Option<usize>,
+    /// The key; empty if it is about the whole file.
+    pub key: String,
+    /// What is wrong.
+    pub wrong: Wrong,
+}
+
+/// What is wrong with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// The file can't be read.
+    Unreadable(std::io::ErrorKind),
+    /// The file is longer than any configuration.
+    TooLong,
+    /// It is not TOML.
+    Syntax(String),
+    /// There is no such key.
+    Unknown {
+        /// The key that was meant, perhaps.
+        nearest: Option<String>,
+    },
+    /// A value of another type.
+    Type {
+        /// What must stand there.
+        expected: &'static str,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// A number outside its bounds.
+    Range {
+        /// The number.
+        found: String,
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+        /// Of what.
+        unit: &'static str,
+    },
+    /// Not one of the words.
+    Choice {
+        /// What stands there.
+        found: String,
+        /// The words.
+        of: &'static [&'static str],
+    },
+    /// No address with a port.
+    Address(String),
+    /// An address that others can reach.
+    NotLoopback(String),
+    /// No listener, or too many.
+    ListenerCount {
+        /// How many there may be.
+        max: usize,
+    },
+    /// A listener without this key.
+    ListenerLacks(&'static str),
+    /// Two listeners at one address.
+    ListenerTwice(String),
+    /// No dialect of that name, nor a file.
+    NoDialect(String),
+    /// The dialect file is wrong.
+    Dialect(String),
+    /// The path does not fit into a socket's address.
+    SocketPathLong {
+        /// How long it is, in bytes.
+        bytes: usize,
+    },
+    /// An empty path.
+    Empty,
+    /// Not a level, nor a list of levels.
+    Level(String),
+    /// A batch that the queue can't hold.
+    BatchOverQueue,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mistake) in self.mistakes.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}", self.file.display())?;
+            if let Some(line) = mistake.line {
+                write!(f, ", line {line}")?;
+            }
+            write!(f, ": {mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        match &self.wrong {
+            Wrong::Unreadable(kind) => {
+                write!(f, "the configuration can't be read ({kind}); check path and permissions, or make one with `mayfly init`")
+            }
+            Wrong::TooLong => write!(f, "no configuration is that long; check the path"),
+            Wrong::Syntax(why) => write!(f, "not TOML: {why}"),
+            Wrong::Unknown { nearest: Some(nearest) } => {
+                write!(f, "there is no key `{key}`; did you mean `{nearest}`?")
+            }
+            Wrong::Unknown { nearest: None } => write!(
+                f,
+                "there is no key `{key}`; `mayfly serve --print-config` shows all that there are"
+            ),
+            Wrong::Type { expected, found } => {
+                write!(f, "`{key}` is {}; write {expected}", article(found))
+            }
+            Wrong::Range { found, min, max, unit } => {
+                write!(f, "`{key}` is {found}; set {min} to {max} {unit}")
+            }
+            Wrong::Choice { found, of } => write!(f, "`{key}` is \"{found}\"; set one of {}", of.join(", ")),
+            Wrong::Address(found) => {
+                write!(f, "`{key}` is \"{found}\"; set an IP address and a port, as in 127.0.0.1:8583")
+            }
+            Wrong::NotLoopback(found) => write!(
+                f,
+                "`{key}` is \"{found}\", which other machines can reach; set a loopback address, as in \
+                 127.0.0.1:8580"
+            ),
+            Wrong::ListenerCount { max } => write!(f, "`{key}` has none or too many; set 1 to {max}"),
+            Wrong::ListenerLacks(what) => write!(
+                f,
+                "`{key}` has no {what}; write {{ address = \"127.0.0.1:8583\", dialect = \"ascii87\" }}"
+            ),
+            Wrong::ListenerTwice(address) => {
+                write!(f, "`{key}` has {address} twice; give each listener an address of its own")
+            }
+            Wrong::NoDialect(name) => write!(
+                f,
+                "`{key}` is \"{name}\"; set {} or the path of a dialect file that exists",
+                mayfly_iso8583::Dialect::BUILTIN.join(", ")
+            ),
+            Wrong::Dialect(why) => write!(f, "`{key}` names a dialect file with a mistake: {why}"),
+            Wrong::SocketPathLong { bytes } => write!(
+                f,
+                "`{key}` has {bytes} bytes with its directory, a socket's path has at most {}; set a shorter one",
+                super::SOCKET_BYTES_MAX
+            ),
+            Wrong::Empty => write!(f, "`{key}` is empty; set a path, or leave the key out"),
+            Wrong::Level(found) => write!(
+                f,
+                "`{key}` has \"{found}\"; set off, error, warn, info, debug or trace, or a list as in \
+                 info,mayfly_network=debug"
+            ),
+            Wrong::BatchOverQueue => {
+                write!(f, "`{key}` is more than `engine.queue_max`; set it to that or less")
+            }
+        }
+    }
+}
+
+fn article(found: &str) -> String {
+    let an = found.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {found}", if an { "an" } else { "a" })
+}

@@ -1,0 +1,136 @@
+//! The configuration: one TOML file. What an operator got wrong is found here, before anything is started.
+//!
+//! The [table of keys](KEYS) has every key with its default, bounds and unit; [`Config`] is what was read by
+//! it, and [`Settings`] what was made of it: addresses, paths and dialects instead of texts.
+
+mod keys;
+mod mistake;
+mod print;
+mod read;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use keys::{KEYS, Key, Kind};
+pub use mistake::{ConfigError, Mistake, Wrong};
+pub use settings::{ListenerSettings, LogFilter, LogFormat, Settings};
+
+/// The configuration's file name within a data directory.
+pub const CONFIG_FILE: &str = "mayfly.toml";
+/// The longest configuration file, in bytes.
+const CONFIG_BYTES_MAX: u64 = 256 * 1024;
+/// The longest path of a socket, in bytes: what every system has room for.
+pub const SOCKET_BYTES_MAX: usize = 100;
+
+/// A configuration as it was read: every value has its type and is within its bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    file: PathBuf,
+    /// What was set, by the key's path, with the line in which it was.
+    values: BTreeMap<String, (Value, Option<usize>)>,
+}
+
+/// The value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Number(u64),
+    Text(String),
+    Listeners(Vec<ListenerText>),
+}
+
+/// A listener as it stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerText {
+    pub(crate) address: String,
+    pub(crate) dialect: String,
+}
+
+impl Config {
+    /// All defaults, as of a file at that place.
+    pub fn standard(file: &Path) -> Self {
+        Self { file: file.to_owned(), values: BTreeMap::new() }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Every mistake in it, with its line.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let wrong = |wrong| ConfigError {
+            file: file.to_owned(),
+            mistakes: vec![Mistake { line: None, key: String::new(), wrong }],
+        };
+        let unreadable = |error: std::io::Error| wrong(Wrong::Unreadable(error.kind()));
+        if std::fs::metadata(file).map_err(unreadable)?.len() > CONFIG_BYTES_MAX {
+            return Err(wrong(Wrong::TooLong));
+        }
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// Every mistake in it, with its line.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        read::read(text, file)
+    }
+
+    /// Makes settings of it: looks addresses, paths and dialects up.
+    ///
+    /// # Errors
+    /// Every mistake, with its line.
+    pub fn check(&self) -> Result<Settings, ConfigError> {
+        settings::check(self)
+    }
+
+    /// As a file, every key with its meaning, default, bounds and unit.
+    pub fn print(&self) -> String {
+        print::print(self)
+    }
+
+    /// The file that it was read from.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    fn number(&self, key: &Key) -> u64 {
+        match (self.value(key), &key.kind) {
+            (Some(Value::Number(number)), _) => *number,
+            (_, Kind::Number { default, .. }) => *default,
+            _ => 0,
+        }
+    }
+
+    fn text(&self, key: &Key) -> &str {
+        match (self.value(key), &key.kind) {
+            (Some(Value::Text(text)), _) => text,
+            (_, Kind::Text { default, .. } | Kind::Choice { default, .. }) => default,
+            _ => "",
+        }
+    }
+
+    fn listeners(&self, key: &Key) -> Vec<ListenerText> {
+        match (self.value(key), &key.kind) {
+            (Some(Value::Listeners(listeners)), _) => listeners.clone(),
+            (_, Kind::Listeners { default: (address, dialect), .. }) => {
+                vec![ListenerText { address: (*address).to_owned(), dialect: (*dialect).to_owned() }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn value(&self, key: &Key) -> Option<&Value> {
+        self.values.get(&key.path()).map(|(value, _)| value)
+    }
+
+    fn line(&self, key: &Key) -> Option<usize> {
+        self.values.get(&key.path()).and_then(|(_, line)| *line)
+    }
+}
+
+/// The configuration file that has every default.
+pub fn print_config() -> String {
+    Config::standard(Path::new(CONFIG_FILE)).print()
+}

@@ -1,0 +1,275 @@
+//! Settings: a configuration that was checked, with addresses, paths and dialects instead of texts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mayfly_iso8583::Dialect;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+
+use super::keys::{self, Key};
+use super::mistake::{ConfigError, Mistake, Wrong};
+use super::{CONFIG_FILE, Config, SOCKET_BYTES_MAX};
+
+/// The longest dialect file, in bytes.
+const DIALECT_BYTES_MAX: u64 = 256 * 1024;
+
+/// What a server runs with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where journal, views and run.json are.
+    pub data_dir: PathBuf,
+    /// Where the network connects.
+    pub listeners: Vec<ListenerSettings>,
+    /// How many connections the listeners take together.
+    pub connections_max: usize,
+    /// How many messages of one connection may wait for their answers.
+    pub in_flight_max: usize,
+    /// The longest message, in bytes.
+    pub message_bytes_max: usize,
+    /// How long a connection may be silent.
+    pub idle_timeout: Duration,
+    /// How long a message may take to arrive.
+    pub read_timeout: Duration,
+    /// How long a peer may take to accept an answer.
+    pub write_timeout: Duration,
+    /// How long a message may wait to be decided.
+    pub answer_timeout: Duration,
+    /// Where metrics, health and readiness are served; none if switched off.
+    pub http_address: Option<SocketAddr>,
+    /// The admin socket.
+    pub socket: PathBuf,
+    /// How many connections the admin socket takes.
+    pub admin_connections_max: usize,
+    /// The engine's bounds.
+    pub engine: mayfly_engine::Options,
+    /// How much of the views is kept in memory, in bytes.
+    pub views_cache_bytes: usize,
+    /// The root key.
+    pub root_key_file: PathBuf,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// How much is logged.
+    pub log_filter: LogFilter,
+    /// How long a stop waits for answers under way.
+    pub drain: Duration,
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Where it listens; port 0 takes any free one.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub dialect: Arc<Dialect>,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much is logged, by part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogFilter(pub(crate) Targets);
+
+impl LogFilter {
+    /// From `info` or `info,mayfly_network=debug`; the error is the part that is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let level = |text: &str| text.trim().parse::<LevelFilter>().map_err(|_| text.trim().to_owned());
+        let mut targets = Targets::new();
+        for part in text.split(',') {
+            targets = match part.split_once('=') {
+                Some((target, text)) => targets.with_target(target.trim(), level(text)?),
+                // A number is a level to the parser, and so is an empty text.
+                None if part.trim().is_empty() => return Err(part.to_owned()),
+                None => targets.with_default(level(part)?),
+            };
+        }
+        Ok(Self(targets))
+    }
+}
+
+impl Settings {
+    /// Of a data directory: by its configuration file if it has one, else all defaults.
+    ///
+    /// # Errors
+    /// Every mistake in the file.
+    pub fn of_directory(directory: &Path) -> Result<Self, ConfigError> {
+        let file = directory.join(CONFIG_FILE);
+        if file.exists() { Config::read(&file)?.check() } else { Config::standard(&file).check() }
+    }
+
+    /// By a configuration file.
+    ///
+    /// # Errors
+    /// Every mistake in the file.
+    pub fn of_file(file: &Path) -> Result<Self, ConfigError> {
+        Config::read(file)?.check()
+    }
+}
+
+pub(super) fn check(config: &Config) -> Result<Settings, ConfigError> {
+    let mut check = Check { config, mistakes: Vec::new() };
+    let settings = check.settings();
+    match settings {
+        Some(settings) if check.mistakes.is_empty() => Ok(settings),
+        _ => Err(ConfigError { file: config.file.clone(), mistakes: check.mistakes }),
+    }
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    mistakes: Vec<Mistake>,
+}
+
+impl Check<'_> {
+    /// None if there is nothing to go on with; what is wrong is among the mistakes.
+    fn settings(&mut self) -> Option<Settings> {
+        let base = match self.config.file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let data_dir = self.path(&keys::DATA_DIR, &base);
+        let listeners = self.listeners(&base);
+        let http_address = self.http_address();
+        let socket = self.path(&keys::SOCKET, &data_dir);
+        let bytes = socket.as_os_str().len();
+        if bytes > SOCKET_BYTES_MAX {
+            self.wrong(&keys::SOCKET, Wrong::SocketPathLong { bytes });
+        }
+        let log_filter = LogFilter::parse(self.config.text(&keys::LOG_LEVEL))
+            .map_err(|part| self.wrong(&keys::LOG_LEVEL, Wrong::Level(part)));
+        let engine = self.engine();
+        let root_key_file = self.path(&keys::ROOT_KEY_FILE, &data_dir);
+        Some(Settings {
+            listeners,
+            connections_max: self.count(&keys::CONNECTIONS_MAX),
+            in_flight_max: self.count(&keys::IN_FLIGHT_MAX),
+            message_bytes_max: self.count(&keys::MESSAGE_BYTES_MAX),
+            idle_timeout: self.seconds(&keys::IDLE_TIMEOUT_S),
+            read_timeout: self.seconds(&keys::READ_TIMEOUT_S),
+            write_timeout: self.seconds(&keys::WRITE_TIMEOUT_S),
+            answer_timeout: Duration::from_millis(self.config.number(&keys::ANSWER_TIMEOUT_MS)),
+            http_address,
+            socket,
+            admin_connections_max: self.count(&keys::ADMIN_CONNECTIONS_MAX),
+            engine,
+            views_cache_bytes: self.count(&keys::VIEWS_CACHE_MIB) << 20,
+            root_key_file,
+            log_format: match self.config.text(&keys::LOG_FORMAT) {
+                "json" => LogFormat::Json,
+                _ => LogFormat::Text,
+            },
+            log_filter: log_filter.ok()?,
+            drain: self.seconds(&keys::DRAIN_S),
+            data_dir,
+        })
+    }
+
+    fn engine(&mut self) -> mayfly_engine::Options {
+        let options = mayfly_engine::Options {
+            queue_max: self.count(&keys::QUEUE_MAX),
+            batch_max: self.count(&keys::BATCH_MAX),
+            views_lag_max_ms: self.config.number(&keys::VIEWS_LAG_MAX_S) * 1000,
+            remember_ms: self.config.number(&keys::REMEMBER_H) * 3_600_000,
+            transactions_max: self.count(&keys::TRANSACTIONS_MAX),
+        };
+        if options.batch_max > options.queue_max {
+            self.wrong(&keys::BATCH_MAX, Wrong::BatchOverQueue);
+        }
+        options
+    }
+
+    fn http_address(&mut self) -> Option<SocketAddr> {
+        let text = self.config.text(&keys::HTTP_ADDRESS);
+        if text == "off" {
+            return None;
+        }
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Some(address),
+            Ok(_) => {
+                self.wrong(&keys::HTTP_ADDRESS, Wrong::NotLoopback(text.to_owned()));
+                None
+            }
+            Err(_) => {
+                self.wrong(&keys::HTTP_ADDRESS, Wrong::Address(text.to_owned()));
+                None
+            }
+        }
+    }
+
+    fn listeners(&mut self, base: &Path) -> Vec<ListenerSettings> {
+        let mut listeners: Vec<ListenerSettings> = Vec::new();
+        for (at, text) in self.config.listeners(&keys::LISTENERS).into_iter().enumerate() {
+            let path = format!("{}[{at}]", keys::LISTENERS.path());
+            let address = match text.address.parse::<SocketAddr>() {
+                Ok(address) => Some(address),
+                Err(_) => {
+                    self.wrong_at(&keys::LISTENERS, format!("{path}.address"), Wrong::Address(text.address));
+                    None
+                }
+            };
+            let dialect = match dialect(&text.dialect, base) {
+                Ok(dialect) => Some(dialect),
+                Err(wrong) => {
+                    self.wrong_at(&keys::LISTENERS, format!("{path}.dialect"), wrong);
+                    None
+                }
+            };
+            let (Some(address), Some(dialect)) = (address, dialect) else { continue };
+            if address.port() != 0 && listeners.iter().any(|other| other.address == address) {
+                self.wrong(&keys::LISTENERS, Wrong::ListenerTwice(address.to_string()));
+            }
+            listeners.push(ListenerSettings { address, dialect });
+        }
+        listeners
+    }
+
+    fn path(&mut self, key: &Key, base: &Path) -> PathBuf {
+        let text = self.config.text(key);
+        if text.is_empty() {
+            self.wrong(key, Wrong::Empty);
+        }
+        if text == "." { base.to_owned() } else { base.join(text) }
+    }
+
+    fn count(&self, key: &Key) -> usize {
+        // No bound in the table is beyond 32 bits.
+        usize::try_from(self.config.number(key)).unwrap_or(usize::MAX)
+    }
+
+    fn seconds(&self, key: &Key) -> Duration {
+        Duration::from_secs(self.config.number(key))
+    }
+
+    fn wrong(&mut self, key: &Key, wrong: Wrong) {
+        self.wrong_at(key, key.path(), wrong);
+    }
+
+    fn wrong_at(&mut self, key: &Key, path: String, wrong: Wrong) {
+        self.mistakes.push(Mistake { line: self.config.line(key), key: path, wrong });
+    }
+}
+
+/// A built-in dialect, or that of a file.
+fn dialect(name: &str, base: &Path) -> Result<Arc<Dialect>, Wrong> {
+    if let Some(dialect) = mayfly_iso8583::Dialect::builtin(name) {
+        return Ok(dialect);
+    }
+    let path = base.join(name);
+    let no_dialect = || Wrong::NoDialect(name.to_owned());
+    let metadata = std::fs::metadata(&path).map_err(|_| no_dialect())?;
+    if !metadata.is_file() || metadata.len() > DIALECT_BYTES_MAX {
+        return Err(no_dialect());
+    }
+    let text = std::fs::read_to_string(&path).map_err(|_| no_dialect())?;
+    let title = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
+    Dialect::parse(title, &text).map(Arc::new).map_err(|error| Wrong::Dialect(error.to_string()))
+}

@@ -1,0 +1,90 @@
+//! The views: ordinary tables for people and pages, folded from the journal behind the writer's back.
+//!
+//! One file holds one partition's views. They follow from the journal alone, so a file that does not fit is
+//! thrown away and built again. Ids, amounts (minor units) and times (milliseconds since 1970, UTC) are as in the
+//! core; keyed hashes are the signed 64-bit number with the same bits. No card number is ever kept: a keyed
+//! index, and the last four digits.
+//!
+//! One module per group of tables has all of its SQL.
+
+pub(crate) mod accounts;
+mod cells;
+mod codes;
+pub(crate) mod cursor;
+pub(crate) mod issuers;
+pub(crate) mod lookups;
+pub(crate) mod numbers;
+pub(crate) mod transactions;
+
+use std::path::{Path, PathBuf};
+
+use mayfly_core::PartitionId;
+use rusqlite::Connection;
+
+use crate::StoreError;
+use crate::error::At;
+use crate::sqlite::{self, Access, Format};
+
+pub use accounts::AccountRow;
+pub use lookups::GENERATION;
+pub use numbers::{NumberRow, Retired};
+pub use transactions::TransactionRow;
+
+/// The views' file name.
+pub const VIEWS_FILE: &str = "views.db";
+
+/// Not synced at every commit: after a power cut the file is whole and stands a little further back.
+pub(crate) const FORMAT: Format = Format {
+    application_id: 0x4d59_4656,
+    version: 1,
+    synchronous: "NORMAL",
+    schema: &[
+        codes::CREATE,
+        cursor::CREATE,
+        issuers::CREATE,
+        accounts::CREATE,
+        numbers::CREATE,
+        transactions::CREATE,
+        lookups::CREATE,
+    ],
+};
+
+/// Where the views are.
+pub(crate) fn path(directory: &Path) -> PathBuf {
+    directory.join(VIEWS_FILE)
+}
+
+/// Opens the views to write; makes the tables where there are none.
+pub(crate) fn open_to_write(directory: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
+    let path = path(directory);
+    let opened = sqlite::open(&path, &FORMAT, Access::Create, cache_bytes)?;
+    if opened.version != FORMAT.version {
+        return Err(older(&path, opened.version));
+    }
+    codes::fill(&opened.connection).at(&path)?;
+    Ok(opened.connection)
+}
+
+/// Opens the views to read.
+pub(crate) fn open_to_read(directory: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
+    let path = path(directory);
+    let opened = sqlite::open(&path, &FORMAT, Access::Read, cache_bytes)?;
+    if opened.version != FORMAT.version {
+        return Err(older(&path, opened.version));
+    }
+    Ok(opened.connection)
+}
+
+fn older(path: &Path, version: u32) -> StoreError {
+    let why = format!("its format {version} is older than this software's {}", FORMAT.version);
+    StoreError::Damaged { path: path.to_owned(), why }
+}
+
+/// Where the views of a partition stand; before the first record if they are new.
+pub(crate) fn cursor(
+    connection: &Connection,
+    path: &Path,
+    partition: PartitionId,
+) -> Result<cursor::Cursor, StoreError> {
+    Ok(cursor::find(connection, partition).at(path)?.unwrap_or(cursor::Cursor::START))
+}

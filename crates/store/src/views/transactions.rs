@@ -1,0 +1,364 @@
+//! Transactions: one row per message, written once; only what stands of a purchase is changed later.
+
+use mayfly_card::{
+    AcquirerId, ApprovalCode, Country, Currency, Mcc, MerchantId, MinorUnits, PosEntryMode, Rrn, Stan,
+    TerminalId,
+};
+use mayfly_core::state::{Totals, Transaction};
+use mayfly_core::{
+    AccountId, Books, Facts, Hash64, IssuerId, Kind, MessageKind, NumberId, PartitionId, Reason, ResponseCode,
+    TimeMs, TotalsChange, Transacted, TransactionId,
+};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
+
+use super::cells::Cells;
+use super::codes::{Code, InTables};
+
+pub(super) const CREATE: &str = "
+-- What a message said, what was answered and what it moved (cardholder to suspense: its ledger entries) is
+-- written once. The total columns are what stands of a purchase now; together with use_returned and touched_ms
+-- they change when something that belongs to it comes.
+CREATE TABLE transactions (
+    id INTEGER PRIMARY KEY,
+    partition INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    touched_ms INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    message INTEGER NOT NULL,
+    response INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    approval INTEGER,
+    reference INTEGER NOT NULL,
+    identity INTEGER NOT NULL,
+    content INTEGER NOT NULL,
+    number INTEGER,
+    account INTEGER,
+    target INTEGER,
+    stan INTEGER NOT NULL,
+    merchant TEXT NOT NULL,
+    amount INTEGER NOT NULL,
+    currency INTEGER NOT NULL,
+    total_authorised INTEGER NOT NULL,
+    total_held INTEGER NOT NULL,
+    total_captured INTEGER NOT NULL,
+    total_refunded INTEGER NOT NULL,
+    use_returned INTEGER NOT NULL,
+    previous_by_number INTEGER,
+    previous_by_account INTEGER,
+    issuer INTEGER,
+    acquirer TEXT NOT NULL,
+    rrn TEXT NOT NULL,
+    terminal TEXT NOT NULL,
+    mcc INTEGER,
+    country INTEGER,
+    entry_mode INTEGER NOT NULL,
+    transmitted INTEGER NOT NULL,
+    local_date INTEGER NOT NULL,
+    local_time INTEGER NOT NULL,
+    cardholder INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    settlement INTEGER NOT NULL,
+    funding INTEGER NOT NULL,
+    suspense INTEGER NOT NULL,
+    authorised_change INTEGER NOT NULL,
+    refunded_change INTEGER NOT NULL,
+    uses_change INTEGER NOT NULL,
+    spent_change INTEGER NOT NULL,
+    tries INTEGER NOT NULL,
+    misses INTEGER NOT NULL,
+    checks INTEGER NOT NULL,
+    binds_merchant INTEGER NOT NULL,
+    CHECK (cardholder + held + settlement + funding + suspense = 0)
+) STRICT;
+
+CREATE VIEW ledger_entries AS
+    SELECT id AS \"transaction\", partition, at_ms, issuer, account, currency, 'cardholder' AS book,
+        cardholder AS amount FROM transactions WHERE cardholder <> 0
+    UNION ALL SELECT id, partition, at_ms, issuer, account, currency, 'held', held
+        FROM transactions WHERE held <> 0
+    UNION ALL SELECT id, partition, at_ms, issuer, account, currency, 'settlement', settlement
+        FROM transactions WHERE settlement <> 0
+    UNION ALL SELECT id, partition, at_ms, issuer, account, currency, 'funding', funding
+        FROM transactions WHERE funding <> 0
+    UNION ALL SELECT id, partition, at_ms, issuer, account, currency, 'suspense', suspense
+        FROM transactions WHERE suspense <> 0;
+
+CREATE VIEW transaction_list AS SELECT
+    transactions.id, transactions.partition,
+    strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at,
+    kinds.name AS kind, messages.name AS message, responses.name AS response, reasons.name AS reason,
+    printf('%06d', approval) AS approval, number, account, issuer, target, amount, currency,
+    acquirer, printf('%06d', stan) AS stan, rrn, terminal, merchant, mcc, country,
+    printf('%03d', entry_mode) AS entry_mode,
+    total_authorised, total_held, total_captured, total_refunded, use_returned,
+    cardholder, held, settlement, funding, suspense
+    FROM transactions
+    JOIN kinds ON kinds.code = kind
+    JOIN messages ON messages.code = message
+    JOIN responses ON responses.code = response
+    JOIN reasons ON reasons.code = reason;";
+
+const ADD: &str = "INSERT INTO transactions (id, partition, at_ms, touched_ms, kind, message, response, reason,
+    approval, reference, identity, content, number, account, target, stan, merchant, amount, currency,
+    total_authorised, total_held, total_captured, total_refunded, use_returned, previous_by_number,
+    previous_by_account, issuer, acquirer, rrn, terminal, mcc, country, entry_mode, transmitted, local_date,
+    local_time, cardholder, held, settlement, funding, suspense, authorised_change, refunded_change, uses_change,
+    spent_change, tries, misses, checks, binds_merchant)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const TOUCH: &str = "UPDATE transactions SET total_authorised = total_authorised + ?,
+    total_held = total_held + ?, total_captured = total_captured + ?, total_refunded = total_refunded + ?,
+    use_returned = max(use_returned, ?), touched_ms = ? WHERE id = ?";
+
+/// What the core keeps of a transaction.
+const CORE: &str = "id, at_ms, touched_ms, kind, message, response, reason, approval, reference, identity,
+    content, number, account, target, stan, merchant, amount, currency, total_authorised, total_held,
+    total_captured, total_refunded, use_returned, previous_by_number";
+/// What is shown beyond that.
+const REST: &str = "previous_by_account, issuer, acquirer, rrn, terminal, mcc, country, entry_mode, transmitted,
+    local_date, local_time, cardholder, held, settlement, funding, suspense";
+
+/// A transaction with everything that people are shown of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionRow {
+    /// What the core keeps of it.
+    pub transaction: Transaction,
+    /// Whose books it went through.
+    pub issuer: Option<IssuerId>,
+    /// What else the message said.
+    pub facts: Facts,
+    /// Its ledger entries, in minor units.
+    pub books: Books,
+    /// The one before it on the same account.
+    pub previous_by_account: Option<TransactionId>,
+}
+
+/// What comes later to a purchase.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Touch {
+    pub(crate) change: TotalsChange,
+    pub(crate) use_returned: bool,
+    pub(crate) at_ms: TimeMs,
+}
+
+/// Writes transactions.
+pub(crate) struct TransactionWriter<'c> {
+    partition: PartitionId,
+    add: CachedStatement<'c>,
+    touch: CachedStatement<'c>,
+}
+
+impl<'c> TransactionWriter<'c> {
+    pub(crate) fn new(connection: &'c Connection, partition: PartitionId) -> Result<Self> {
+        Ok(Self {
+            partition,
+            add: connection.prepare_cached(ADD)?,
+            touch: connection.prepare_cached(TOUCH)?,
+        })
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        event: &Transacted,
+        at_ms: TimeMs,
+        previous_by_number: Option<TransactionId>,
+        previous_by_account: Option<TransactionId>,
+    ) -> Result<()> {
+        let (facts, effect) = (&event.facts, &event.effect);
+        let books = effect.books();
+        let totals = if event.target.is_none() { effect.totals } else { TotalsChange::default() };
+        self.add.execute(params![
+            event.id.0 as i64,
+            self.partition.0,
+            at_ms as i64,
+            at_ms as i64,
+            event.kind.code(),
+            event.message.code(),
+            event.response.code_in_tables(),
+            event.reason.code(),
+            event.approval.map(ApprovalCode::value),
+            event.reference.0 as i64,
+            event.identity.0 as i64,
+            event.content.0 as i64,
+            event.number.map(|number| number.id.0 as i64),
+            event.account.map(|id| id.0 as i64),
+            event.target.map(|id| id.0 as i64),
+            facts.stan.value(),
+            facts.merchant.as_str(),
+            event.amount.signed(),
+            event.currency.number(),
+            totals.authorised,
+            totals.held,
+            totals.captured,
+            totals.refunded,
+            false,
+            previous_by_number.map(|id| id.0 as i64),
+            previous_by_account.map(|id| id.0 as i64),
+            event.issuer.map(|id| id.0 as i64),
+            facts.acquirer.as_str(),
+            facts.rrn.as_str(),
+            facts.terminal.as_str(),
+            facts.mcc.map(Mcc::value),
+            facts.country.map(Country::value),
+            facts.entry_mode.value(),
+            facts.transmitted,
+            facts.local_date,
+            facts.local_time,
+            books.cardholder,
+            books.held,
+            books.settlement,
+            books.funding,
+            books.suspense,
+            effect.totals.authorised,
+            effect.totals.refunded,
+            effect.uses,
+            effect.spent,
+            effect.tries,
+            effect.misses,
+            effect.checks,
+            effect.binds_merchant,
+        ])?;
+        Ok(())
+    }
+
+    /// Changes what stands of a purchase.
+    pub(crate) fn touch(&mut self, id: TransactionId, touch: &Touch) -> Result<()> {
+        let TotalsChange { authorised, held, captured, refunded } = touch.change;
+        self.touch.execute(params![
+            authorised,
+            held,
+            captured,
+            refunded,
+            touch.use_returned,
+            touch.at_ms as i64,
+            id.0 as i64,
+        ])?;
+        Ok(())
+    }
+}
+
+fn core(cells: &mut Cells<'_, '_>) -> Result<Transaction> {
+    Ok(Transaction {
+        id: TransactionId(cells.bits()?),
+        at_ms: cells.bits()?,
+        touched_ms: cells.bits()?,
+        kind: cells.code(Kind::of)?,
+        message: cells.code(MessageKind::of)?,
+        response: cells.code(ResponseCode::of)?,
+        reason: cells.code(Reason::of)?,
+        approval: cells.code_or_none(ApprovalCode::from_value)?,
+        reference: Hash64(cells.bits()?),
+        identity: Hash64(cells.bits()?),
+        content: Hash64(cells.bits()?),
+        number: cells.bits_or_none()?.map(NumberId),
+        account: cells.bits_or_none()?.map(AccountId),
+        target: cells.bits_or_none()?.map(TransactionId),
+        stan: cells.code(Stan::from_value)?,
+        merchant: cells.text(MerchantId::parse)?,
+        amount: cells.code(|amount: i64| MinorUnits::new(u64::try_from(amount).ok()?))?,
+        currency: cells.code(Currency::from_number)?,
+        totals: Totals {
+            authorised: cells.next()?,
+            held: cells.next()?,
+            captured: cells.next()?,
+            refunded: cells.next()?,
+        },
+        use_returned: cells.next()?,
+        previous_by_reference: None,
+        previous_by_number: cells.bits_or_none()?.map(TransactionId),
+    })
+}
+
+fn whole(row: &Row<'_>) -> Result<TransactionRow> {
+    let mut cells = Cells::new(row);
+    let transaction = core(&mut cells)?;
+    let previous_by_account = cells.bits_or_none()?.map(TransactionId);
+    let issuer = cells.bits_or_none()?.map(IssuerId);
+    let facts = Facts {
+        stan: transaction.stan,
+        merchant: transaction.merchant,
+        acquirer: cells.text(AcquirerId::parse)?,
+        rrn: cells.text(Rrn::parse)?,
+        terminal: cells.text(TerminalId::parse)?,
+        mcc: cells.code_or_none(Mcc::from_value)?,
+        country: cells.code_or_none(Country::from_value)?,
+        entry_mode: cells.code(|mode: u16| PosEntryMode::parse(&format!("{mode:03}")).ok())?,
+        transmitted: cells.next()?,
+        local_date: cells.next()?,
+        local_time: cells.next()?,
+    };
+    let books = Books {
+        cardholder: cells.next()?,
+        held: cells.next()?,
+        settlement: cells.next()?,
+        funding: cells.next()?,
+        suspense: cells.next()?,
+    };
+    Ok(TransactionRow { transaction, issuer, facts, books, previous_by_account })
+}
+
+/// One transaction, as the core keeps it.
+pub(crate) fn find(connection: &Connection, id: TransactionId) -> Result<Option<Transaction>> {
+    let sql = format!("SELECT {CORE} FROM transactions WHERE id = ?");
+    connection.prepare_cached(&sql)?.query_row([id.0 as i64], |row| core(&mut Cells::new(row))).optional()
+}
+
+/// One transaction, with all of it.
+pub(crate) fn find_whole(connection: &Connection, id: TransactionId) -> Result<Option<TransactionRow>> {
+    let sql = format!("SELECT {CORE}, {REST} FROM transactions WHERE id = ?");
+    connection.prepare_cached(&sql)?.query_row([id.0 as i64], whole).optional()
+}
+
+/// The latest ones before `before`, at most `limit`, the latest first.
+pub(crate) fn latest(
+    connection: &Connection,
+    partition: PartitionId,
+    before: TransactionId,
+    limit: usize,
+) -> Result<Vec<TransactionRow>> {
+    let sql = format!(
+        "SELECT {CORE}, {REST} FROM transactions WHERE id < ? AND partition = ? ORDER BY id DESC LIMIT ?"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let before = i64::try_from(before.0).unwrap_or(i64::MAX);
+    connection.prepare_cached(&sql)?.query_map((before, partition.0, limit), whole)?.collect()
+}
+
+/// Each one from `from` on, by id.
+pub(crate) fn each_from(
+    connection: &Connection,
+    partition: PartitionId,
+    from: TransactionId,
+    mut each: impl FnMut(Transaction),
+) -> Result<()> {
+    let sql =
+        format!("SELECT {CORE} FROM transactions WHERE id >= ? AND partition = ? ORDER BY id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query((from.0 as i64, partition.0))?;
+    while let Some(row) = rows.next()? {
+        each(core(&mut Cells::new(row))?);
+    }
+    Ok(())
+}
+
+/// The first transaction that was decided at `at_ms` or later, of those before `next`: time never goes back, so
+/// ids are in its order, and half of them are ruled out by each look.
+pub(crate) fn first_since(
+    connection: &Connection,
+    at_ms: TimeMs,
+    next: TransactionId,
+) -> Result<TransactionId> {
+    let mut find = connection.prepare_cached("SELECT at_ms FROM transactions WHERE id = ?")?;
+    let (mut low, mut high) = (1, next.0);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let middle_ms: Option<i64> = find.query_row([middle as i64], |row| row.get(0)).optional()?;
+        // Ids have no gaps; a missing one is as good as a later one, whoever loads finds out.
+        if middle_ms.is_some_and(|middle_ms| (middle_ms as u64) < at_ms) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(TransactionId(low))
+}
