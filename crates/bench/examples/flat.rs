@@ -19,10 +19,12 @@ fn main() {
     let n: usize = std::env::args().nth(1).map_or(1_000_000, |a| a.parse().unwrap());
     let secs: u64 = std::env::args().nth(2).map_or(10, |a| a.parse().unwrap());
     let dir = std::path::PathBuf::from("/tmp/fs");
-    println!(
-        "bare file 512x130: {:.0}/s",
-        limit::bare_file(&dir.join("bare"), 512, 130, Duration::from_secs(3)).unwrap()
-    );
+    for n in [512, 64] {
+        println!(
+            "bare file {n}: {:?}",
+            limit::bare_file(&dir.join("bare"), n, 145, Duration::from_secs(3)).unwrap()
+        );
+    }
     let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
     let catalogue = Arc::new(Catalogue::new(service).unwrap());
     let progress = Arc::new(Progress::default());

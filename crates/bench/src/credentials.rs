@@ -19,6 +19,8 @@ pub struct Credential {
     pub digits: u64,
     /// How it is found.
     pub index: NumberIndex,
+    /// Its programme.
+    pub programme: Option<ProgrammeId>,
     /// Its expiration date.
     pub expiry: Expiry,
 }
@@ -109,8 +111,12 @@ impl Bank {
         let expiry = MonthIndex::new(2035, 12)?;
         let index = self.catalogue.index(&pan);
         let last_four: LastFour = pan.last_four();
-        let credential =
-            Credential { digits: pan.as_str().parse().ok()?, index, expiry: Expiry::from(expiry) };
+        let credential = Credential {
+            digits: pan.as_str().parse().ok()?,
+            index,
+            programme: Some(self.programme),
+            expiry: Expiry::from(expiry),
+        };
         let command = Command::Issue(Box::new(IssueNumber {
             account,
             programme: self.programme,

@@ -167,7 +167,7 @@ impl Requests {
             original: None,
             number: Presented::Number {
                 index: credential.index,
-                iin: mayfly_card::Iin::of(b"45694000"),
+                programme: credential.programme,
                 last_four: LastFour::from_value((credential.digits % 10_000) as u16)
                     .unwrap_or_else(|| unreachable!("four digits")),
             },

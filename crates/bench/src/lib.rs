@@ -3,3 +3,4 @@
 pub mod credentials;
 pub mod drive;
 pub mod limit;
+pub mod postgres;

@@ -3,25 +3,79 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::drive::{Bell, Figures, Latency};
 
 use mayfly_engine::{AppendError, Journal, Record};
 
-/// Appends groups of `group` records of `record_bytes` each for so long. Returns records a second.
-pub fn bare_file(path: &Path, group: usize, record_bytes: usize, run_for: Duration) -> io::Result<f64> {
+/// What waits to be written, and what has been.
+#[derive(Default)]
+struct Exchange {
+    waiting: Mutex<Vec<usize>>,
+    filled: Bell,
+    written: Mutex<Vec<usize>>,
+    answered: Bell,
+    done: AtomicBool,
+}
+
+/// Appends records of `record_bytes` for so long, with `in_flight` always under way: whatever waits is appended
+/// as one group, with one sync, and then answered. Nothing is decided: it is what the disk and two threads can
+/// do, in the same closed loop as the engine.
+pub fn bare_file(
+    path: &Path,
+    in_flight: usize,
+    record_bytes: usize,
+    run_for: Duration,
+) -> io::Result<Figures> {
     let mut file = File::create(path)?;
-    let bytes: Vec<u8> = (0..group * record_bytes).map(|at| (at % 251) as u8).collect();
+    let exchange = Arc::new(Exchange::default());
+    let server = exchange.clone();
+    let writer = thread::Builder::new().name("bare-file".into()).spawn(move || -> io::Result<()> {
+        let bytes: Vec<u8> = (0..in_flight * record_bytes).map(|at| (at % 251) as u8).collect();
+        let mut group = Vec::new();
+        while !server.done.load(Ordering::Acquire) {
+            server.filled.wait();
+            std::mem::swap(&mut *lock(&server.waiting), &mut group);
+            if !group.is_empty() {
+                file.write_all(&bytes[..group.len() * record_bytes])?;
+                file.sync_data()?;
+                lock(&server.written).append(&mut group);
+                server.answered.ring();
+            }
+        }
+        Ok(())
+    })?;
     let begun = Instant::now();
-    let mut groups = 0u64;
-    while begun.elapsed() < run_for {
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        groups += 1;
+    let mut latency = Latency::new(begun);
+    let mut sent = vec![begun; in_flight];
+    let mut answers = Vec::new();
+    lock(&exchange.waiting).extend(0..in_flight);
+    exchange.filled.ring();
+    while begun.elapsed() < run_for && !writer.is_finished() {
+        exchange.answered.wait();
+        std::mem::swap(&mut *lock(&exchange.written), &mut answers);
+        let now = Instant::now();
+        for slot in &answers {
+            latency.came(sent[*slot], now, true);
+            sent[*slot] = now;
+        }
+        lock(&exchange.waiting).append(&mut answers);
+        exchange.filled.ring();
     }
-    let rate = (groups * group as u64) as f64 / begun.elapsed().as_secs_f64();
-    drop(file);
+    let figures = latency.figures(begun.elapsed());
+    exchange.done.store(true, Ordering::Release);
+    exchange.filled.ring();
+    writer.join().map_err(|_| io::Error::other("the writer of the bare file panicked"))??;
     std::fs::remove_file(path)?;
-    Ok(rate)
+    Ok(figures)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A journal that is only a file: what the engine could do if its database cost nothing.

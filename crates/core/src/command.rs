@@ -2,8 +2,8 @@
 //! checked codes are computed before it is queued, on the connections' tasks.
 
 use mayfly_card::{
-    AcquirerId, Country, Currency, Expiry, Iin, LastFour, Mcc, MerchantId, MinorUnits, MonthIndex,
-    PosEntryMode, Rrn, Stan, TerminalId,
+    AcquirerId, Country, Currency, Expiry, LastFour, Mcc, MerchantId, MinorUnits, MonthIndex, PosEntryMode,
+    Rrn, Stan, TerminalId,
 };
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
@@ -100,8 +100,8 @@ pub enum Presented {
     Number {
         /// How it is found.
         index: NumberIndex,
-        /// Its leading digits.
-        iin: Iin,
+        /// The programme whose prefix it has, if there is one.
+        programme: Option<ProgrammeId>,
         /// Its last four.
         last_four: LastFour,
     },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mayfly_card::{Channel, Country, Currency, Iin, LastFour, Layout, Mcc, MerchantId, MinorUnits, Prefix};
+use mayfly_card::{Channel, Country, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, Prefix};
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
@@ -146,14 +146,6 @@ impl Terms {
     pub fn hold_ms(&self) -> TimeMs {
         u64::from(self.hold_days) * DAY_MS
     }
-
-    /// Whether a number with these leading digits may be one of this programme.
-    pub fn may_own(&self, iin: Iin) -> bool {
-        let own = Iin::of(self.prefix.as_str().as_bytes()).value();
-        let missing = Iin::DIGITS.saturating_sub(self.prefix.as_str().len());
-        let unit = 10u32.pow(missing as u32);
-        iin.value() / unit == own / unit
-    }
 }
 
 /// Which merchant may use a number.
@@ -253,8 +245,6 @@ mod tests {
     fn defaults_are_within_their_bounds() {
         let terms = Terms::standard(Prefix::parse("456940").unwrap(), Layout::DEFAULT);
         assert_eq!(terms.check(), Ok(()));
-        assert!(terms.may_own(Iin::of(b"4569401234567890")));
-        assert!(!terms.may_own(Iin::of(b"4569411234567890")));
         let long = Terms { lifetime_ms: terms.lifetime_max_ms + 1, ..terms };
         assert_eq!(long.check().unwrap_err().term, "lifetime");
     }

@@ -66,8 +66,8 @@ fn numbers_that_are_none_and_prefixes_that_are_nobodys_are_14() {
     invalid.number = Presented::Invalid;
     assert_eq!(world.send(&invalid).reason, Reason::NotANumber);
     let mut foreign = world.request(1, 100);
-    if let Presented::Number { iin, .. } = &mut foreign.number {
-        *iin = mayfly_card::Iin::of(b"41111111");
+    if let Presented::Number { programme, .. } = &mut foreign.number {
+        *programme = None;
     }
     let answer = world.send(&foreign);
     assert_eq!((answer.response, answer.reason), (ResponseCode::InvalidNumber, Reason::UnknownPrefix));

@@ -54,6 +54,12 @@ impl Catalogue {
         self.read().get(at).cloned()
     }
 
+    /// The programme whose prefix a number has. Prefixes never overlap, so there is at most one.
+    pub fn programme_of(&self, pan: &Pan) -> Option<ProgrammeId> {
+        let at = self.read().iter().position(|entry| entry.programme.terms.prefix.leads(pan.digits()))?;
+        Some(ProgrammeId(at as u64 + 1))
+    }
+
     /// How a number is found.
     pub fn index(&self, pan: &Pan) -> NumberIndex {
         self.keys.numbers().index(pan.digits())

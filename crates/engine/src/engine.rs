@@ -129,6 +129,7 @@ impl Engine {
             spare,
             options,
             swept_at_ms: 0,
+            forgot_revived_at_ms: 0,
             events: Vec::new(),
         };
         let committer = thread::Builder::new().name("committer".into()).spawn(move || committer.run())?;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
+use mayfly_card::MonthIndex;
 use mayfly_core::{Answer, Command, Event, MessageAnswer, PartitionId, Reason, State, TimeMs, decide};
 
 use crate::committer::Batch;
@@ -15,7 +16,7 @@ use crate::{Catalogue, Clock, Head, Options, Progress, Record, Ticket};
 /// How long the writer sleeps when nothing waits: the beat of its timers.
 const BEAT: Duration = Duration::from_millis(50);
 /// After how many commands the writer looks whether the committer waits for something to write.
-const HAND_OVER_EVERY: usize = 32;
+const HAND_OVER_EVERY: usize = 64;
 /// How many numbers one sweep retires. A sweep is one command among the others of a batch.
 const SWEEP_LIMIT: usize = 256;
 /// How often the writer sweeps.
@@ -36,6 +37,7 @@ pub(crate) struct Writer {
     pub(crate) spare: Receiver<Batch>,
     pub(crate) options: Options,
     pub(crate) swept_at_ms: TimeMs,
+    pub(crate) forgot_revived_at_ms: TimeMs,
     pub(crate) events: Vec<Event>,
 }
 
@@ -131,15 +133,7 @@ impl Writer {
             return Ok(());
         }
         self.swept_at_ms = now;
-        let idle_since_ms = now.saturating_sub(self.options.remember_ms).min(folded_at_ms);
-        self.state.forget(idle_since_ms, self.progress.folded_transaction());
-        if self.state.transactions.len() > self.options.transactions_max {
-            // Too many to remember for as long as we would like: the oldest go early, as soon as they are folded.
-            self.state.forget(
-                folded_at_ms.min(now.saturating_sub(MIN_REMEMBER_MS)),
-                self.progress.folded_transaction(),
-            );
-        }
+        self.forget(now, folded_at_ms);
         let mut batch = self.new_batch();
         let sweep = Command::Sweep { limit: SWEEP_LIMIT };
         while decide(&self.state, &sweep, now, &mut self.events) != Answer::Swept(0) {
@@ -152,8 +146,30 @@ impl Writer {
         self.state.swept(now, SWEEP_LIMIT);
         if batch.count > 0 { self.hand_over(batch, now) } else { Ok(()) }
     }
+
+    /// Gives back the memory of what changes no decision any more.
+    fn forget(&mut self, now: TimeMs, folded_at_ms: TimeMs) {
+        let folded = self.progress.folded_transaction();
+        let idle_since_ms = now.saturating_sub(self.options.remember_ms).min(folded_at_ms);
+        let transactions = &mut self.state.transactions;
+        transactions.forget_oldest(idle_since_ms, folded, FORGET_CHUNKS);
+        if transactions.len() > self.options.transactions_max {
+            // Too many to remember for as long as we would like: the oldest go early.
+            let early_ms = now.saturating_sub(MIN_REMEMBER_MS).min(folded_at_ms);
+            transactions.forget_oldest(early_ms, folded, FORGET_CHUNKS);
+        }
+        if now >= self.forgot_revived_at_ms + FORGET_REVIVED_EVERY_MS {
+            self.forgot_revived_at_ms = now;
+            transactions.forget_revived(idle_since_ms, folded);
+            self.state.quarantine.forget(MonthIndex::of_unix_ms(now));
+        }
+    }
 }
 
+/// How many chunks of transactions are forgotten at a time, in some milliseconds.
+const FORGET_CHUNKS: usize = 8;
+/// How often those that were looked up again are forgotten.
+const FORGET_REVIVED_EVERY_MS: TimeMs = 60_000;
 /// How many sweeps may be in one record.
 const SWEEPS_AT_ONCE: u32 = 16;
 /// However many there are, transactions are remembered that long: networks repeat within minutes.

@@ -60,7 +60,8 @@ pub(crate) use answered;
 /// The server answered something else than was asked.
 pub(crate) fn another_answer() -> Failure {
     Failure::Unreachable(
-        "the server answered something else than was asked; is it of the same version as this program?".into(),
+        "the server answered something else than was asked; is it of the same version as this program?"
+            .into(),
     )
 }
 

@@ -52,8 +52,8 @@ impl DialectChoice {
                 "there is no dialect and no readable file {name} ({error}); the built-in ones are {known}"
             ))
         })?;
-        let dialect =
-            Dialect::parse(&stem, &text).map_err(|error| Failure::Usage(format!("dialect {name}: {error}")))?;
+        let dialect = Dialect::parse(&stem, &text)
+            .map_err(|error| Failure::Usage(format!("dialect {name}: {error}")))?;
         Ok(Loaded::File(Box::new(dialect)))
     }
 }

@@ -35,7 +35,8 @@ impl Failure {
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if *self != Self::OutputClosed {
             if json {
-                let error = serde_json::json!({ "error": { "exit_code": self.code(), "message": self.to_string() } });
+                let error =
+                    serde_json::json!({ "error": { "exit_code": self.code(), "message": self.to_string() } });
                 eprintln!("{error}");
             } else {
                 eprintln!("mayfly: {self}");

@@ -44,7 +44,8 @@ impl Table {
             let mut line = String::new();
             for ((cell, width), column) in row.iter().zip(&widths).zip(&self.columns) {
                 let padding = " ".repeat(width - shown(cell));
-                let (before, after) = if column.right { (padding.as_str(), "") } else { ("", padding.as_str()) };
+                let (before, after) =
+                    if column.right { (padding.as_str(), "") } else { ("", padding.as_str()) };
                 line += &format!("{before}{cell}{after}  ");
             }
             text += line.trim_end();

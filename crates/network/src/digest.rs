@@ -8,6 +8,7 @@ use mayfly_iso8583::{De, Message, OriginalData};
 use crate::translate::Parts;
 
 /// What the messages of one purchase have in common.
+#[derive(Clone, Copy)]
 pub(crate) struct Reference<'a> {
     pub(crate) acquirer: &'a AcquirerId,
     pub(crate) rrn: &'a Rrn,

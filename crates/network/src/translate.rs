@@ -159,7 +159,7 @@ fn number(
         return Ok((Presented::Invalid, sent.map_or(Cvc2Check::Absent, |_| Cvc2Check::Wrong)));
     };
     let index = catalogue.index(&pan);
-    let number = Presented::Number { index, iin: pan.iin(), last_four: pan.last_four() };
+    let number = Presented::Number { index, programme: catalogue.programme_of(&pan), last_four: pan.last_four() };
     Ok((number, catalogue.check_cvc2(&pan, expiry, sent)))
 }
 

@@ -1,5 +1,6 @@
 //! What `mayfly serve` is made of.
 
 pub mod client;
+pub mod config;
 pub mod protocol;
 mod text;

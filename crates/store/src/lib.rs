@@ -1,10 +1,12 @@
 //! store
 mod error;
+mod fold;
 mod journal;
 mod reader;
 mod sqlite;
+mod views;
 pub use error::StoreError;
+pub use fold::{FoldOptions, Folder, FolderWaker, Lag};
 pub use journal::{CHECKPOINT_PAGES, JOURNAL_FILE, SqliteJournal};
 pub use reader::{JournalReader, Records};
-/// The views' file name.
-pub const VIEWS_FILE: &str = "views.db";
+pub use views::{AccountRow, GENERATION, NumberRow, Retired, TransactionRow, VIEWS_FILE};

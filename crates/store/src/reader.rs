@@ -36,7 +36,7 @@ impl JournalReader {
     pub fn open(directory: &Path, partition: PartitionId) -> Result<Self, StoreError> {
         let path = directory.join(JOURNAL_FILE);
         if !path.exists() {
-            let views = directory.join(crate::VIEWS_FILE).exists();
+            let views = directory.join(crate::views::VIEWS_FILE).exists();
             return Err(StoreError::Missing { path, views });
         }
         let connection = sqlite::open(&path, &FORMAT, Access::Read, CACHE_BYTES)?.connection;

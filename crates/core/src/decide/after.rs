@@ -8,7 +8,7 @@ use super::{Case, Verdict, purchase};
 use crate::scheme::{self, Located};
 use crate::state::{REVIVAL_MS, Transaction};
 use crate::{
-    Effect, Kind, MessageKind, NumberRef, PageRequest, Presented, Reason, ResponseCode, TotalsChange,
+    Effect, Kind, MessageKind, NumberRef, PageRequest, Presented, Reason, ResponseCode, Terms, TotalsChange,
     TransactionId,
 };
 
@@ -80,12 +80,14 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// The terms of the presented number's programme.
+    fn terms(&self) -> Option<&'a Terms> {
+        let Presented::Number { programme, .. } = self.request.number else { return None };
+        programme.and_then(|id| self.state.programme(id)).map(|programme| &programme.terms)
+    }
+
     fn hold_is_over(&self, purchase: &Transaction) -> bool {
-        let number = match self.request.number {
-            Presented::Number { iin, .. } => self.state.programme_of(iin),
-            Presented::Invalid => None,
-        };
-        number.is_some_and(|(_, programme)| self.now >= purchase.at_ms + programme.terms.hold_ms())
+        self.terms().is_some_and(|terms| self.now >= purchase.at_ms + terms.hold_ms())
     }
 }
 
@@ -175,12 +177,8 @@ fn complete(case: &Case<'_>, purchase: &Transaction) -> (Reason, TotalsChange) {
     if purchase.totals.held == 0 && case.hold_is_over(purchase) {
         return (Reason::HoldOver, none);
     }
-    let terms = match case.request.number {
-        Presented::Number { iin, .. } => case.state.programme_of(iin).map(|(_, programme)| &programme.terms),
-        Presented::Invalid => None,
-    };
     let (tolerance_bp, single) =
-        terms.map_or((0, false), |terms| (terms.tolerance_bp, terms.single_completion));
+        case.terms().map_or((0, false), |terms| (terms.tolerance_bp, terms.single_completion));
     let authorised = purchase.totals.authorised;
     // At most twelve digits times ten thousand: far below what 63 bits hold.
     let ceiling = authorised + authorised * i64::from(tolerance_bp) / 10_000;

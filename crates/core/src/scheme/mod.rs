@@ -19,7 +19,7 @@ pub enum Located<'a> {
 
 /// Step one: which record can this request belong to?
 pub fn locate<'a>(state: &'a State, request: &Request, now: TimeMs) -> Located<'a> {
-    let Presented::Number { index, iin, .. } = request.number else {
+    let Presented::Number { index, programme, .. } = request.number else {
         return Located::Nothing(Reason::NotANumber, None);
     };
     if let Some(number) = state.numbers.find(index) {
@@ -28,7 +28,7 @@ pub fn locate<'a>(state: &'a State, request: &Request, now: TimeMs) -> Located<'
     if let Some(programme) = common::universal(state, index) {
         return Located::Nothing(Reason::UniversalAlone, Some(programme));
     }
-    let Some((programme, _)) = state.programme_of(iin) else {
+    let Some(programme) = programme else {
         return Located::Nothing(Reason::UnknownPrefix, None);
     };
     let month = mayfly_card::MonthIndex::of_unix_ms(now);

@@ -7,7 +7,7 @@ mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
 
-use mayfly_card::{Channel, Currency, Iin, MonthIndex};
+use mayfly_card::{Channel, Currency, MonthIndex};
 use mayfly_keys::NumberIndex;
 
 pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage};
@@ -137,14 +137,6 @@ impl State {
         self.accounts.get(position(id.0)?)
     }
 
-    /// The programme whose numbers begin like this, the one with the longest prefix first.
-    pub fn programme_of(&self, iin: Iin) -> Option<(ProgrammeId, &Programme)> {
-        let mut known: Vec<_> =
-            self.programmes.iter().enumerate().filter(|(_, p)| p.terms.may_own(iin)).collect();
-        known.sort_by_key(|(_, programme)| programme.terms.prefix.as_str().len());
-        known.last().map(|(at, programme)| (ProgrammeId(*at as u64 + 1), *programme))
-    }
-
     /// Whether an index can't be drawn: active, in quarantine, or universal.
     pub fn is_taken(&self, index: NumberIndex, now: TimeMs) -> bool {
         self.numbers.find(index).is_some()
@@ -202,12 +194,6 @@ impl State {
     /// Brings a transaction back that was forgotten.
     pub fn admit(&mut self, transaction: Transaction) {
         self.transactions.admit(transaction);
-    }
-
-    /// Forgets what changes no decision any more: see [`Transactions::forget`]. Returns how many transactions.
-    pub fn forget(&mut self, idle_since_ms: TimeMs, folded: TransactionId) -> usize {
-        self.quarantine.forget(MonthIndex::of_unix_ms(self.now_ms));
-        self.transactions.forget(idle_since_ms, folded)
     }
 
     /// The sweep has looked at the first `limit` entries that were due. Changes no decision, only what the next

@@ -271,41 +271,45 @@ impl Transactions {
         }
     }
 
-    /// Forgets those that are idle since before `idle_since_ms` and older than `folded`, at most one chunk, or
-    /// as many of those brought back. Returns how many.
-    pub fn forget(&mut self, idle_since_ms: TimeMs, folded: TransactionId) -> usize {
-        let whole = self.chunks.len() > 1
-            && self.first + CHUNK as u64 <= folded.0
-            && self
-                .chunks
-                .front()
-                .and_then(|chunk| chunk.last())
-                .is_some_and(|last| last.at_ms < idle_since_ms);
-        if whole && let Some(chunk) = self.chunks.pop_front() {
-            self.first += CHUNK as u64;
-            let count = chunk.len();
-            for transaction in chunk {
+    /// Forgets whole chunks, at most `chunks_max`, whose transactions are all older than `idle_since_ms` and than
+    /// `folded`. One that was touched since is kept beside them. Returns how many are gone.
+    pub fn forget_oldest(
+        &mut self,
+        idle_since_ms: TimeMs,
+        folded: TransactionId,
+        chunks_max: usize,
+    ) -> usize {
+        let mut forgotten = 0;
+        for _ in 0..chunks_max {
+            let last_ms = self.chunks.front().and_then(|chunk| chunk.last()).map(|last| last.at_ms);
+            let old = last_ms.is_some_and(|last_ms| last_ms < idle_since_ms);
+            // The last chunk still grows.
+            if self.chunks.len() < 2 || !old || self.first + CHUNK as u64 > folded.0 {
+                break;
+            }
+            for transaction in self.chunks.pop_front().into_iter().flatten() {
                 if transaction.touched_ms >= idle_since_ms {
                     self.revived.insert(transaction.id, transaction);
                 } else {
                     self.unlink(&transaction);
+                    forgotten += 1;
                 }
             }
-            return count;
+            self.first += CHUNK as u64;
         }
-        let idle: Vec<_> = self
-            .revived
-            .values()
-            .filter(|transaction| transaction.touched_ms < idle_since_ms && transaction.id < folded)
-            .map(|transaction| transaction.id)
-            .take(CHUNK)
-            .collect();
-        for id in &idle {
-            if let Some(transaction) = self.revived.remove(id) {
-                self.unlink(&transaction);
-            }
+        forgotten
+    }
+
+    /// Forgets those that were brought back, or kept, and are idle again. Looks at all of them: not to be called
+    /// too often.
+    pub fn forget_revived(&mut self, idle_since_ms: TimeMs, folded: TransactionId) -> usize {
+        let idle =
+            |transaction: &Transaction| transaction.touched_ms < idle_since_ms && transaction.id < folded;
+        let gone: Vec<_> = self.revived.extract_if(|_, transaction| idle(transaction)).collect();
+        for (_, transaction) in &gone {
+            self.unlink(transaction);
         }
-        idle.len()
+        gone.len()
     }
 
     /// A forgotten one must not stay the head of its list. Elsewhere in a list, the list just ends there.
@@ -313,5 +317,116 @@ impl Transactions {
         if self.by_reference.find(transaction.reference.0) == Some(transaction.id) {
             self.by_reference.remove(transaction.reference.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(id: u64, reference: u64, at_ms: TimeMs) -> Transaction {
+        Transaction {
+            id: TransactionId(id),
+            at_ms,
+            touched_ms: at_ms,
+            kind: Kind::Purchase,
+            message: MessageKind::Authorisation,
+            response: ResponseCode::Approved,
+            reason: Reason::Approved,
+            approval: None,
+            reference: Hash64(reference),
+            identity: Hash64(id),
+            content: Hash64(0),
+            number: None,
+            account: Some(AccountId(1)),
+            target: None,
+            stan: Stan::default(),
+            merchant: MerchantId::default(),
+            amount: MinorUnits::ZERO,
+            currency: Currency::from_number(840).unwrap(),
+            totals: Totals::default(),
+            use_returned: false,
+            previous_by_reference: None,
+            previous_by_number: None,
+        }
+    }
+
+    /// As a keyed hash would.
+    fn spread(id: u64) -> u64 {
+        id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn under(transactions: &Transactions, reference: u64) -> Vec<u64> {
+        transactions.under(Hash64(reference)).map(|found| found.id.0).collect()
+    }
+
+    /// Three chunks, every tenth transaction under reference 7, one a millisecond.
+    fn filled() -> Transactions {
+        let mut transactions = Transactions::starting_at(TransactionId(1));
+        for id in 1..=3 * CHUNK as u64 {
+            let reference = if id % (CHUNK as u64) == 10 { 7 } else { spread(id) };
+            transactions.push(transaction(id, reference, id));
+        }
+        transactions
+    }
+
+    #[test]
+    fn only_whole_idle_folded_chunks_are_forgotten() {
+        let chunk = CHUNK as u64;
+        let mut transactions = filled();
+        assert_eq!(
+            transactions.forget_oldest(chunk, TransactionId(u64::MAX), 9),
+            0,
+            "the last one is not idle"
+        );
+        assert_eq!(
+            transactions.forget_oldest(u64::MAX, TransactionId(chunk), 9),
+            0,
+            "the last one is not folded"
+        );
+        assert_eq!(transactions.forget_oldest(chunk + 1, TransactionId(u64::MAX), 9), CHUNK);
+        assert!(transactions.find(TransactionId(chunk)).is_none());
+        assert!(transactions.find(TransactionId(chunk + 1)).is_some());
+        assert!(transactions.has_forgotten());
+        assert_eq!(
+            transactions.forget_oldest(u64::MAX, TransactionId(u64::MAX), 9),
+            CHUNK,
+            "the last chunk grows"
+        );
+    }
+
+    #[test]
+    fn one_that_was_touched_stays_until_it_is_idle_itself() {
+        let mut transactions = filled();
+        transactions.find_mut(TransactionId(5)).unwrap().touched_ms = 1_000_000;
+        let all = TransactionId(u64::MAX);
+        assert_eq!(transactions.forget_oldest(500_000, all, 1), CHUNK - 1);
+        assert_eq!(under(&transactions, spread(5)), [5]);
+        assert_eq!(transactions.forget_revived(500_000, all), 0);
+        assert_eq!(transactions.forget_revived(2_000_000, all), 1);
+        assert_eq!(under(&transactions, spread(5)), []);
+    }
+
+    #[test]
+    fn one_that_comes_back_takes_its_place_by_age() {
+        let chunk = CHUNK as u64;
+        let mut transactions = filled();
+        assert_eq!(under(&transactions, 7), [2 * chunk + 10, chunk + 10, 10]);
+        transactions.forget_oldest(chunk + 1, TransactionId(u64::MAX), 1);
+        assert_eq!(under(&transactions, 7), [2 * chunk + 10, chunk + 10]);
+        for _ in 0..2 {
+            transactions.admit(transaction(10, 7, 10));
+            assert_eq!(under(&transactions, 7), [2 * chunk + 10, chunk + 10, 10]);
+        }
+        transactions.admit(transaction(8, 7, 8));
+        transactions.admit(transaction(9, 7, 9));
+        assert_eq!(under(&transactions, 7), [2 * chunk + 10, chunk + 10, 10, 9, 8]);
+        // What nothing else stands under comes back as the only one.
+        transactions.admit(transaction(3, spread(3), 3));
+        assert_eq!(under(&transactions, spread(3)), [3]);
+        // What is in memory is newer than what was read.
+        transactions.find_mut(TransactionId(3)).unwrap().totals.held = 5;
+        transactions.admit(transaction(3, spread(3), 3));
+        assert_eq!(transactions.find(TransactionId(3)).unwrap().totals.held, 5);
     }
 }

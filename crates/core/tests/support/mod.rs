@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use mayfly_card::{
-    AcquirerId, Country, Currency, Expiry, Iin, LastFour, Layout, Mcc, MerchantId, MinorUnits, MonthIndex,
+    AcquirerId, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits, MonthIndex,
     PosEntryMode, Prefix, Rrn, Stan, TerminalId,
 };
 use mayfly_core::{
@@ -114,7 +114,7 @@ impl World {
             original: None,
             number: Presented::Number {
                 index: NumberIndex(index),
-                iin: Iin::of(b"45694000"),
+                programme: Some(ProgrammeId(1)),
                 last_four: LastFour::from_value(1).unwrap(),
             },
             expiry: Some(Expiry::parse_mmyy(EXPIRY).unwrap()),

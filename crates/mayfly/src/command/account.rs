@@ -141,8 +141,12 @@ impl AccountCommand {
                 let minor = sign * amount(currency, "amount", digits)?.cast_signed();
                 AdminRequest::Fund { account, minor }
             }
-            Self::Block { account, channel } => AdminRequest::BlockChannel { account, channel, blocked: true },
-            Self::Unblock { account, channel } => AdminRequest::BlockChannel { account, channel, blocked: false },
+            Self::Block { account, channel } => {
+                AdminRequest::BlockChannel { account, channel, blocked: true }
+            }
+            Self::Unblock { account, channel } => {
+                AdminRequest::BlockChannel { account, channel, blocked: false }
+            }
         };
         let account = answered!(admin.ask(request)?, Account)?;
         output.either(&account, || show(&account))
@@ -152,8 +156,16 @@ impl AccountCommand {
 fn list(admin: &mut Admin, issuer: Option<IssuerId>, page: &PageArgs, output: Output) -> Outcome {
     let found = answered!(admin.ask(AdminRequest::ListAccounts { issuer, page: page.page() })?, Accounts)?;
     output.either(&found, || {
-        let mut table =
-            Table::new(["account", "issuer", "funded", ">balance", ">held", ">available", ">numbers", "blocked"]);
+        let mut table = Table::new([
+            "account",
+            "issuer",
+            "funded",
+            ">balance",
+            ">held",
+            ">available",
+            ">numbers",
+            "blocked",
+        ]);
         for one in &found.items {
             table.row([
                 one.id.to_string(),

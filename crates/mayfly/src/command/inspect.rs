@@ -78,8 +78,9 @@ impl Inspect {
             Some(path) if path == Path::new("-") => {
                 std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_end(&mut input)
             }
-            Some(path) => std::fs::File::open(path)
-                .and_then(|file| file.take(INPUT_BYTES_MAX).read_to_end(&mut input)),
+            Some(path) => {
+                std::fs::File::open(path).and_then(|file| file.take(INPUT_BYTES_MAX).read_to_end(&mut input))
+            }
         }
         .map_err(|error| match &self.file {
             Some(path) => Failure::unreachable(format!("{} can't be read", path.display()), error),
@@ -149,7 +150,11 @@ fn stream(dialect: &Dialect, mut bytes: &[u8], sight: Sight) -> Result<Vec<Messa
             Err(error) => return Err(cut(error.to_string(), 0)),
         }
     }
-    if views.is_empty() { Err(cut("there are only signs of life in it, no message".into(), 0)) } else { Ok(views) }
+    if views.is_empty() {
+        Err(cut("there are only signs of life in it, no message".into(), 0))
+    } else {
+        Ok(views)
+    }
 }
 
 /// One message without a length.
@@ -171,8 +176,10 @@ fn sentence(error: ParseError) -> String {
 /// Bytes written as hexadecimal digits; white space is skipped.
 fn from_hex(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let digits = text.iter().filter(|byte| !byte.is_ascii_whitespace());
-    let values: Option<Zeroizing<Vec<u8>>> =
-        digits.map(|byte| char::from(*byte).to_digit(16).map(|value| value as u8)).collect::<Option<Vec<u8>>>().map(Zeroizing::new);
+    let values: Option<Zeroizing<Vec<u8>>> = digits
+        .map(|byte| char::from(*byte).to_digit(16).map(|value| value as u8))
+        .collect::<Option<Vec<u8>>>()
+        .map(Zeroizing::new);
     let values = values.filter(|values| values.len() % 2 == 0)?;
     Some(Zeroizing::new(values.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()))
 }
@@ -185,7 +192,9 @@ mod tests {
 
     fn read(input: &[u8]) -> Result<usize, String> {
         let dialect = Dialect::builtin("ascii87").unwrap();
-        decode(dialect, input, Form::Auto, Sight::Masked).map(|views| views.len()).map_err(|wrong| wrong.error)
+        decode(dialect, input, Form::Auto, Sight::Masked)
+            .map(|views| views.len())
+            .map_err(|wrong| wrong.error)
     }
 
     #[test]

@@ -38,10 +38,14 @@ impl IssuerCommand {
         let mut admin = Admin::connect(place)?;
         let request = match self {
             Self::List { page } => {
-                let issuers = answered!(admin.ask(AdminRequest::ListIssuers { page: page.page() })?, Issuers)?;
+                let issuers =
+                    answered!(admin.ask(AdminRequest::ListIssuers { page: page.page() })?, Issuers)?;
                 return output.either(&issuers, || {
                     let mut table = Table::new(["issuer", "name"]);
-                    issuers.items.iter().for_each(|one| table.row([one.id.to_string(), one.name.to_string()]));
+                    issuers
+                        .items
+                        .iter()
+                        .for_each(|one| table.row([one.id.to_string(), one.name.to_string()]));
                     table.lines_or("no issuers yet: mayfly issuer open NAME") + &more(issuers.next.as_ref())
                 });
             }
@@ -49,6 +53,8 @@ impl IssuerCommand {
             Self::Show { issuer } => AdminRequest::ShowIssuer { issuer },
         };
         let issuer: Issuer = answered!(admin.ask(request)?, Issuer)?;
-        output.either(&issuer, || pairs(&[("issuer", issuer.id.to_string()), ("name", issuer.name.to_string())]))
+        output.either(&issuer, || {
+            pairs(&[("issuer", issuer.id.to_string()), ("name", issuer.name.to_string())])
+        })
     }
 }

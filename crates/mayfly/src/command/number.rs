@@ -133,7 +133,8 @@ impl NumberCommand {
                 let request = AdminRequest::ListNumbers { account, state, page: page.page() };
                 let found = answered!(admin.ask(request)?, Numbers)?;
                 return output.either(&found, || {
-                    let mut table = Table::new(["number", "masked", "state", ">uses left", ">spent", "expires"]);
+                    let mut table =
+                        Table::new(["number", "masked", "state", ">uses left", ">spent", "expires"]);
                     for one in &found.items {
                         table.row([
                             one.id.to_string(),
@@ -174,7 +175,8 @@ impl Issue {
         };
         if self.amount_max.is_some() || self.total_max.is_some() {
             let currency = look_up(admin, self.account)?.currency;
-            let minor = |option, text: Option<&String>| text.map(|text| amount(currency, option, text)).transpose();
+            let minor =
+                |option, text: Option<&String>| text.map(|text| amount(currency, option, text)).transpose();
             controls.amount_max_minor = minor("--amount-max", self.amount_max.as_ref())?;
             controls.total_max_minor = minor("--total-max", self.total_max.as_ref())?;
         }
@@ -191,7 +193,8 @@ impl Issue {
 /// The number whole: for the one who ordered it, this once.
 fn hand_out(issued: &Issued) -> String {
     let digits = issued.number.as_str();
-    let groups: Vec<&str> = (0..digits.len()).step_by(4).filter_map(|at| digits.get(at..digits.len().min(at + 4))).collect();
+    let groups: Vec<&str> =
+        (0..digits.len()).step_by(4).filter_map(|at| digits.get(at..digits.len().min(at + 4))).collect();
     let expiry = issued.expiry.expose();
     let expiry = match Expiry::parse_mmyy(expiry) {
         Ok(_) => format!("{}/{}", &expiry[..2], &expiry[2..]),
@@ -228,8 +231,16 @@ fn show(number: &Number) -> String {
 }
 
 fn controls(number: &Number) -> Vec<(&'static str, String)> {
-    let NumberControls { amount_max_minor, total_max_minor, currency, merchant, mcc_allowed, mcc_refused, countries, channel } =
-        &number.controls;
+    let NumberControls {
+        amount_max_minor,
+        total_max_minor,
+        currency,
+        merchant,
+        mcc_allowed,
+        mcc_refused,
+        countries,
+        channel,
+    } = &number.controls;
     let shown = |minor: &u64| number.spent.currency.show(minor.cast_signed());
     fn list<T: ToString>(items: &[T]) -> Option<String> {
         (!items.is_empty()).then(|| items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))

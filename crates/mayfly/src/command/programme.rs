@@ -107,7 +107,8 @@ impl ProgrammeCommand {
                 let request = AdminRequest::ListProgrammes { issuer, page: page.page() };
                 let found = answered!(Admin::connect(place)?.ask(request)?, Programmes)?;
                 return output.either(&found, || {
-                    let mut table = Table::new(["programme", "issuer", "name", "prefix", "lifetime", "universal"]);
+                    let mut table =
+                        Table::new(["programme", "issuer", "name", "prefix", "lifetime", "universal"]);
                     for one in &found.items {
                         table.row([
                             one.id.to_string(),
@@ -183,13 +184,19 @@ fn show(programme: &Programme) -> String {
         ("expiration date", months(terms.expiry_months)),
         ("quarantine", months(terms.quarantine_months)),
         ("active numbers", count(terms.active_max)),
-        ("largest amount", terms.amount_max_minor.map(|minor| format!("{minor} minor units")).unwrap_or_default()),
+        (
+            "largest amount",
+            terms.amount_max_minor.map(|minor| format!("{minor} minor units")).unwrap_or_default(),
+        ),
         ("tolerance", terms.tolerance_percent.map(|percent| format!("{percent} %")).unwrap_or_default()),
         ("hold", terms.hold_days.map(|days| format!("{days} days")).unwrap_or_default()),
         ("single completion", if terms.single_completion == Some(true) { "yes".into() } else { "no".into() }),
-        ("failed control", match terms.failed_control {
-            Some(FailedControl::UseUp) => "use-up".into(),
-            _ => "keep-usable".into(),
-        }),
+        (
+            "failed control",
+            match terms.failed_control {
+                Some(FailedControl::UseUp) => "use-up".into(),
+                _ => "keep-usable".into(),
+            },
+        ),
     ])
 }

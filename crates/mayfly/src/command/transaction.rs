@@ -129,5 +129,8 @@ fn of_merchant(merchant: &MerchantFacts) -> Vec<(&'static str, String)> {
         ("RRN", Some(merchant.rrn.to_string())),
         ("entry mode", Some(format!("{:03}", merchant.entry_mode.value()))),
     ];
-    lines.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?))).collect()
+    lines
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+        .collect()
 }

@@ -17,6 +17,11 @@ pub struct Key {
 /// What a key may hold.
 #[derive(Debug)]
 pub enum Kind {
+    /// Yes or no.
+    Flag {
+        /// If nothing is set.
+        default: bool,
+    },
     /// A whole number.
     Number {
         /// If nothing is set.
@@ -61,6 +66,7 @@ impl Key {
     pub fn bounds(&self) -> String {
         match &self.kind {
             Kind::Number { default, min, max, unit } => format!("Default {default}; {min} to {max} {unit}."),
+            Kind::Flag { default } => format!("Default {default}; true or false."),
             Kind::Text { default, form } => format!("Default \"{default}\"; {form}."),
             Kind::Choice { default, of } => format!("Default \"{default}\"; one of {}.", of.join(", ")),
             Kind::Listeners { max, .. } => format!("Default: the one below; 1 to {max} listeners."),
@@ -107,16 +113,21 @@ keys! {
         "How many connections may be open on all listeners together; one more is closed at once.");
     IN_FLIGHT_MAX = number("iso8583", "in_flight_max", (1024, 1, 65_536, "messages"),
         "How many messages of one connection may wait for their answers; until one leaves, no more are read.");
-    MESSAGE_BYTES_MAX = number("iso8583", "message_bytes_max", (4096, 256, 65_535, "bytes"),
-        "The longest message; a connection that announces a longer one is closed.");
-    IDLE_TIMEOUT_S = number("iso8583", "idle_timeout_s", (900, 1, 86_400, "seconds"),
-        "A connection on which nothing comes for so long is closed.");
-    READ_TIMEOUT_S = number("iso8583", "read_timeout_s", (10, 1, 3600, "seconds"),
+    MESSAGE_BYTES_MAX = number("iso8583", "message_bytes_max", (4096, 64, 32_767, "bytes"),
+        "The longest message, without its header; whoever announces a longer one is disconnected.");
+    OUTPUT_BYTES_MAX = number("iso8583", "output_bytes_max", (262_144, 4096, 16_777_216, "bytes"),
+        "How many bytes of answers may wait for a peer that does not read them before no more are read from it.");
+    IDLE_TIMEOUT_S = number("iso8583", "idle_timeout_s", (300, 1, 86_400, "seconds"),
+        "A connection on which nothing comes for so long is closed; a length of zero is a sign of life.");
+    READ_TIMEOUT_S = number("iso8583", "read_timeout_s", (30, 1, 600, "seconds"),
         "A message that has begun must be complete after so long, or the connection is closed.");
-    WRITE_TIMEOUT_S = number("iso8583", "write_timeout_s", (10, 1, 3600, "seconds"),
-        "A peer that takes no answers for so long is disconnected.");
-    ANSWER_TIMEOUT_MS = number("iso8583", "answer_timeout_ms", (10_000, 100, 120_000, "milliseconds"),
-        "A message that could not be decided for so long is answered 91.");
+    WRITE_TIMEOUT_S = number("iso8583", "write_timeout_s", (10, 1, 600, "seconds"),
+        "A peer that takes no byte of its answers for so long is disconnected.");
+    ANSWER_TIMEOUT_MS = number("iso8583", "answer_timeout_ms", (25_000, 10, 600_000, "milliseconds"),
+        "A message that is not decided after so long is answered 96. What is decided later stands nevertheless: \
+         the peer's repeat or reversal finds it.");
+    SIGN_ON_REQUIRED = Key { section: "iso8583", name: "sign_on_required", kind: Kind::Flag { default: false },
+        meaning: "Whether card messages are answered 12 until the peer has signed on (0800 with DE 70 = 001)." };
 
     HTTP_ADDRESS = text("admin", "http_address",
         ("127.0.0.1:8580", "a loopback address with a port (0 takes any free one), or off"),
@@ -171,6 +182,7 @@ mod tests {
                 Kind::Choice { default, of } => assert!(of.contains(default), "{}", key.path()),
                 Kind::Text { form, .. } => assert!(!form.is_empty(), "{}", key.path()),
                 Kind::Listeners { max, .. } => assert!(*max > 0),
+                Kind::Flag { .. } => {}
             }
             assert!(key.meaning.ends_with('.'), "{}", key.path());
         }

@@ -115,17 +115,19 @@ impl fmt::Display for Mistake {
         let key = &self.key;
         match &self.wrong {
             Wrong::Unreadable(kind) => {
-                write!(f, "the configuration can't be read ({kind}); check path and permissions, or make one with `mayfly init`")
+                write!(
+                    f,
+                    "the configuration can't be read ({kind}); check path and permissions, or make one with `mayfly init`"
+                )
             }
             Wrong::TooLong => write!(f, "no configuration is that long; check the path"),
             Wrong::Syntax(why) => write!(f, "not TOML: {why}"),
             Wrong::Unknown { nearest: Some(nearest) } => {
                 write!(f, "there is no key `{key}`; did you mean `{nearest}`?")
             }
-            Wrong::Unknown { nearest: None } => write!(
-                f,
-                "there is no key `{key}`; `mayfly serve --print-config` shows all that there are"
-            ),
+            Wrong::Unknown { nearest: None } => {
+                write!(f, "there is no key `{key}`; `mayfly serve --print-config` shows all that there are")
+            }
             Wrong::Type { expected, found } => {
                 write!(f, "`{key}` is {}; write {expected}", article(found))
             }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{KEYS, Key, Kind};
 pub use mistake::{ConfigError, Mistake, Wrong};
-pub use settings::{ListenerSettings, LogFilter, LogFormat, Settings};
+pub use settings::{LogFilter, LogFormat, Settings};
 
 /// The configuration's file name within a data directory.
 pub const CONFIG_FILE: &str = "mayfly.toml";
@@ -34,6 +34,7 @@ pub struct Config {
 /// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
+    Flag(bool),
     Number(u64),
     Text(String),
     Listeners(Vec<ListenerText>),
@@ -100,6 +101,14 @@ impl Config {
             (Some(Value::Number(number)), _) => *number,
             (_, Kind::Number { default, .. }) => *default,
             _ => 0,
+        }
+    }
+
+    fn flag(&self, key: &Key) -> bool {
+        match (self.value(key), &key.kind) {
+            (Some(Value::Flag(flag)), _) => *flag,
+            (_, Kind::Flag { default }) => *default,
+            _ => false,
         }
     }
 

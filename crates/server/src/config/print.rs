@@ -9,7 +9,9 @@ use super::{Config, ListenerText};
 const WIDTH: usize = 100;
 
 pub(super) fn print(config: &Config) -> String {
-    let mut out = String::from("# Configuration of Mayfly. Every key can be left out: what stands here is what holds then.\n");
+    let mut out = String::from(
+        "# Configuration of Mayfly. Every key can be left out: what stands here is what holds then.\n",
+    );
     let mut section = "";
     for key in KEYS {
         if key.section != section {
@@ -26,6 +28,7 @@ pub(super) fn print(config: &Config) -> String {
 
 fn value(config: &Config, key: &Key) -> String {
     match &key.kind {
+        Kind::Flag { .. } => config.flag(key).to_string(),
         Kind::Number { .. } => config.number(key).to_string(),
         Kind::Text { .. } | Kind::Choice { .. } => quoted(config.text(key)),
         Kind::Listeners { .. } => {

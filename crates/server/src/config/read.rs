@@ -21,6 +21,8 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Config, ConfigError> {
     if reader.mistakes.is_empty() {
         Ok(Config { file: file.to_owned(), values: reader.values })
     } else {
+        // A table's keys come in the order of the alphabet.
+        reader.mistakes.sort_by_key(|mistake| mistake.line);
         Err(ConfigError { file: file.to_owned(), mistakes: reader.mistakes })
     }
 }
@@ -46,7 +48,12 @@ impl Reader<'_> {
         }
     }
 
-    fn key(&mut self, section: &str, name: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
+    fn key(
+        &mut self,
+        section: &str,
+        name: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
         let found = KEYS.iter().find(|key| key.section == section && key.name == name.get_ref());
         let Some(key) = found else {
             let path = join(section, name.get_ref());
@@ -64,6 +71,11 @@ impl Reader<'_> {
         let (span, path) = (value.span(), key.path());
         let result = match &key.kind {
             Kind::Number { min, max, unit, .. } => number(value.get_ref(), *min, *max, unit),
+            Kind::Flag { .. } => {
+                let found = value.get_ref();
+                let flag = found.as_bool().map(Value::Flag);
+                flag.ok_or(Wrong::Type { expected: "true or false", found: found.type_str() })
+            }
             Kind::Text { .. } => text(value.get_ref()).map(Value::Text),
             Kind::Choice { of, .. } => text(value.get_ref()).and_then(|found| {
                 if of.contains(&found.as_str()) {
@@ -121,7 +133,9 @@ impl Reader<'_> {
             return None;
         }
         let mut take = |known| {
-            texts.remove(known).ok_or_else(|| self.wrong(Some(item.span()), path, Wrong::ListenerLacks(known)))
+            texts
+                .remove(known)
+                .ok_or_else(|| self.wrong(Some(item.span()), path, Wrong::ListenerLacks(known)))
         };
         let (address, dialect) = (take("address").ok()?, take("dialect").ok()?);
         Some(ListenerText { address, dialect })
@@ -195,7 +209,9 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (one, other, expected) in [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("kitten", "sitting", 3)] {
+        for (one, other, expected) in
+            [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!(distance(one, other), expected, "{one} {other}");
         }
     }

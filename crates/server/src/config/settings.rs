@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_iso8583::Dialect;
+use mayfly_network::Endpoint;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -21,22 +21,12 @@ const DIALECT_BYTES_MAX: u64 = 256 * 1024;
 pub struct Settings {
     /// Where journal, views and run.json are.
     pub data_dir: PathBuf,
-    /// Where the network connects.
-    pub listeners: Vec<ListenerSettings>,
-    /// How many connections the listeners take together.
-    pub connections_max: usize,
-    /// How many messages of one connection may wait for their answers.
-    pub in_flight_max: usize,
-    /// The longest message, in bytes.
-    pub message_bytes_max: usize,
-    /// How long a connection may be silent.
-    pub idle_timeout: Duration,
-    /// How long a message may take to arrive.
-    pub read_timeout: Duration,
-    /// How long a peer may take to accept an answer.
-    pub write_timeout: Duration,
-    /// How long a message may wait to be decided.
-    pub answer_timeout: Duration,
+    /// The configuration file, whether or not there is one.
+    pub file: PathBuf,
+    /// Where the network connects, and what is spoken there.
+    pub endpoints: Vec<Endpoint>,
+    /// The network's bounds.
+    pub network: mayfly_network::Options,
     /// Where metrics, health and readiness are served; none if switched off.
     pub http_address: Option<SocketAddr>,
     /// The admin socket.
@@ -55,15 +45,6 @@ pub struct Settings {
     pub log_filter: LogFilter,
     /// How long a stop waits for answers under way.
     pub drain: Duration,
-}
-
-/// One listener.
-#[derive(Clone, Debug)]
-pub struct ListenerSettings {
-    /// Where it listens; port 0 takes any free one.
-    pub address: SocketAddr,
-    /// What is spoken there.
-    pub dialect: Arc<Dialect>,
 }
 
 /// How the log is written.
@@ -137,7 +118,7 @@ impl Check<'_> {
             _ => PathBuf::from("."),
         };
         let data_dir = self.path(&keys::DATA_DIR, &base);
-        let listeners = self.listeners(&base);
+        let endpoints = self.endpoints(&base);
         let http_address = self.http_address();
         let socket = self.path(&keys::SOCKET, &data_dir);
         let bytes = socket.as_os_str().len();
@@ -149,14 +130,9 @@ impl Check<'_> {
         let engine = self.engine();
         let root_key_file = self.path(&keys::ROOT_KEY_FILE, &data_dir);
         Some(Settings {
-            listeners,
-            connections_max: self.count(&keys::CONNECTIONS_MAX),
-            in_flight_max: self.count(&keys::IN_FLIGHT_MAX),
-            message_bytes_max: self.count(&keys::MESSAGE_BYTES_MAX),
-            idle_timeout: self.seconds(&keys::IDLE_TIMEOUT_S),
-            read_timeout: self.seconds(&keys::READ_TIMEOUT_S),
-            write_timeout: self.seconds(&keys::WRITE_TIMEOUT_S),
-            answer_timeout: Duration::from_millis(self.config.number(&keys::ANSWER_TIMEOUT_MS)),
+            file: self.config.file.clone(),
+            endpoints,
+            network: self.network(),
             http_address,
             socket,
             admin_connections_max: self.count(&keys::ADMIN_CONNECTIONS_MAX),
@@ -171,6 +147,22 @@ impl Check<'_> {
             drain: self.seconds(&keys::DRAIN_S),
             data_dir,
         })
+    }
+
+    fn network(&self) -> mayfly_network::Options {
+        let ms = |key: &Key| self.config.number(key) * 1000;
+        mayfly_network::Options {
+            connections_max: self.count(&keys::CONNECTIONS_MAX),
+            in_flight_max: self.count(&keys::IN_FLIGHT_MAX),
+            message_bytes_max: self.count(&keys::MESSAGE_BYTES_MAX),
+            output_bytes_max: self.count(&keys::OUTPUT_BYTES_MAX),
+            idle_ms_max: ms(&keys::IDLE_TIMEOUT_S),
+            message_ms_max: ms(&keys::READ_TIMEOUT_S),
+            write_ms_max: ms(&keys::WRITE_TIMEOUT_S),
+            answer_ms_max: self.config.number(&keys::ANSWER_TIMEOUT_MS),
+            stop_ms_max: ms(&keys::DRAIN_S),
+            sign_on_required: self.config.flag(&keys::SIGN_ON_REQUIRED),
+        }
     }
 
     fn engine(&mut self) -> mayfly_engine::Options {
@@ -205,8 +197,8 @@ impl Check<'_> {
         }
     }
 
-    fn listeners(&mut self, base: &Path) -> Vec<ListenerSettings> {
-        let mut listeners: Vec<ListenerSettings> = Vec::new();
+    fn endpoints(&mut self, base: &Path) -> Vec<Endpoint> {
+        let mut endpoints: Vec<Endpoint> = Vec::new();
         for (at, text) in self.config.listeners(&keys::LISTENERS).into_iter().enumerate() {
             let path = format!("{}[{at}]", keys::LISTENERS.path());
             let address = match text.address.parse::<SocketAddr>() {
@@ -224,12 +216,12 @@ impl Check<'_> {
                 }
             };
             let (Some(address), Some(dialect)) = (address, dialect) else { continue };
-            if address.port() != 0 && listeners.iter().any(|other| other.address == address) {
+            if address.port() != 0 && endpoints.iter().any(|other| other.address == address) {
                 self.wrong(&keys::LISTENERS, Wrong::ListenerTwice(address.to_string()));
             }
-            listeners.push(ListenerSettings { address, dialect });
+            endpoints.push(Endpoint { address, dialect });
         }
-        listeners
+        endpoints
     }
 
     fn path(&mut self, key: &Key, base: &Path) -> PathBuf {
@@ -259,7 +251,7 @@ impl Check<'_> {
 }
 
 /// A built-in dialect, or that of a file.
-fn dialect(name: &str, base: &Path) -> Result<Arc<Dialect>, Wrong> {
+fn dialect(name: &str, base: &Path) -> Result<&'static Dialect, Wrong> {
     if let Some(dialect) = mayfly_iso8583::Dialect::builtin(name) {
         return Ok(dialect);
     }
@@ -270,6 +262,9 @@ fn dialect(name: &str, base: &Path) -> Result<Arc<Dialect>, Wrong> {
         return Err(no_dialect());
     }
     let text = std::fs::read_to_string(&path).map_err(|_| no_dialect())?;
+    // A few, read once at start and needed until the end: they are never given back.
     let title = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
-    Dialect::parse(title, &text).map(Arc::new).map_err(|error| Wrong::Dialect(error.to_string()))
+    Dialect::parse(title, &text)
+        .map(|dialect| &*Box::leak(Box::new(dialect)))
+        .map_err(|error| Wrong::Dialect(error.to_string()))
 }

@@ -138,7 +138,7 @@ pub(crate) fn programmes(
         let mut cells = Cells::new(row);
         let id = ProgrammeId(cells.bits()?);
         let (issuer, name) = (IssuerId(cells.bits()?), cells.text(Name::parse)?);
-        let terms: Terms = cells.text(serde_json::from_str)?;
+        let terms: Terms = cells.text(|text| serde_json::from_str(text))?;
         Ok((id, Programme { issuer, name, terms }))
     };
     connection.prepare_cached(PROGRAMMES)?.query_map([partition.0], read)?.collect()

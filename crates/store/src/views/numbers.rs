@@ -45,8 +45,7 @@ CREATE TABLE number_state (
     spent INTEGER NOT NULL,
     bound_to TEXT,
     last_transaction INTEGER,
-    revivable_until_ms INTEGER NOT NULL,
-    retiring INTEGER
+    revivable_until_ms INTEGER NOT NULL
 ) STRICT;
 
 -- The numbers that are not active any more, as they were when they retired; `last_transaction` goes on growing,
@@ -92,10 +91,10 @@ CREATE VIEW number_list AS SELECT
 const ADD: &str = "INSERT INTO numbers (id, partition, number_index, last_four, account, programme, expiry,
     issued_ms, expires_ms, uses, controls, previous_by_account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const FIND_ACTIVE: &str = "SELECT account, programme, uses_left, tries_left, misses_left, checks_left, spent,
-    bound_to, last_transaction, revivable_until_ms, retiring FROM number_state WHERE id = ?";
+    bound_to, last_transaction, revivable_until_ms FROM number_state WHERE id = ?";
 const PUT_ACTIVE: &str = "INSERT OR REPLACE INTO number_state (id, partition, account, programme, uses_left,
-    tries_left, misses_left, checks_left, spent, bound_to, last_transaction, revivable_until_ms, retiring)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    tries_left, misses_left, checks_left, spent, bound_to, last_transaction, revivable_until_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const REMOVE_ACTIVE: &str = "DELETE FROM number_state WHERE id = ?";
 const FIND_RETIRED: &str = "SELECT why, retired_ms, uses_left, tries_left, misses_left, checks_left, spent,
     bound_to, last_transaction FROM retired_numbers WHERE id = ?";
@@ -110,7 +109,7 @@ const FREE_QUARANTINE: &str = "DELETE FROM quarantine WHERE (partition, free_mon
 const QUARANTINE: &str =
     "SELECT free_month, number_index, why FROM quarantine WHERE partition = ? AND free_month > ?";
 const ACTIVE: &str = "SELECT number_state.account, number_state.programme, uses_left, tries_left, misses_left,
-    checks_left, spent, bound_to, last_transaction, revivable_until_ms, retiring, numbers.id, number_index,
+    checks_left, spent, bound_to, last_transaction, revivable_until_ms, numbers.id, number_index,
     last_four, expiry, expires_ms, controls FROM number_state CROSS JOIN numbers ON numbers.id = number_state.id
     WHERE number_state.partition = ?";
 const FIND: &str = "SELECT id, number_index, last_four, account, programme, expiry, issued_ms, expires_ms, uses,
@@ -174,7 +173,6 @@ fn usage(cells: &mut Cells<'_, '_>) -> Result<Usage> {
         bound_to: cells.text_or_none(MerchantId::parse)?,
         last_transaction: cells.bits_or_none()?.map(TransactionId),
         revivable_until_ms: 0,
-        retiring: None,
     })
 }
 
@@ -182,7 +180,6 @@ fn active(cells: &mut Cells<'_, '_>) -> Result<Active> {
     let (account, programme) = (AccountId(cells.bits()?), ProgrammeId(cells.bits()?));
     let mut usage = usage(cells)?;
     usage.revivable_until_ms = cells.bits()?;
-    usage.retiring = cells.code_or_none(Retirement::of)?;
     Ok(Active { account, programme, usage })
 }
 
@@ -191,8 +188,8 @@ fn retired(cells: &mut Cells<'_, '_>) -> Result<(Retired, Usage)> {
     Ok((retired, usage(cells)?))
 }
 
-fn controls(cells: &mut Cells<'_, '_>) -> Result<Controls> {
-    Ok(cells.text_or_none(serde_json::from_str)?.unwrap_or_default())
+fn controls(cells: &mut Cells<'_, '_>) -> Result<Option<Controls>> {
+    cells.text_or_none(|text| serde_json::from_str(text))
 }
 
 /// Writes numbers.
@@ -268,7 +265,6 @@ impl<'c> NumberWriter<'c> {
             usage.bound_to.as_ref().map(MerchantId::as_str),
             usage.last_transaction.map(|id| id.0 as i64),
             usage.revivable_until_ms as i64,
-            usage.retiring.map(Code::code),
         ])?;
         Ok(())
     }
@@ -355,7 +351,7 @@ pub(crate) fn each_active(
     while let Some(row) = rows.next()? {
         let mut cells = Cells::new(row);
         let Active { account, programme, usage } = active(&mut cells)?;
-        let mut number = Number {
+        each(Number {
             id: NumberId(cells.bits()?),
             index: NumberIndex(cells.bits()?),
             account,
@@ -363,19 +359,9 @@ pub(crate) fn each_active(
             last_four: cells.code(LastFour::from_value)?,
             expiry: cells.month()?,
             expires_ms: cells.bits()?,
-            uses_left: 0,
-            tries_left: 0,
-            misses_left: 0,
-            checks_left: 0,
-            spent: MinorUnits::ZERO,
-            bound_to: None,
-            controls: controls(&mut cells)?,
-            last_transaction: None,
-            revivable_until_ms: 0,
-            retiring: None,
-        };
-        number.set_usage(usage);
-        each(number);
+            controls: controls(&mut cells)?.map(Box::new),
+            usage,
+        });
     }
     Ok(())
 }
@@ -417,7 +403,7 @@ pub(crate) fn find(connection: &Connection, id: NumberId) -> Result<Option<Numbe
             issued_ms: cells.bits()?,
             expires_ms: cells.bits()?,
             uses: cells.next()?,
-            controls: controls(&mut cells)?,
+            controls: controls(&mut cells)?.unwrap_or_default(),
             usage,
             retired,
             previous_by_account: cells.bits_or_none()?.map(NumberId),

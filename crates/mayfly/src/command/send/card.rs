@@ -84,5 +84,6 @@ fn read(path: &Path) -> Outcome<Printed> {
 
 /// An expiration date as people write it, with or without the slash.
 pub(crate) fn expiry(text: &str) -> Result<Expiry, String> {
-    Expiry::parse_mmyy(&text.replacen('/', "", 1)).map_err(|_| "write the date as MM/YY, 09/29 for example".into())
+    Expiry::parse_mmyy(&text.replacen('/', "", 1))
+        .map_err(|_| "write the date as MM/YY, 09/29 for example".into())
 }

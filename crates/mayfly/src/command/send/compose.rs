@@ -131,18 +131,25 @@ impl Contents {
         let mut message = MessageBuilder::new(if self.repeat { mti.with_repeat() } else { mti });
         self.set_times(&mut message)?;
         if self.is_network_management() {
-            message.set(De::NETWORK_CODE, match self.kind {
-                Kind::SignOn => "001",
-                Kind::SignOff => "002",
-                _ => "301",
-            });
+            message.set(
+                De::NETWORK_CODE,
+                match self.kind {
+                    Kind::SignOn => "001",
+                    Kind::SignOff => "002",
+                    _ => "301",
+                },
+            );
         } else {
             self.set_card(&mut message)?;
             self.set_purchase(&mut message)?;
             self.set_original(&mut message)?;
         }
         for (element, value) in &self.overrides {
-            if value.is_empty() { message.remove(*element) } else { message.set(*element, value) };
+            if value.is_empty() {
+                message.remove(*element)
+            } else {
+                message.set(*element, value)
+            };
         }
         Ok(message)
     }
@@ -191,7 +198,9 @@ impl Contents {
                 ));
             }
         }
-        if let Some(number) = number.as_ref().filter(|number| !self.card.any_number && Pan::parse(number.as_bytes()).is_err()) {
+        if let Some(number) =
+            number.as_ref().filter(|number| !self.card.any_number && Pan::parse(number.as_bytes()).is_err())
+        {
             let digits = number.len();
             return Err(Failure::Usage(format!(
                 "the {digits} characters of --number are no card number (12 to 19 digits, the last one a check digit); \
@@ -244,7 +253,8 @@ impl Contents {
         let Some(stan) = *original_stan else {
             return match self.kind {
                 Kind::Increment if self.approval.is_none() => Err(Failure::Usage(
-                    "an increment names its original: give its --rrn, and --original-stan or --approval".into(),
+                    "an increment names its original: give its --rrn, and --original-stan or --approval"
+                        .into(),
                 )),
                 _ => Ok(()),
             };
@@ -259,7 +269,10 @@ impl Contents {
     fn minor(&self, option: &str, text: &str) -> Outcome<u64> {
         self.currency.parse_amount(text).map(|amount| amount.value()).map_err(|_| {
             let letters = self.currency.letters();
-            Failure::Usage(format!("{option} {text} is no amount in {letters}: write {}", example(self.currency)))
+            Failure::Usage(format!(
+                "{option} {text} is no amount in {letters}: write {}",
+                example(self.currency)
+            ))
         })
     }
 }
@@ -305,7 +318,8 @@ mod tests {
     #[test]
     fn a_purchase_has_what_it_needs() {
         let message =
-            compose(&["--number", NUMBER, "--expiry", "12/29", "--cvc2", "123", "--amount", "24.98"]).unwrap();
+            compose(&["--number", NUMBER, "--expiry", "12/29", "--cvc2", "123", "--amount", "24.98"])
+                .unwrap();
         assert_eq!(message.mti(), Mti::AUTHORISATION_REQUEST);
         for (element, value) in [
             (De::PAN, NUMBER),
@@ -322,8 +336,21 @@ mod tests {
     #[test]
     fn a_reversal_names_its_original() {
         let message = compose(&[
-            "--type", "reversal", "--number", NUMBER, "--amount", "10", "--remaining", "4", "--original-stan",
-            "17", "--repeat", "--de", "3=200000", "--de", "18=",
+            "--type",
+            "reversal",
+            "--number",
+            NUMBER,
+            "--amount",
+            "10",
+            "--remaining",
+            "4",
+            "--original-stan",
+            "17",
+            "--repeat",
+            "--de",
+            "3=200000",
+            "--de",
+            "18=",
         ])
         .unwrap();
         assert_eq!(message.mti().as_str(), "0401");
@@ -340,7 +367,10 @@ mod tests {
             (&["--number", NUMBER], "an amount is needed"),
             (&["--number", NUMBER, "--amount", "1.234"], "--amount 1.234 is no amount in USD"),
             (&["--number", "4761739001010118", "--amount", "1"], "no card number"),
-            (&["--type", "increment", "--number", NUMBER, "--amount", "1"], "an increment names its original"),
+            (
+                &["--type", "increment", "--number", NUMBER, "--amount", "1"],
+                "an increment names its original",
+            ),
         ] {
             let Err(Failure::Usage(text)) = compose(words) else { panic!("{words:?}") };
             assert!(text.contains(said), "{text}");

@@ -1,0 +1,224 @@
+//! How fast records are appended to the journal and folded into the views, and what they take on the disk.
+//!
+//! Makes a synthetic journal in a temporary directory: accounts, active numbers, and purchases spread at random
+//! over the numbers. Then folds it, and opens it as a start of the server would.
+//!
+//!     cargo run --release -p mayfly-store --example fold_speed -- [numbers] [purchases] [directory]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mayfly_card::{
+    AcquirerId, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, MonthIndex, PosEntryMode, Prefix, Rrn,
+    Stan, TerminalId,
+};
+use mayfly_core::{
+    AccountId, AccountOpened, Controls, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened, Kind,
+    MessageKind, Name, NumberId, NumberIssued, NumberRef, PartitionId, ProgrammeId, ProgrammeOpened, Reason,
+    ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
+};
+use mayfly_engine::{Head, Journal, Progress, Record};
+use mayfly_keys::NumberIndex;
+use mayfly_store::{FoldOptions, Folder, JOURNAL_FILE, SqliteJournal, VIEWS_FILE};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// As many events as the engine puts into a record under load.
+const BATCH: usize = 512;
+const PARTITION: PartitionId = PartitionId(0);
+const BEGUN_MS: u64 = 1_790_000_000_000;
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let mut count = |usual: u64| arguments.next().map_or(Ok(usual), |text| text.parse());
+    let (numbers, purchases) = (count(1_000_000)?, count(2_000_000)?);
+    let place = arguments.next().unwrap_or_else(|| ".".to_owned());
+    let directory = tempfile::tempdir_in(place)?;
+
+    let mut maker = Maker::new(directory.path(), numbers)?;
+    let begun = Instant::now();
+    maker.open_everything()?;
+    report("set up", maker.events, begun.elapsed());
+    let before = maker.events;
+    fold(directory.path(), maker.head.sequence, before)?;
+    let journal_before = size(directory.path(), JOURNAL_FILE);
+    let views_before = size(directory.path(), VIEWS_FILE);
+
+    maker.purchases(purchases)?;
+    report("appended", purchases, maker.appending);
+    println!("slowest append: {:?}", maker.slowest);
+    fold(directory.path(), maker.head.sequence, purchases)?;
+    let bytes = |file, before| (size(directory.path(), file) - before) / purchases.max(1);
+    println!(
+        "bytes per purchase: journal {}, views {}",
+        bytes(JOURNAL_FILE, journal_before),
+        bytes(VIEWS_FILE, views_before)
+    );
+    Ok(())
+}
+
+fn report(what: &str, events: u64, time: Duration) {
+    println!("{what} {events} events in {time:.2?}: {:.0} a second", events as f64 / time.as_secs_f64());
+}
+
+fn size(directory: &Path, file: &str) -> u64 {
+    std::fs::metadata(directory.join(file)).map_or(0, |file| file.len())
+}
+
+fn fold(directory: &Path, through: u64, events: u64) -> Result<(), Failure> {
+    let progress = Arc::new(Progress::default());
+    let begun = Instant::now();
+    progress.set_durable(through);
+    let folder = Folder::start(directory, PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
+    folder.stop()?;
+    report("folded", events, begun.elapsed());
+    Ok(())
+}
+
+/// Makes events and appends them.
+struct Maker {
+    journal: SqliteJournal,
+    head: Head,
+    payload: Vec<u8>,
+    count: u32,
+    events: u64,
+    numbers: u64,
+    accounts: u64,
+    transactions: u64,
+    random: u64,
+    appending: Duration,
+    slowest: Duration,
+}
+
+impl Maker {
+    fn new(directory: &Path, numbers: u64) -> Result<Self, Failure> {
+        let journal = SqliteJournal::open(directory)?;
+        let head = journal.head(PARTITION)?;
+        Ok(Self {
+            journal,
+            head,
+            payload: Vec::new(),
+            count: 0,
+            events: 0,
+            numbers,
+            accounts: (numbers / 10).max(1),
+            transactions: 0,
+            random: 0x9e37_79b9_7f4a_7c15,
+            appending: Duration::ZERO,
+            slowest: Duration::ZERO,
+        })
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    fn push(&mut self, event: &Event) -> Result<(), Failure> {
+        event.write(&mut self.payload);
+        self.count += 1;
+        self.events += 1;
+        if self.count as usize == BATCH { self.append() } else { Ok(()) }
+    }
+
+    fn append(&mut self) -> Result<(), Failure> {
+        let at_ms = BEGUN_MS + self.events / 100;
+        let payload = std::mem::take(&mut self.payload);
+        let begun = Instant::now();
+        let record = Record::seal(&self.head, PARTITION, at_ms, self.count, payload);
+        self.journal.append(&record)?;
+        self.appending += begun.elapsed();
+        self.slowest = self.slowest.max(begun.elapsed());
+        self.head = record.head();
+        self.count = 0;
+        Ok(())
+    }
+
+    fn open_everything(&mut self) -> Result<(), Failure> {
+        let (issuer, programme) = (IssuerId(1), ProgrammeId(1));
+        let usd = Currency::from_number(840).ok_or("no such currency")?;
+        let terms = Terms::standard(Prefix::parse("456940")?, Layout::DEFAULT);
+        self.push(&Event::IssuerOpened(IssuerOpened { issuer, name: Name::parse("Bank")? }))?;
+        let opened = ProgrammeOpened { programme, issuer, name: Name::parse("Standard")?, terms };
+        self.push(&Event::ProgrammeOpened(Box::new(opened)))?;
+        let limit = CreditLimit::Credit(MinorUnits::MAX);
+        for account in 1..=self.accounts {
+            let opened = AccountOpened { account: AccountId(account), issuer, currency: usd, limit };
+            self.push(&Event::AccountOpened(opened))?;
+        }
+        for id in 1..=self.numbers {
+            let event = NumberIssued {
+                number: number(id),
+                last_four: LastFour::from_value((id % 10_000) as u16).ok_or("four digits")?,
+                account: AccountId(id % self.accounts + 1),
+                programme,
+                expiry: MonthIndex::new(2028, 5).ok_or("no such month")?,
+                expires_ms: BEGUN_MS + 86_400_000,
+                uses: 1000,
+                controls: Controls::default(),
+            };
+            self.push(&Event::NumberIssued(Box::new(event)))?;
+        }
+        if self.count > 0 { self.append() } else { Ok(()) }
+    }
+
+    fn purchases(&mut self, count: u64) -> Result<(), Failure> {
+        let usd = Currency::from_number(840).ok_or("no such currency")?;
+        (self.appending, self.slowest) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..count {
+            let drawn = self.random();
+            let number_id = drawn % self.numbers + 1;
+            let amount = (drawn >> 32) % 20_000 + 101;
+            self.transactions += 1;
+            let totals = TotalsChange {
+                authorised: amount as i64,
+                held: amount as i64,
+                ..TotalsChange::default()
+            };
+            let facts = Facts {
+                acquirer: AcquirerId::parse("123456")?,
+                stan: Stan::from_value((self.transactions % 1_000_000) as u32).unwrap_or_default(),
+                rrn: Rrn::parse(&format!("{:012}", self.transactions))?,
+                terminal: TerminalId::parse("TERM0001")?,
+                merchant: MerchantId::parse(&format!("MERCHANT{:05}", drawn % 20_000))?,
+                mcc: Mcc::from_value(5411),
+                country: None,
+                entry_mode: PosEntryMode::parse("812")?,
+                transmitted: 1_122_131_415,
+                local_date: 1122,
+                local_time: 131_415,
+            };
+            let event = Transacted {
+                id: TransactionId(self.transactions),
+                kind: Kind::Purchase,
+                message: MessageKind::Authorisation,
+                response: ResponseCode::Approved,
+                reason: Reason::Approved,
+                approval: None,
+                reference: Hash64(self.random()),
+                identity: Hash64(self.random()),
+                content: Hash64(self.random()),
+                number: Some(number(number_id)),
+                account: Some(AccountId(number_id % self.accounts + 1)),
+                issuer: Some(IssuerId(1)),
+                target: None,
+                amount: MinorUnits::new(amount).unwrap_or_default(),
+                currency: usd,
+                facts,
+                effect: Effect { totals, uses: -1, spent: amount as i64, ..Effect::default() },
+            };
+            self.push(&Event::Transacted(event))?;
+        }
+        if self.count > 0 { self.append() } else { Ok(()) }
+    }
+}
+
+/// The number with that id: its index is as random as a keyed hash.
+fn number(id: u64) -> NumberRef {
+    let mut index = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    index = (index ^ (index >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    NumberRef { id: NumberId(id), index: NumberIndex(index ^ (index >> 32)) }
+}

@@ -1,0 +1,196 @@
+//! The thread that follows the journal.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mayfly_core::{PartitionId, TimeMs};
+use mayfly_engine::Progress;
+
+use super::{FoldOptions, ViewsWriter};
+use crate::{JournalReader, StoreError};
+
+/// How often the folder looks for new records while it has nothing to do.
+const POLL: Duration = Duration::from_millis(10);
+/// After so long without anything to fold, the write-ahead log is copied into the file.
+const IDLE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Default)]
+struct Wishes {
+    /// Somebody waits for the views: fold at once.
+    hurry: bool,
+    /// Fold what is durable, then end.
+    stop: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    wishes: Mutex<Wishes>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Wishes> {
+        // Two flags are never half changed.
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wish(&self, change: impl FnOnce(&mut Wishes)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+}
+
+/// Asks the folder not to wait: somebody wants to read what is durable already.
+#[derive(Clone, Debug)]
+pub struct FolderWaker(Arc<Shared>);
+
+impl FolderWaker {
+    /// Folds what is durable now, as soon as possible.
+    pub fn wake(&self) {
+        self.0.wish(|wishes| wishes.hurry = true);
+    }
+}
+
+/// How far the views are behind the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Records that are durable and not folded.
+    pub records: u64,
+    /// How old the last folded record is while some are waiting, in milliseconds; 0 if none waits.
+    pub ms: TimeMs,
+}
+
+impl Lag {
+    /// How far the views are behind at `now_ms`.
+    pub fn of(progress: &Progress, now_ms: TimeMs) -> Self {
+        // Read in this order, so that the difference is never negative.
+        let (folded, folded_at_ms) = (progress.folded(), progress.folded_at_ms());
+        let records = progress.durable().saturating_sub(folded);
+        let ms = if records == 0 { 0 } else { now_ms.saturating_sub(folded_at_ms) };
+        Self { records, ms }
+    }
+}
+
+/// Folds the journal into the views until it is stopped.
+#[derive(Debug)]
+pub struct Folder {
+    thread: Option<JoinHandle<Result<(), StoreError>>>,
+    shared: Arc<Shared>,
+}
+
+impl Folder {
+    /// Begins to fold what `progress` says is durable. If that fails later, `on_error` is called, on the folder's
+    /// thread, and the folder has ended: new work must be shed, and the server stopped.
+    pub fn start(
+        directory: &Path,
+        partition: PartitionId,
+        options: FoldOptions,
+        progress: Arc<Progress>,
+        on_error: impl FnOnce(&StoreError) + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let journal = JournalReader::open(directory, partition)?;
+        let writer = ViewsWriter::open(directory, partition, options)?;
+        publish(&writer, &progress);
+        let shared = Arc::new(Shared::default());
+        let mut work = Work { journal, writer, options, progress, shared: shared.clone() };
+        let thread = std::thread::Builder::new()
+            .name("mayfly-folder".to_owned())
+            .spawn(move || {
+                let result = work.run();
+                if let Err(error) = &result {
+                    tracing::error!(%error, "the views can't be folded");
+                    on_error(error);
+                }
+                result
+            })
+            .map_err(|error| StoreError::Directory { path: directory.to_owned(), why: error.to_string() })?;
+        Ok(Self { thread: Some(thread), shared })
+    }
+
+    /// For whoever waits for the views.
+    pub fn waker(&self) -> FolderWaker {
+        FolderWaker(self.shared.clone())
+    }
+
+    /// Folds what is durable by now, and ends.
+    pub fn stop(mut self) -> Result<(), StoreError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), StoreError> {
+        self.shared.wish(|wishes| wishes.stop = true);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => {
+                let why = "the folder's thread broke off; see the log".to_owned();
+                Err(StoreError::Database { path: crate::VIEWS_FILE.into(), why })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.thread.is_some()
+            && let Err(error) = self.end()
+        {
+            tracing::error!(%error, "the views were not folded to the end");
+        }
+    }
+}
+
+fn publish(writer: &ViewsWriter, progress: &Progress) {
+    let cursor = writer.cursor();
+    progress.set_folded(cursor.head.sequence, cursor.head.at_ms, cursor.next_transaction);
+}
+
+struct Work {
+    journal: JournalReader,
+    writer: ViewsWriter,
+    options: FoldOptions,
+    progress: Arc<Progress>,
+    shared: Arc<Shared>,
+}
+
+impl Work {
+    fn run(&mut self) -> Result<(), StoreError> {
+        let mut last = Instant::now();
+        let mut checkpointed = true;
+        loop {
+            let stop = self.wait(last);
+            // What was durable when the stop was asked for is durable now.
+            let through = self.progress.durable();
+            let begun = Instant::now();
+            while self.writer.fold(&self.journal, through)?.records > 0 {
+                publish(&self.writer, &self.progress);
+                (last, checkpointed) = (begun, false);
+            }
+            if stop {
+                return self.writer.checkpoint();
+            }
+            if !checkpointed && last.elapsed() > IDLE {
+                self.writer.checkpoint()?;
+                checkpointed = true;
+            }
+        }
+    }
+
+    /// Waits until there is something to fold and it is time to. Says whether to stop after it.
+    fn wait(&self, last: Instant) -> bool {
+        let idle_until = Instant::now() + IDLE;
+        let mut wishes = self.shared.lock();
+        loop {
+            let waiting = self.progress.durable() > self.progress.folded();
+            let time = last.elapsed() >= self.options.pace;
+            let hurry = std::mem::take(&mut wishes.hurry);
+            if wishes.stop || (waiting && (hurry || time)) || Instant::now() >= idle_until {
+                return wishes.stop;
+            }
+            let waited = self.shared.changed.wait_timeout(wishes, POLL);
+            wishes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Folding: the journal's records become rows, on a thread of its own that never holds anything the journal's
+//! writer needs.
+
+mod batch;
+mod folder;
+mod writer;
+
+pub use folder::{Folder, FolderWaker, Lag};
+pub use writer::FoldOptions;
+pub(crate) use writer::ViewsWriter;
