@@ -81,17 +81,22 @@ impl Committer {
 
     fn append(&mut self, record: &Record) -> Result<(), AppendError> {
         let begun = Instant::now();
+        let mut unconfirmed = false;
         loop {
             match self.journal.append(record) {
                 Ok(()) => break,
                 Err(error @ AppendError::Unknown(_)) if begun.elapsed() < RETRY_FOR => {
                     tracing::warn!(%error, sequence = record.sequence, "trying the same record again");
                     // Until it is known what became of this one, new work would only wait.
-                    self.queue.shed(true);
+                    self.queue.set_unconfirmed(true);
+                    unconfirmed = true;
                     thread::sleep(RETRY_PAUSE);
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if unconfirmed {
+            self.queue.set_unconfirmed(false);
         }
         self.meter.appended(record, begun.elapsed());
         self.progress.set_durable(record.sequence);

@@ -34,6 +34,8 @@ pub(crate) struct Resumed {
 pub enum Refused {
     /// The queue is full.
     Full,
+    /// It is not known whether the last record stands, and that comes first.
+    Unconfirmed,
     /// The views lag too far behind.
     ViewsLag,
     /// The engine is stopping, or has stopped.
@@ -44,6 +46,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "the queue is full",
+            Self::Unconfirmed => "the journal has not confirmed its last record",
             Self::ViewsLag => "the views lag too far behind",
             Self::Stopping => "the engine is stopping",
         })
@@ -56,7 +59,8 @@ impl std::error::Error for Refused {}
 struct Inner {
     waiting: Vec<Work>,
     stopping: bool,
-    shedding: bool,
+    unconfirmed: bool,
+    lagging: bool,
 }
 
 pub(crate) struct Queue {
@@ -76,7 +80,10 @@ impl Queue {
         if inner.stopping {
             return Err(Refused::Stopping);
         }
-        if inner.shedding {
+        if inner.unconfirmed {
+            return Err(Refused::Unconfirmed);
+        }
+        if inner.lagging {
             return Err(Refused::ViewsLag);
         }
         let was_empty = inner.waiting.is_empty();
@@ -113,8 +120,14 @@ impl Queue {
         self.filled.notify_all();
     }
 
-    pub(crate) fn shed(&self, shedding: bool) {
-        self.lock().shedding = shedding;
+    /// Sheds new work, or no longer, because the journal does not confirm.
+    pub(crate) fn set_unconfirmed(&self, unconfirmed: bool) {
+        self.lock().unconfirmed = unconfirmed;
+    }
+
+    /// Sheds new work, or no longer, because the views lag.
+    pub(crate) fn set_lagging(&self, lagging: bool) {
+        self.lock().lagging = lagging;
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

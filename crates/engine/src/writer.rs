@@ -128,7 +128,7 @@ impl Writer {
     fn keep_house(&mut self, now: TimeMs) -> Result<(), Stopped> {
         let lag = self.head.sequence.saturating_sub(self.progress.folded());
         let folded_at_ms = self.progress.folded_at_ms();
-        self.queue.shed(lag > 1 && now.saturating_sub(folded_at_ms) > self.options.views_lag_max_ms);
+        self.queue.set_lagging(lag > 1 && now.saturating_sub(folded_at_ms) > self.options.views_lag_max_ms);
         if now < self.swept_at_ms + SWEEP_EVERY_MS {
             return Ok(());
         }

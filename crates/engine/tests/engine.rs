@@ -1,0 +1,238 @@
+//! What the engine promises: nothing is answered that is not on the disk, bounds hold, time never runs back.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use mayfly_core::{Answer, Command, Operation, PartitionId, Reason, Refusal, ResponseCode};
+use mayfly_engine::{AppendError, Desk, DeskError, Mailbox, Options, Record, Refused, Submission};
+use support::{NOON, Seeded, bank, fresh, order, purchase, replayed};
+
+fn desk(bench: &support::Bench, seed: u64) -> Desk {
+    Desk::new(bench.engine.handle(), bench.catalogue.clone(), Box::new(Seeded(seed)), bench.clock.clone())
+}
+
+fn issue(bench: &support::Bench, account: mayfly_core::AccountId, seed: u64) -> mayfly_engine::Issued {
+    let desk = desk(bench, seed);
+    let drawn = desk.draw(&order(account)).unwrap();
+    let answer = bench.engine.handle().ask_blocking(Command::Issue(Box::new(drawn.command.clone())));
+    desk.hand_out(drawn, answer).unwrap()
+}
+
+fn message(answer: Answer) -> mayfly_core::MessageAnswer {
+    match answer {
+        Answer::Message(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_is_answered_before_it_is_on_the_disk() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let issued = issue(&bench, account, 1);
+    bench.journal.with(|disk| disk.held = true);
+    let buy = bench.engine.handle().ask(purchase(&bench, &issued.pan, issued.expiry, 1)).unwrap();
+    // A look sees the state with the purchase in it, and waits with it.
+    let look = bench.engine.handle().look(|state| state.numbers.len()).unwrap();
+    let tried = bench.journal.with(|disk| disk.tried);
+    while bench.journal.with(|disk| disk.tried) == tried {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || sender.send((buy.blocking_recv().unwrap(), look.blocking_recv().unwrap())));
+    assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err());
+    bench.journal.with(|disk| disk.held = false);
+    let (answer, numbers) = receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(message(answer).reason, Reason::Approved);
+    assert!(numbers <= 1);
+    bench.engine.stop().unwrap();
+}
+
+#[test]
+fn a_full_queue_is_answered_96_at_once() {
+    let bench = fresh(Options { queue_max: 8, batch_max: 1, ..Options::default() });
+    let account = bank(&bench);
+    let issued = issue(&bench, account, 1);
+    bench.journal.with(|disk| disk.held = true);
+    let (sender, receiver) = channel();
+    let mailbox = Mailbox::new(move || drop(sender.send(())));
+    let mut submission = Submission::default();
+    for key in 0..100 {
+        submission.add(purchase(&bench, &issued.pan, issued.expiry, key), &mailbox, key);
+    }
+    bench.engine.handle().submit(&mut submission);
+    receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+    let mut letters = Vec::new();
+    mailbox.take(&mut letters);
+    assert_eq!(letters.len(), 92);
+    for (_, answer) in letters {
+        let answer = message(answer);
+        assert_eq!((answer.response, answer.reason), (ResponseCode::Malfunction, Reason::Overloaded));
+    }
+    bench.journal.with(|disk| disk.held = false);
+    bench.engine.stop().unwrap();
+    let mut letters = Vec::new();
+    mailbox.take(&mut letters);
+    let approved =
+        letters.into_iter().filter(|(_, answer)| message(answer.clone()).response == ResponseCode::Approved);
+    assert_eq!(approved.count(), 1, "what was taken is answered before the engine stops");
+}
+
+#[test]
+fn an_unknown_outcome_is_tried_again_with_the_same_record() {
+    let bench = fresh(Options::default());
+    bench.journal.with(|disk| {
+        disk.errors = vec![AppendError::Unknown("lost".into()), AppendError::Unknown("lost".into())]
+    });
+    bank(&bench);
+    assert!(bench.journal.with(|disk| disk.tried) >= 5);
+    bench.engine.stop().unwrap();
+}
+
+#[test]
+fn a_broken_disk_stops_the_engine_and_acknowledges_nothing() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let issued = issue(&bench, account, 1);
+    bench.journal.with(|disk| disk.breaks_after = Some(0));
+    let answer = bench.engine.handle().ask_blocking(purchase(&bench, &issued.pan, issued.expiry, 1));
+    assert_eq!(message(answer).response, ResponseCode::Malfunction);
+    let handle = bench.engine.handle();
+    while !handle.is_stopping() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(handle.ask(Command::Sweep { limit: 1 }).unwrap_err(), Refused::Stopping);
+    assert_eq!(bench.engine.stop(), Err(AppendError::Failed("the disk broke".into())));
+}
+
+#[test]
+fn a_refused_append_makes_the_engine_step_down() {
+    let bench = fresh(Options::default());
+    bench.journal.with(|disk| disk.errors = vec![AppendError::Refused]);
+    let open = Operation::OpenIssuer { name: mayfly_core::Name::parse("Bank").unwrap() };
+    let answer = bench.engine.handle().ask_blocking(Command::Operate(Box::new(open)));
+    assert_eq!(answer, Answer::Refused(Refusal::Storage));
+    assert_eq!(bench.engine.stop(), Err(AppendError::Refused));
+}
+
+#[test]
+fn time_never_runs_backwards() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    for (clock, seed) in [(NOON + 5000, 1), (NOON - 3_600_000, 2), (NOON + 6000, 3)] {
+        bench.clock.set(clock);
+        issue(&bench, account, seed);
+    }
+    let times = bench.journal.with(|disk| disk.records.iter().map(|record| record.at_ms).collect::<Vec<_>>());
+    assert!(times.is_sorted());
+    assert_eq!(times.last(), Some(&(NOON + 6000)));
+    bench.engine.stop().unwrap();
+}
+
+#[test]
+fn the_engine_sweeps_what_is_over() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    issue(&bench, account, 1);
+    bench.clock.set(NOON + 3_600_000);
+    let mut waited = 0;
+    while bench.engine.handle().look(|state| state.numbers.len()).unwrap().blocking_recv().unwrap() > 0 {
+        std::thread::sleep(Duration::from_millis(10));
+        waited += 1;
+        assert!(waited < 1000, "nothing was swept");
+    }
+    bench.engine.stop().unwrap();
+}
+
+/// A51: random numbers, none twice: taken ones are drawn again.
+#[test]
+fn a51_numbers_that_are_taken_are_drawn_again() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    // The same seed draws the same numbers: the second desk finds four of four taken after four issues.
+    let first: Vec<_> = (0..4).map(|_| issue(&bench, account, 7).pan).collect();
+    for (at, pan) in first.iter().enumerate() {
+        assert!(!first[..at].contains(pan));
+    }
+    let desk = desk(&bench, 7);
+    let drawn = desk.draw(&order(account)).unwrap();
+    let answer = bench.engine.handle().ask_blocking(Command::Issue(Box::new(drawn.command.clone())));
+    assert_eq!(desk.hand_out(drawn, answer).unwrap_err(), DeskError::Refused(Refusal::CandidatesTaken));
+    bench.engine.stop().unwrap();
+}
+
+#[test]
+fn the_journal_alone_gives_the_state_back() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    for seed in 0..20 {
+        let issued = issue(&bench, account, seed);
+        if seed % 2 == 0 {
+            let answer =
+                bench.engine.handle().ask_blocking(purchase(&bench, &issued.pan, issued.expiry, seed));
+            assert_eq!(message(answer).reason, Reason::Approved);
+        }
+    }
+    let before = bench.engine.handle().look(|state| (state.accounts.clone(), state.numbers.len())).unwrap();
+    let (accounts, numbers) = before.blocking_recv().unwrap();
+    bench.engine.stop().unwrap();
+    let state = replayed(&bench.journal.with(|disk| disk.records.clone()));
+    assert_eq!((state.accounts, state.numbers.len()), (accounts, numbers));
+}
+
+#[test]
+fn what_memory_has_forgotten_is_looked_up_and_then_decided() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let issued = issue(&bench, account, 1);
+    let buy = purchase(&bench, &issued.pan, issued.expiry, 1);
+    message(bench.engine.handle().ask_blocking(buy.clone()));
+    // The state of a later day: numbers and transactions have left memory, the archive has them.
+    let records = bench.journal.with(|disk| disk.records.clone());
+    let old = replayed(&records);
+    let transactions: Vec<_> = old.transactions.iter().cloned().collect();
+    bench.engine.stop().unwrap();
+    let mut later = mayfly_core::State::new(PartitionId(0));
+    later.issuers = old.issuers.clone();
+    later.programmes = old.programmes.clone();
+    later.accounts = old.accounts.clone();
+    later.load_counters(mayfly_core::NumberId(old.next_number), old.transactions.next_id());
+    let head = records.last().map(Record::head).unwrap();
+    let bench = support::start(later, head, bench.journal.clone(), Options::default());
+    *bench.archive.0.lock().unwrap() = transactions;
+    let Command::Message(mut refund) = buy else { unreachable!() };
+    refund.processing = mayfly_core::Processing::Refund;
+    refund.identity = mayfly_core::Hash64(99);
+    let answer = message(bench.engine.handle().ask_blocking(Command::Message(refund)));
+    assert_eq!(answer.reason, Reason::Approved);
+    let money = bench.engine.handle().look(move |state| state.account(account).unwrap().balance).unwrap();
+    assert_eq!(money.blocking_recv().unwrap(), 0);
+    bench.engine.stop().unwrap();
+}
+
+#[test]
+fn a_mailbox_is_rung_once_for_a_batch() {
+    let rings = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let issued = issue(&bench, account, 1);
+    bench.journal.with(|disk| disk.held = true);
+    let counter = rings.clone();
+    let mailbox = Mailbox::new(move || {
+        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    });
+    let mut submission = Submission::default();
+    for key in 0..40 {
+        submission.add(purchase(&bench, &issued.pan, issued.expiry, key), &mailbox, key);
+    }
+    bench.engine.handle().submit(&mut submission);
+    bench.journal.with(|disk| disk.held = false);
+    bench.engine.stop().unwrap();
+    let mut letters = Vec::new();
+    mailbox.take(&mut letters);
+    assert_eq!(letters.len(), 40);
+    assert_eq!(rings.load(std::sync::atomic::Ordering::SeqCst), 1);
+}

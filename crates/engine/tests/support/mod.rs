@@ -1,0 +1,188 @@
+//! An engine on a journal in memory that does as it is told.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use mayfly_card::{Currency, Layout, MinorUnits, Prefix};
+use mayfly_core::state::Transaction;
+use mayfly_core::{
+    AccountId, Answer, Command, Controls, CreditLimit, IssuerId, Name, Operation, PageRequest, ProgrammeId,
+    State, Terms,
+};
+use mayfly_engine::{
+    AppendError, Archive, ArchiveError, Catalogue, Clock, Engine, Head, Journal, ManualClock, ONLY_PARTITION,
+    Options, Order, Parts, Progress, Record,
+};
+use mayfly_keys::{KeyService, RootKey};
+
+pub const NOON: u64 = 1_781_524_800_000;
+
+/// What a journal in memory has, and what it is to do next.
+#[derive(Default)]
+pub struct Disk {
+    pub records: Vec<Record>,
+    /// Errors to give before records are taken again.
+    pub errors: Vec<AppendError>,
+    /// Whether appends wait.
+    pub held: bool,
+    /// After how many records every append fails.
+    pub breaks_after: Option<usize>,
+    /// How many appends were tried.
+    pub tried: usize,
+}
+
+#[derive(Clone, Default)]
+pub struct MemoryJournal(pub Arc<(Mutex<Disk>, Condvar)>);
+
+impl MemoryJournal {
+    pub fn with<T>(&self, change: impl FnOnce(&mut Disk) -> T) -> T {
+        let result = change(&mut self.0.0.lock().unwrap());
+        self.0.1.notify_all();
+        result
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
+        let mut disk = self.0.0.lock().unwrap();
+        disk.tried += 1;
+        while disk.held {
+            disk = self.0.1.wait(disk).unwrap();
+        }
+        if let Some(error) = disk.errors.pop() {
+            return Err(error);
+        }
+        if disk.breaks_after.is_some_and(|limit| disk.records.len() >= limit) {
+            return Err(AppendError::Failed("the disk broke".into()));
+        }
+        let head = disk.records.last().map_or(Head::START, Record::head);
+        record.check(&head).expect("the engine chains its records");
+        disk.records.push(record.clone());
+        Ok(())
+    }
+}
+
+/// An archive in memory.
+#[derive(Clone, Default)]
+pub struct MemoryArchive(pub Arc<Mutex<Vec<Transaction>>>);
+
+impl Archive for MemoryArchive {
+    fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
+
+pub struct Bench {
+    pub engine: Engine,
+    pub journal: MemoryJournal,
+    pub archive: MemoryArchive,
+    pub clock: Arc<ManualClock>,
+    pub catalogue: Arc<Catalogue>,
+}
+
+pub fn start(state: State, head: Head, journal: MemoryJournal, options: Options) -> Bench {
+    let clock = Arc::new(ManualClock::at(NOON));
+    let catalogue = Arc::new(Catalogue::new(KeyService::new(&RootKey::from_bytes(&[9; 32]))).unwrap());
+    let archive = MemoryArchive::default();
+    let engine = Engine::start(Parts {
+        state,
+        head,
+        journal: Box::new(journal.clone()),
+        archive: Arc::new(archive.clone()),
+        catalogue: catalogue.clone(),
+        clock: clock.clone() as Arc<dyn Clock>,
+        progress: Arc::new(Progress::default()),
+        options: Options { views_lag_max_ms: u64::MAX, ..options },
+    })
+    .unwrap();
+    Bench { engine, journal, archive, clock, catalogue }
+}
+
+pub fn fresh(options: Options) -> Bench {
+    start(State::new(ONLY_PARTITION), Head::START, MemoryJournal::default(), options)
+}
+
+/// An issuer, a programme and an account with money.
+pub fn bank(bench: &Bench) -> AccountId {
+    let ask = |operation| bench.engine.handle().ask_blocking(Command::Operate(Box::new(operation)));
+    let name = |text| Name::parse(text).unwrap();
+    assert_eq!(ask(Operation::OpenIssuer { name: name("Bank") }), Answer::Issuer(IssuerId(1)));
+    let terms = Terms::standard(Prefix::parse("456940").unwrap(), Layout::DEFAULT);
+    ask(Operation::OpenProgramme { issuer: IssuerId(1), name: name("One"), terms });
+    let currency = Currency::from_number(840).unwrap();
+    let limit = CreditLimit::Credit(MinorUnits::new(1_000_000).unwrap());
+    match ask(Operation::OpenAccount { issuer: IssuerId(1), currency, limit }) {
+        Answer::Account(account) => account,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn order(account: AccountId) -> Order {
+    Order { account, programme: ProgrammeId(1), uses: 1, lifetime_ms: None, controls: Controls::default() }
+}
+
+pub fn replayed(records: &[Record]) -> State {
+    let mut state = State::new(ONLY_PARTITION);
+    let mut head = Head::START;
+    for record in records {
+        record.check(&head).unwrap();
+        record.each_event(|event| state.apply(&event, record.at_ms)).unwrap();
+        head = record.head();
+    }
+    state
+}
+
+/// Numbers from a seed (SplitMix64): the same each time.
+pub struct Seeded(pub u64);
+
+impl Seeded {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+impl mayfly_keys::Random for Seeded {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), mayfly_keys::RandomError> {
+        for chunk in bytes.chunks_mut(8) {
+            let drawn = self.next().to_le_bytes();
+            chunk.copy_from_slice(&drawn[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// A purchase with a number, under a reference of its own.
+pub fn purchase(bench: &Bench, pan: &mayfly_card::Pan, expiry: mayfly_card::Expiry, count: u64) -> Command {
+    use mayfly_card::*;
+    use mayfly_core::{Cvc2Check, Facts, Hash64, MessageKind, Presented, Processing, Request};
+    let mut random = Seeded(count);
+    Command::Message(Box::new(Request {
+        message: MessageKind::Financial,
+        processing: Processing::Purchase,
+        reference: Hash64(random.next()),
+        identity: Hash64(random.next()),
+        content: Hash64(7),
+        original: None,
+        number: Presented::Number {
+            index: bench.catalogue.index(pan),
+            programme: bench.catalogue.programme_of(pan),
+            last_four: pan.last_four(),
+        },
+        expiry: Some(expiry),
+        cvc2: Cvc2Check::Absent,
+        amount: MinorUnits::new(100).unwrap(),
+        replacement: None,
+        currency: Currency::from_number(840).unwrap(),
+        declined_elsewhere: false,
+        facts: Facts { merchant: MerchantId::parse("M-001").unwrap(), ..Facts::default() },
+        paged: None,
+    }))
+}
