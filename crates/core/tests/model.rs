@@ -1,5 +1,6 @@
 //! Random sequences of commands against a model that is as simple as it can be: lists that are searched from
 //! end to end, and sums that are taken anew each time.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The rules of the money path, one test for each.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Crashes by seed: the disk breaks at a random record under random work from several threads; what is replayed
 //! from it must have everything that was acknowledged, once.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What the engine promises: nothing is answered that is not on the disk, bounds hold, time never runs back.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! A small world to decide in: one issuer, one programme, accounts, and messages with sensible content.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits, MonthIndex,
