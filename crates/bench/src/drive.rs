@@ -14,7 +14,7 @@ use mayfly_core::{
 use mayfly_engine::{Handle, Mailbox, Submission};
 use serde::Serialize;
 
-use crate::credentials::Credential;
+use crate::credentials::{Bank, Credential};
 
 /// Wakes a thread that waits for answers.
 #[derive(Default)]
@@ -35,6 +35,15 @@ impl Bell {
         let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
         while !*rung {
             rung = self.changed.wait(rung).unwrap_or_else(PoisonError::into_inner);
+        }
+        *rung = false;
+    }
+
+    /// Waits until answers have come, or so long.
+    pub fn wait_for(&self, limit: Duration) {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*rung {
+            rung = self.changed.wait_timeout(rung, limit).unwrap_or_else(PoisonError::into_inner).0;
         }
         *rung = false;
     }
@@ -195,47 +204,144 @@ impl Requests {
     }
 }
 
-/// Authorises for so long with `in_flight` requests always under way, each with a number picked at random.
-pub fn authorise(
-    handle: &Handle,
-    credentials: &[Credential],
-    in_flight: usize,
-    run_for: Duration,
-    requests: &mut Requests,
-) -> Figures {
-    let bell = Arc::new(Bell::default());
-    let ring = bell.clone();
-    let mailbox = Mailbox::new(move || ring.ring());
+/// How requests are offered.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// How many may be under way.
+    pub in_flight: usize,
+    /// For how long.
+    pub run_for: Duration,
+    /// How many a second; as many as go, if none. Where a rate is given, latency counts from the moment at which
+    /// a request was due, so that a stall counts for everything that it held up.
+    pub rate: Option<f64>,
+}
+
+/// The requests under way: which slots are free, when the others were sent, and when the next one is due.
+struct Slots {
+    load: Load,
+    begun: Instant,
+    free: Vec<u64>,
+    sent: Vec<Instant>,
+    count: u64,
+}
+
+impl Slots {
+    fn new(load: Load, begun: Instant) -> Self {
+        Self {
+            load,
+            begun,
+            free: (0..load.in_flight as u64).rev().collect(),
+            sent: vec![begun; load.in_flight],
+            count: 0,
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.load.rate.map(|rate| self.begun + Duration::from_secs_f64(self.count as f64 / rate))
+    }
+
+    /// A slot for the next request, if one is free and it is time.
+    fn next(&mut self, now: Instant) -> Option<u64> {
+        let due = self.due().unwrap_or(now);
+        if now - self.begun >= self.load.run_for || due > now {
+            return None;
+        }
+        let slot = self.free.pop()?;
+        self.count += 1;
+        self.sent[slot as usize] = due;
+        Some(slot)
+    }
+
+    fn is_done(&self, now: Instant) -> bool {
+        now - self.begun >= self.load.run_for && self.free.len() == self.load.in_flight
+    }
+
+    /// How long to wait at the most: until the next one is due, if only time keeps it back.
+    fn patience(&self, now: Instant) -> Duration {
+        match self.due() {
+            Some(due) if !self.free.is_empty() => due.saturating_duration_since(now).max(Duration::from_micros(200)),
+            _ => Duration::from_millis(100),
+        }
+    }
+}
+
+/// Where an engine's answers to a driver come in.
+struct Inbox {
+    bell: Arc<Bell>,
+    mailbox: Arc<Mailbox>,
+    letters: Vec<(u64, Answer)>,
+}
+
+impl Inbox {
+    fn new() -> Self {
+        let bell = Arc::new(Bell::default());
+        let ring = bell.clone();
+        Self { bell, mailbox: Mailbox::new(move || ring.ring()), letters: Vec::new() }
+    }
+}
+
+/// Authorises under a load, each time with a number picked at random.
+pub fn authorise(handle: &Handle, credentials: &[Credential], load: Load, requests: &mut Requests) -> Figures {
+    let mut inbox = Inbox::new();
     let mut submission = Submission::default();
-    let mut sent = vec![Instant::now(); in_flight];
-    let mut letters = Vec::new();
     let begun = Instant::now();
     let mut latency = Latency::new(begun);
-    for (slot, sent) in sent.iter_mut().enumerate() {
-        let request = requests.next(&credentials[requests.pick(credentials.len())]);
-        *sent = Instant::now();
-        submission.add(Command::Message(request), &mailbox, slot as u64);
-    }
-    handle.submit(&mut submission);
-    let mut under_way = in_flight;
-    while under_way > 0 {
-        bell.wait();
-        mailbox.take(&mut letters);
+    let mut slots = Slots::new(load, begun);
+    loop {
         let now = Instant::now();
-        let go_on = now - begun < run_for;
-        for (slot, answer) in letters.drain(..) {
-            latency.came(sent[slot as usize], now, approved(&answer));
-            if go_on {
-                let request = requests.next(&credentials[requests.pick(credentials.len())]);
-                sent[slot as usize] = now;
-                submission.add(Command::Message(request), &mailbox, slot);
-            } else {
-                under_way -= 1;
-            }
+        while let Some(slot) = slots.next(now) {
+            let request = requests.next(&credentials[requests.pick(credentials.len())]);
+            submission.add(Command::Message(request), &inbox.mailbox, slot);
         }
         handle.submit(&mut submission);
+        if slots.is_done(now) {
+            return latency.figures(begun.elapsed());
+        }
+        inbox.bell.wait_for(slots.patience(now));
+        inbox.mailbox.take(&mut inbox.letters);
+        let now = Instant::now();
+        for (slot, answer) in inbox.letters.drain(..) {
+            latency.came(slots.sent[slot as usize], now, approved(&answer));
+            slots.free.push(slot);
+        }
     }
-    latency.figures(begun.elapsed())
+}
+
+/// Issues single-use numbers and buys with each of them at once. An answer counts for the pair; its latency is
+/// that of both steps together.
+pub fn pairs(handle: &Handle, bank: &mut Bank, load: Load, requests: &mut Requests) -> Figures {
+    let mut inbox = Inbox::new();
+    let mut submission = Submission::default();
+    let begun = Instant::now();
+    let mut latency = Latency::new(begun);
+    let mut slots = Slots::new(load, begun);
+    let mut bought_with: Vec<Option<Credential>> = vec![None; load.in_flight];
+    loop {
+        let now = Instant::now();
+        while let Some(slot) = slots.next(now) {
+            let Some((order, credential)) = bank.order(1) else { return latency.figures(begun.elapsed()) };
+            bought_with[slot as usize] = Some(credential);
+            submission.add(order, &inbox.mailbox, slot);
+        }
+        handle.submit(&mut submission);
+        if slots.is_done(now) {
+            return latency.figures(begun.elapsed());
+        }
+        inbox.bell.wait_for(slots.patience(now));
+        inbox.mailbox.take(&mut inbox.letters);
+        let now = Instant::now();
+        for (slot, answer) in inbox.letters.drain(..) {
+            match (answer, &bought_with[slot as usize]) {
+                (Answer::Issued { .. }, Some(credential)) => {
+                    submission.add(Command::Message(requests.next(credential)), &inbox.mailbox, slot);
+                }
+                (answer, _) => {
+                    latency.came(slots.sent[slot as usize], now, approved(&answer));
+                    slots.free.push(slot);
+                }
+            }
+        }
+    }
 }
 
 /// Whether an answer approved. That a benchmark is declined for any other reason than its numbers being used up

@@ -4,3 +4,9 @@ pub mod credentials;
 pub mod drive;
 pub mod limit;
 pub mod postgres;
+pub mod report;
+pub mod rig;
+mod run;
+mod tcp;
+
+pub use run::{Part, Plan, run};

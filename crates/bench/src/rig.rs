@@ -1,0 +1,178 @@
+//! A store, an engine and a folder in a directory of their own, as a server has them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mayfly_core::PageRequest;
+use mayfly_core::state::Transaction;
+use mayfly_engine::{
+    Archive, ArchiveError, Catalogue, Clock, Engine, Handle, ONLY_PARTITION, Options, Parts, Progress,
+    SystemClock,
+};
+use mayfly_keys::{KeyService, RootKey};
+use mayfly_store::{FoldOptions, Folder, Lag, OpenOptions, StoreError};
+
+/// What went wrong with a benchmark.
+#[derive(Debug)]
+pub struct BenchError(pub String);
+
+impl fmt::Display for BenchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BenchError {}
+
+macro_rules! from_error {
+    ($($error:ty),*) => {
+        $(impl From<$error> for BenchError {
+            fn from(error: $error) -> Self {
+                Self(error.to_string())
+            }
+        })*
+    };
+}
+
+from_error!(
+    std::io::Error,
+    StoreError,
+    crate::credentials::LoadError,
+    mayfly_engine::AppendError,
+    tokio_postgres::Error,
+    serde_json::Error
+);
+
+/// Benchmarks look nothing up.
+struct NoArchive;
+
+impl Archive for NoArchive {
+    fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
+        Err(ArchiveError("a benchmark looks nothing up".into()))
+    }
+}
+
+/// An engine on SQLite, with its views.
+pub struct Rig {
+    /// Where its files are.
+    pub directory: PathBuf,
+    /// To ask it.
+    pub handle: Handle,
+    /// Its programmes and keys.
+    pub catalogue: Arc<Catalogue>,
+    /// How long it took to open, the state loaded.
+    pub opened_in: Duration,
+    engine: Engine,
+    folder: Folder,
+    _lock: mayfly_store::DirectoryLock,
+}
+
+/// How far the views lag may not matter while a peak is measured: the benchmark looks at the lag itself.
+const VIEWS_LAG_MAX_MS: u64 = 600_000;
+
+impl Rig {
+    /// In `directory`, which is made if it is not there.
+    pub fn open(directory: &Path) -> Result<Self, BenchError> {
+        std::fs::create_dir_all(directory)?;
+        let begun = Instant::now();
+        let opened = mayfly_store::open(directory, ONLY_PARTITION, &OpenOptions::default(), |_| ())?;
+        let opened_in = begun.elapsed();
+        // A key that everybody knows: the numbers of a benchmark are nobody's.
+        let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
+        let catalogue = Arc::new(Catalogue::new(service).map_err(|error| BenchError(error.to_string()))?);
+        let progress = Arc::new(Progress::default());
+        progress.set_durable(opened.head.sequence);
+        let folder =
+            Folder::start(directory, ONLY_PARTITION, FoldOptions::default(), progress.clone(), |_| ())?;
+        let engine = Engine::start(Parts {
+            state: opened.state,
+            head: opened.head,
+            journal: Box::new(opened.journal),
+            archive: Arc::new(NoArchive),
+            catalogue: catalogue.clone(),
+            clock: Arc::new(SystemClock),
+            progress,
+            options: Options { views_lag_max_ms: VIEWS_LAG_MAX_MS, ..Options::default() },
+        })?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            handle: engine.handle(),
+            catalogue,
+            opened_in,
+            engine,
+            folder,
+            _lock: opened.lock,
+        })
+    }
+
+    /// Waits until the views have everything, at most for `limit`. Returns how long that took, if they have.
+    pub fn caught_up(&self, limit: Duration) -> Option<Duration> {
+        let begun = Instant::now();
+        let durable = self.handle.progress().durable();
+        while self.handle.progress().folded() < durable {
+            if begun.elapsed() > limit {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Some(begun.elapsed())
+    }
+
+    /// The bytes of all its files.
+    pub fn bytes_on_disk(&self) -> Result<u64, BenchError> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(&self.directory)? {
+            bytes += entry?.metadata()?.len();
+        }
+        Ok(bytes)
+    }
+
+    /// Stops it, the views folded to the end.
+    pub fn stop(self) -> Result<(), BenchError> {
+        self.engine.stop()?;
+        self.folder.stop()?;
+        Ok(())
+    }
+}
+
+/// Looks at the lag of the views every few milliseconds, and keeps the largest.
+pub struct LagWatch {
+    done: Arc<AtomicBool>,
+    worst_ms: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl LagWatch {
+    /// Begins to look.
+    pub fn start(handle: &Handle) -> Result<Self, BenchError> {
+        let (done, worst_ms) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (watch_done, watch_worst, handle) = (done.clone(), worst_ms.clone(), handle.clone());
+        let thread = thread::Builder::new().name("lag-watch".into()).spawn(move || {
+            while !watch_done.load(Ordering::Acquire) {
+                let lag = Lag::of(handle.progress(), SystemClock.now_ms());
+                watch_worst.fetch_max(lag.ms, Ordering::AcqRel);
+                thread::sleep(Duration::from_millis(10));
+            }
+        })?;
+        Ok(Self { done, worst_ms, thread })
+    }
+
+    /// The largest lag since it began, in milliseconds.
+    pub fn stop(self) -> u64 {
+        self.done.store(true, Ordering::Release);
+        // It only sleeps and looks: it can't panic.
+        let _ = self.thread.join();
+        self.worst_ms.load(Ordering::Acquire)
+    }
+}
+
+/// The memory of this process, in bytes (Linux: `/proc/self/statm`); 0 where that can't be read.
+pub fn memory_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|resident| resident.parse::<u64>().ok()).unwrap_or(0);
+    pages * 4096
+}

@@ -1,0 +1,277 @@
+//! The whole benchmark in one go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::credentials::{Bank, Credential};
+use crate::drive::{self, Load, Requests};
+use crate::report::{Line, Report};
+use crate::rig::{BenchError, LagWatch, Rig, memory_bytes};
+use crate::{limit, postgres};
+
+/// What is measured, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where the files go: a directory of their own is made in it.
+    pub directory: PathBuf,
+    /// How many active numbers are loaded first.
+    pub credentials: usize,
+    /// How many uses each of them has.
+    pub uses: u32,
+    /// How long a peak is driven.
+    pub peak: Duration,
+    /// How long a sustained load is driven.
+    pub sustained: Duration,
+    /// How many authorisations a second are offered to the engine in the sustained run.
+    pub sustained_rate: f64,
+    /// The same for the server over TCP.
+    pub sustained_rate_tcp: f64,
+    /// Where PostgreSQL is, if it is to be compared.
+    pub postgres: Option<String>,
+    /// What to measure.
+    pub parts: Vec<Part>,
+    /// Two sizes to compare, and how often.
+    pub sizes: Option<(usize, usize, usize)>,
+    /// The command that drives a load over TCP from a process of its own: program and arguments.
+    pub load_command: Vec<String>,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The bare file.
+    Limit,
+    /// The engine alone.
+    Engine,
+    /// The server over TCP.
+    Tcp,
+    /// Issue-and-authorise pairs.
+    Pairs,
+    /// PostgreSQL.
+    Postgres,
+    /// A start with the numbers that are there.
+    Start,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Limit, Self::Engine, Self::Tcp, Self::Pairs, Self::Start, Self::Postgres];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Engine => "engine",
+            Self::Tcp => "tcp",
+            Self::Pairs => "pairs",
+            Self::Postgres => "postgres",
+            Self::Start => "start",
+        }
+    }
+}
+
+const IN_FLIGHT: [usize; 2] = [512, 64];
+/// How long the views may take to catch up before that is given up.
+const CATCH_UP: Duration = Duration::from_secs(120);
+/// What an authorisation takes in the journal, about: for the bare file.
+const RECORD_BYTES: usize = 145;
+
+/// Runs it. `say` is told what is being done.
+pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError> {
+    let mut report = Report { credentials: plan.credentials, ..Report::default() };
+    let directory = tempfile::Builder::new().prefix("mayfly-bench-").tempdir_in(&plan.directory)?;
+    let has = |part| plan.parts.contains(&part);
+    let mut bare = Vec::new();
+    if has(Part::Limit) {
+        for in_flight in IN_FLIGHT {
+            say(&format!("the bare file, {in_flight} in flight"));
+            let path = directory.path().join("bare");
+            let figures = limit::bare_file(&path, in_flight, RECORD_BYTES, plan.peak / 2)?;
+            bare.push((in_flight, figures.rate));
+            report.lines.push(Line::new(format!("bare file, {in_flight} in flight"), figures));
+        }
+    }
+    if [Part::Engine, Part::Tcp, Part::Pairs, Part::Start].into_iter().any(has) {
+        let mut bench = Loaded::new(plan, &directory.path().join("engine"), plan.credentials, &mut report, &mut say)?;
+        if has(Part::Engine) {
+            bench.engine(plan, &mut report, &mut say)?;
+        }
+        if has(Part::Tcp) {
+            bench.tcp(plan, &mut report, &mut say)?;
+        }
+        if has(Part::Pairs) {
+            bench.pairs(plan, &mut report, &mut say)?;
+        }
+        bench.finish(has(Part::Start), &mut report, &mut say)?;
+    }
+    let mut peer = None;
+    if has(Part::Postgres) {
+        peer = against_postgres(plan, &mut report, &mut say)?;
+    }
+    if let Some((first, second, rounds)) = plan.sizes {
+        compare_sizes(plan, (first, second), rounds, &mut report, &mut say)?;
+    }
+    report.relate(&bare, peer, |name| IN_FLIGHT.into_iter().find(|count| name.contains(&format!("{count} in flight"))));
+    Ok(report)
+}
+
+/// An engine with its numbers.
+struct Loaded {
+    rig: Rig,
+    bank: Bank,
+    credentials: Vec<Credential>,
+    requests: Requests,
+}
+
+impl Loaded {
+    fn new(
+        plan: &Plan,
+        directory: &std::path::Path,
+        count: usize,
+        report: &mut Report,
+        say: &mut impl FnMut(&str),
+    ) -> Result<Self, BenchError> {
+        say(&format!("issuing {count} numbers"));
+        let rig = Rig::open(directory)?;
+        let mut bank = Bank::open(rig.handle.clone(), rig.catalogue.clone(), count)?;
+        let before = memory_bytes();
+        let credentials = bank.load(count, plan.uses, |done| say(&format!("issued {done} of {count}")))?;
+        let own = (credentials.capacity() * size_of::<Credential>()) as u64;
+        // Only what came with the numbers counts: the page caches of the database are bounded by themselves.
+        let grown = memory_bytes().saturating_sub(before + own);
+        report.memory_per_number = Some(grown / count.max(1) as u64);
+        rig.caught_up(CATCH_UP).ok_or_else(|| BenchError("the views did not catch up".into()))?;
+        Ok(Self { rig, bank, credentials, requests: Requests::default() })
+    }
+
+    fn line(&mut self, name: String, load: Load, work: impl FnOnce(&mut Self, Load) -> Result<drive::Figures, BenchError>) -> Result<Line, BenchError> {
+        let before = self.rig.handle.meter().counts();
+        let watch = LagWatch::start(&self.rig.handle)?;
+        let figures = work(self, load)?;
+        let lag_ms = watch.stop();
+        let after = self.rig.handle.meter().counts();
+        let mut line = Line::new(name, figures);
+        line.journal_bytes = Some((after.bytes - before.bytes) as f64 / line.figures.answers.max(1) as f64);
+        line.views_lag_ms_max = Some(lag_ms);
+        line.caught_up_ms = self.rig.caught_up(CATCH_UP).map(|took| took.as_millis() as u64);
+        Ok(line)
+    }
+
+    fn engine(&mut self, plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
+        let loads = [
+            ("engine, 512 in flight", Load { in_flight: 512, run_for: plan.peak, rate: None }),
+            ("engine, 64 in flight", Load { in_flight: 64, run_for: plan.peak, rate: None }),
+            (
+                "engine sustained, 512 in flight",
+                Load { in_flight: 512, run_for: plan.sustained, rate: Some(plan.sustained_rate) },
+            ),
+        ];
+        for (name, load) in loads {
+            say(name);
+            let line = self.line(name.to_owned(), load, |bench, load| {
+                Ok(drive::authorise(&bench.rig.handle, &bench.credentials, load, &mut bench.requests))
+            })?;
+            report.lines.push(line);
+        }
+        Ok(())
+    }
+
+    fn pairs(&mut self, plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
+        let name = "issue and authorise, single use, 512 in flight";
+        say(name);
+        let load = Load { in_flight: 512, run_for: plan.peak, rate: None };
+        let line = self.line(name.to_owned(), load, |bench, load| {
+            Ok(drive::pairs(&bench.rig.handle, &mut bench.bank, load, &mut bench.requests))
+        })?;
+        report.lines.push(line);
+        Ok(())
+    }
+
+    fn tcp(&mut self, plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
+        let loads = [
+            ("TCP, 64 connections, 16 in flight each", plan.peak, None),
+            ("TCP sustained, 64 connections, 16 in flight each", plan.sustained, Some(plan.sustained_rate_tcp)),
+        ];
+        for (round, (name, run_for, rate)) in loads.into_iter().enumerate() {
+            say(name);
+            let load = Load { in_flight: 1024, run_for, rate };
+            let line = self.line(name.to_owned(), load, |bench, load| {
+                crate::tcp::drive(&bench.rig, &bench.credentials, load, round as u64, &plan.load_command)
+            })?;
+            report.lines.push(line);
+        }
+        Ok(())
+    }
+
+    /// Stops the engine, and starts it once more if that is to be measured.
+    fn finish(self, start: bool, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
+        let transactions = self.rig.handle.meter().counts().answers.max(1);
+        let directory = self.rig.directory.clone();
+        self.rig.stop()?;
+        if start {
+            say("starting again with the numbers that are there");
+            // The transactions of this run are as fresh as can be: all of them are loaded too.
+            let rig = Rig::open(&directory)?;
+            report.start_ms = Some(rig.opened_in.as_millis() as u64);
+            report.disk_per_transaction = Some(rig.bytes_on_disk()? as f64 / transactions as f64);
+            rig.stop()?;
+        }
+        Ok(())
+    }
+}
+
+fn against_postgres(plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<Option<f64>, BenchError> {
+    let Some(url) = &plan.postgres else {
+        report.notes.push("PostgreSQL was not compared: give its address with --postgres".into());
+        return Ok(None);
+    };
+    say("PostgreSQL, one transaction for each authorisation, 16 connections");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let numbers = plan.credentials.clamp(1000, 1_000_000) as u64;
+    match runtime.block_on(postgres::authorise(url, numbers, plan.peak)) {
+        Ok(figures) => {
+            let rate = figures.rate;
+            report.lines.push(Line::new("PostgreSQL, 16 connections, a transaction each", figures));
+            Ok(Some(rate))
+        }
+        Err(error) => {
+            report.notes.push(format!("PostgreSQL was not compared: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+/// The rate with few and with many active numbers, in turn, so that a machine that gets slower makes both slower.
+fn compare_sizes(
+    plan: &Plan,
+    (first, second): (usize, usize),
+    rounds: usize,
+    report: &mut Report,
+    say: &mut impl FnMut(&str),
+) -> Result<(), BenchError> {
+    let directory = tempfile::Builder::new().prefix("mayfly-bench-").tempdir_in(&plan.directory)?;
+    let mut scratch = Report::default();
+    let mut few = Loaded::new(plan, &directory.path().join("few"), first, &mut scratch, say)?;
+    let mut many = Loaded::new(plan, &directory.path().join("many"), second, &mut scratch, say)?;
+    let mut rates = [Vec::new(), Vec::new()];
+    for round in 1..=rounds {
+        for (bench, rates) in [&mut few, &mut many].into_iter().zip(&mut rates) {
+            let count = bench.credentials.len();
+            let name = format!("engine with {count} numbers, round {round}, 512 in flight");
+            say(&name);
+            let load = Load { in_flight: 512, run_for: plan.peak / 2, rate: None };
+            let line = bench.line(name, load, |bench, load| {
+                Ok(drive::authorise(&bench.rig.handle, &bench.credentials, load, &mut bench.requests))
+            })?;
+            rates.push(line.figures.rate);
+            report.lines.push(line);
+        }
+    }
+    let [first, second] = rates.map(|mut rates| {
+        rates.sort_by(f64::total_cmp);
+        rates[rates.len() / 2]
+    });
+    report.sizes_ratio = Some(second / first);
+    few.rig.stop()?;
+    many.rig.stop()
+}
