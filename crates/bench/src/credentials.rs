@@ -103,6 +103,11 @@ impl Bank {
         Ok(())
     }
 
+    /// The same bank on an engine that was started again.
+    pub fn moved_to(self, handle: Handle, catalogue: Arc<Catalogue>) -> Self {
+        Self { handle, catalogue, ..self }
+    }
+
     /// The order for the next number.
     pub fn order(&mut self, uses: u32) -> Option<(Command, Credential)> {
         let pan = digits(&self.terms.layout, &self.terms.prefix, 7, self.drawn)?;

@@ -259,7 +259,9 @@ impl Slots {
     /// How long to wait at the most: until the next one is due, if only time keeps it back.
     fn patience(&self, now: Instant) -> Duration {
         match self.due() {
-            Some(due) if !self.free.is_empty() => due.saturating_duration_since(now).max(Duration::from_micros(200)),
+            Some(due) if !self.free.is_empty() => {
+                due.saturating_duration_since(now).max(Duration::from_micros(200))
+            }
             _ => Duration::from_millis(100),
         }
     }
@@ -281,7 +283,12 @@ impl Inbox {
 }
 
 /// Authorises under a load, each time with a number picked at random.
-pub fn authorise(handle: &Handle, credentials: &[Credential], load: Load, requests: &mut Requests) -> Figures {
+pub fn authorise(
+    handle: &Handle,
+    credentials: &[Credential],
+    load: Load,
+    requests: &mut Requests,
+) -> Figures {
     let mut inbox = Inbox::new();
     let mut submission = Submission::default();
     let begun = Instant::now();

@@ -10,3 +10,4 @@ mod run;
 mod tcp;
 
 pub use run::{Part, Plan, run};
+pub use tcp::make_load;

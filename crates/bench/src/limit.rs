@@ -8,9 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::drive::{Bell, Figures, Latency};
+use mayfly_core::state::Transaction;
+use mayfly_core::{PageRequest, State};
+use mayfly_engine::{
+    AppendError, Archive, ArchiveError, Catalogue, Engine, Head, Journal, ONLY_PARTITION, Options, Parts,
+    Progress, Record, SystemClock,
+};
 
-use mayfly_engine::{AppendError, Journal, Record};
+use crate::drive::{Bell, Figures, Latency};
+use crate::rig::BenchError;
 
 /// What waits to be written, and what has been.
 #[derive(Default)]
@@ -93,4 +99,29 @@ impl Journal for FlatJournal {
         let written = self.0.write_all(&record.payload).and_then(|()| self.0.sync_data());
         written.map_err(|error| AppendError::Failed(error.to_string()))
     }
+}
+
+/// Benchmarks look nothing up.
+pub(crate) struct NoArchive;
+
+impl Archive for NoArchive {
+    fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
+        Err(ArchiveError("a benchmark looks nothing up".into()))
+    }
+}
+
+/// An engine on a flat file, without views.
+pub fn without_database(journal: &Path) -> Result<(Engine, Arc<Catalogue>), BenchError> {
+    let catalogue = crate::rig::catalogue()?;
+    let engine = Engine::start(Parts {
+        state: State::new(ONLY_PARTITION),
+        head: Head::START,
+        journal: Box::new(FlatJournal::create(journal)?),
+        archive: Arc::new(NoArchive),
+        catalogue: catalogue.clone(),
+        clock: Arc::new(SystemClock),
+        progress: Arc::new(Progress::default()),
+        options: Options { views_lag_max_ms: u64::MAX, ..Options::default() },
+    })?;
+    Ok((engine, catalogue))
 }

@@ -62,7 +62,12 @@ pub struct Report {
 
 impl Report {
     /// Fills in the ratios to the limit and to the peer, by the number in flight.
-    pub fn relate(&mut self, bare: &[(usize, f64)], postgres: Option<f64>, in_flight_of: impl Fn(&str) -> Option<usize>) {
+    pub fn relate(
+        &mut self,
+        bare: &[(usize, f64)],
+        postgres: Option<f64>,
+        in_flight_of: impl Fn(&str) -> Option<usize>,
+    ) {
         for line in &mut self.lines {
             let limit = in_flight_of(&line.name).and_then(|count| bare.iter().find(|(of, _)| *of == count));
             line.of_bare_file = limit.map(|(_, rate)| line.figures.rate / rate);
@@ -73,12 +78,25 @@ impl Report {
     /// As a table.
     pub fn table(&self) -> String {
         let mut table = String::new();
-        let heads = ["", "rate/s", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "stall ms", "views lag ms", "caught up ms",
-            "journal B", "of bare file", "of PostgreSQL"];
+        let heads = [
+            "",
+            "rate/s",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "max ms",
+            "stall ms",
+            "views lag ms",
+            "caught up ms",
+            "journal B",
+            "of bare file",
+            "of PostgreSQL",
+        ];
         let mut rows = vec![heads.map(str::to_owned)];
         rows.extend(self.lines.iter().map(row));
-        let widths: Vec<usize> =
-            (0..heads.len()).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
+        let widths: Vec<usize> = (0..heads.len())
+            .map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0))
+            .collect();
         for row in &rows {
             let cells = row.iter().zip(&widths).enumerate().map(|(at, (cell, width))| {
                 if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
@@ -97,7 +115,10 @@ impl Report {
             let _ = writeln!(table, "all files, for each transaction: {bytes:.0} bytes");
         }
         if let Some(ratio) = self.sizes_ratio {
-            let _ = writeln!(table, "rate at the second size, as a part of that at the first (medians): {ratio:.2}");
+            let _ = writeln!(
+                table,
+                "rate at the second size, as a part of that at the first (medians): {ratio:.2}"
+            );
         }
         for note in &self.notes {
             let _ = writeln!(table, "note: {note}");

@@ -7,14 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mayfly_core::PageRequest;
-use mayfly_core::state::Transaction;
 use mayfly_engine::{
-    Archive, ArchiveError, Catalogue, Clock, Engine, Handle, ONLY_PARTITION, Options, Parts, Progress,
-    SystemClock,
+    Catalogue, Clock, Engine, Handle, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
 };
 use mayfly_keys::{KeyService, RootKey};
-use mayfly_store::{FoldOptions, Folder, Lag, OpenOptions, StoreError};
+use mayfly_store::{FoldOptions, Folder, OpenOptions, StoreError};
 
 /// What went wrong with a benchmark.
 #[derive(Debug)]
@@ -47,13 +44,10 @@ from_error!(
     serde_json::Error
 );
 
-/// Benchmarks look nothing up.
-struct NoArchive;
-
-impl Archive for NoArchive {
-    fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
-        Err(ArchiveError("a benchmark looks nothing up".into()))
-    }
+/// Keys that everybody knows: the numbers of a benchmark are nobody's.
+pub(crate) fn catalogue() -> Result<Arc<Catalogue>, BenchError> {
+    let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
+    Ok(Arc::new(Catalogue::new(service).map_err(|error| BenchError(error.to_string()))?))
 }
 
 /// An engine on SQLite, with its views.
@@ -81,18 +75,15 @@ impl Rig {
         let begun = Instant::now();
         let opened = mayfly_store::open(directory, ONLY_PARTITION, &OpenOptions::default(), |_| ())?;
         let opened_in = begun.elapsed();
-        // A key that everybody knows: the numbers of a benchmark are nobody's.
-        let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
-        let catalogue = Arc::new(Catalogue::new(service).map_err(|error| BenchError(error.to_string()))?);
+        let catalogue = catalogue()?;
         let progress = Arc::new(Progress::default());
-        progress.set_durable(opened.head.sequence);
         let folder =
             Folder::start(directory, ONLY_PARTITION, FoldOptions::default(), progress.clone(), |_| ())?;
         let engine = Engine::start(Parts {
             state: opened.state,
             head: opened.head,
             journal: Box::new(opened.journal),
-            archive: Arc::new(NoArchive),
+            archive: Arc::new(crate::limit::NoArchive),
             catalogue: catalogue.clone(),
             clock: Arc::new(SystemClock),
             progress,
@@ -153,7 +144,7 @@ impl LagWatch {
         let (watch_done, watch_worst, handle) = (done.clone(), worst_ms.clone(), handle.clone());
         let thread = thread::Builder::new().name("lag-watch".into()).spawn(move || {
             while !watch_done.load(Ordering::Acquire) {
-                let lag = Lag::of(handle.progress(), SystemClock.now_ms());
+                let lag = handle.progress().lag(SystemClock.now_ms());
                 watch_worst.fetch_max(lag.ms, Ordering::AcqRel);
                 thread::sleep(Duration::from_millis(10));
             }

@@ -1,6 +1,6 @@
 //! The whole benchmark in one go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::credentials::{Bank, Credential};
@@ -51,11 +51,14 @@ pub enum Part {
     Postgres,
     /// A start with the numbers that are there.
     Start,
+    /// What an active number takes in memory.
+    Memory,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Limit, Self::Engine, Self::Tcp, Self::Pairs, Self::Start, Self::Postgres];
+    pub const ALL: [Self; 7] =
+        [Self::Limit, Self::Engine, Self::Tcp, Self::Pairs, Self::Start, Self::Memory, Self::Postgres];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Part {
             Self::Pairs => "pairs",
             Self::Postgres => "postgres",
             Self::Start => "start",
+            Self::Memory => "memory",
         }
     }
 }
@@ -76,12 +80,29 @@ const CATCH_UP: Duration = Duration::from_secs(120);
 /// What an authorisation takes in the journal, about: for the bare file.
 const RECORD_BYTES: usize = 145;
 
+/// What a number takes in memory: in an engine without a database, whose caches have a bound of their own.
+fn memory_per_number(journal: &Path, count: usize) -> Result<u64, BenchError> {
+    let (engine, catalogue) = limit::without_database(journal)?;
+    let mut bank = Bank::open(engine.handle(), catalogue, count)?;
+    let before = memory_bytes();
+    let credentials = bank.load(count, 1, |_| ())?;
+    let own = (credentials.capacity() * size_of::<Credential>()) as u64;
+    let grown = memory_bytes().saturating_sub(before + own);
+    engine.stop()?;
+    std::fs::remove_file(journal)?;
+    Ok(grown / count.max(1) as u64)
+}
+
 /// Runs it. `say` is told what is being done.
 pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError> {
     let mut report = Report { credentials: plan.credentials, ..Report::default() };
     let directory = tempfile::Builder::new().prefix("mayfly-bench-").tempdir_in(&plan.directory)?;
     let has = |part| plan.parts.contains(&part);
     let mut bare = Vec::new();
+    if has(Part::Memory) {
+        say("memory of the numbers");
+        report.memory_per_number = Some(memory_per_number(&directory.path().join("flat"), plan.credentials)?);
+    }
     if has(Part::Limit) {
         for in_flight in IN_FLIGHT {
             say(&format!("the bare file, {in_flight} in flight"));
@@ -92,7 +113,10 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError>
         }
     }
     if [Part::Engine, Part::Tcp, Part::Pairs, Part::Start].into_iter().any(has) {
-        let mut bench = Loaded::new(plan, &directory.path().join("engine"), plan.credentials, &mut report, &mut say)?;
+        let mut bench = Loaded::new(plan, &directory.path().join("engine"), plan.credentials, &mut say)?;
+        if has(Part::Start) {
+            bench = bench.again(&mut report, &mut say)?;
+        }
         if has(Part::Engine) {
             bench.engine(plan, &mut report, &mut say)?;
         }
@@ -102,7 +126,7 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError>
         if has(Part::Pairs) {
             bench.pairs(plan, &mut report, &mut say)?;
         }
-        bench.finish(has(Part::Start), &mut report, &mut say)?;
+        bench.finish(&mut report)?;
     }
     let mut peer = None;
     if has(Part::Postgres) {
@@ -111,7 +135,9 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError>
     if let Some((first, second, rounds)) = plan.sizes {
         compare_sizes(plan, (first, second), rounds, &mut report, &mut say)?;
     }
-    report.relate(&bare, peer, |name| IN_FLIGHT.into_iter().find(|count| name.contains(&format!("{count} in flight"))));
+    report.relate(&bare, peer, |name| {
+        IN_FLIGHT.into_iter().find(|count| name.contains(&format!("{count} in flight")))
+    });
     Ok(report)
 }
 
@@ -121,30 +147,32 @@ struct Loaded {
     bank: Bank,
     credentials: Vec<Credential>,
     requests: Requests,
+    /// What lay on the disk before any transaction.
+    loaded_bytes: u64,
 }
 
 impl Loaded {
     fn new(
         plan: &Plan,
-        directory: &std::path::Path,
+        directory: &Path,
         count: usize,
-        report: &mut Report,
         say: &mut impl FnMut(&str),
     ) -> Result<Self, BenchError> {
         say(&format!("issuing {count} numbers"));
         let rig = Rig::open(directory)?;
         let mut bank = Bank::open(rig.handle.clone(), rig.catalogue.clone(), count)?;
-        let before = memory_bytes();
         let credentials = bank.load(count, plan.uses, |done| say(&format!("issued {done} of {count}")))?;
-        let own = (credentials.capacity() * size_of::<Credential>()) as u64;
-        // Only what came with the numbers counts: the page caches of the database are bounded by themselves.
-        let grown = memory_bytes().saturating_sub(before + own);
-        report.memory_per_number = Some(grown / count.max(1) as u64);
         rig.caught_up(CATCH_UP).ok_or_else(|| BenchError("the views did not catch up".into()))?;
-        Ok(Self { rig, bank, credentials, requests: Requests::default() })
+        let loaded_bytes = rig.bytes_on_disk()?;
+        Ok(Self { rig, bank, credentials, requests: Requests::default(), loaded_bytes })
     }
 
-    fn line(&mut self, name: String, load: Load, work: impl FnOnce(&mut Self, Load) -> Result<drive::Figures, BenchError>) -> Result<Line, BenchError> {
+    fn line(
+        &mut self,
+        name: String,
+        load: Load,
+        work: impl FnOnce(&mut Self, Load) -> Result<drive::Figures, BenchError>,
+    ) -> Result<Line, BenchError> {
         let before = self.rig.handle.meter().counts();
         let watch = LagWatch::start(&self.rig.handle)?;
         let figures = work(self, load)?;
@@ -157,7 +185,12 @@ impl Loaded {
         Ok(line)
     }
 
-    fn engine(&mut self, plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
+    fn engine(
+        &mut self,
+        plan: &Plan,
+        report: &mut Report,
+        say: &mut impl FnMut(&str),
+    ) -> Result<(), BenchError> {
         let loads = [
             ("engine, 512 in flight", Load { in_flight: 512, run_for: plan.peak, rate: None }),
             ("engine, 64 in flight", Load { in_flight: 64, run_for: plan.peak, rate: None }),
@@ -176,7 +209,12 @@ impl Loaded {
         Ok(())
     }
 
-    fn pairs(&mut self, plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
+    fn pairs(
+        &mut self,
+        plan: &Plan,
+        report: &mut Report,
+        say: &mut impl FnMut(&str),
+    ) -> Result<(), BenchError> {
         let name = "issue and authorise, single use, 512 in flight";
         say(name);
         let load = Load { in_flight: 512, run_for: plan.peak, rate: None };
@@ -187,40 +225,58 @@ impl Loaded {
         Ok(())
     }
 
-    fn tcp(&mut self, plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
+    fn tcp(
+        &mut self,
+        plan: &Plan,
+        report: &mut Report,
+        say: &mut impl FnMut(&str),
+    ) -> Result<(), BenchError> {
         let loads = [
             ("TCP, 64 connections, 16 in flight each", plan.peak, None),
-            ("TCP sustained, 64 connections, 16 in flight each", plan.sustained, Some(plan.sustained_rate_tcp)),
+            (
+                "TCP sustained, 64 connections, 16 in flight each",
+                plan.sustained,
+                Some(plan.sustained_rate_tcp),
+            ),
         ];
         for (round, (name, run_for, rate)) in loads.into_iter().enumerate() {
             say(name);
             let load = Load { in_flight: 1024, run_for, rate };
             let line = self.line(name.to_owned(), load, |bench, load| {
-                crate::tcp::drive(&bench.rig, &bench.credentials, load, round as u64, &plan.load_command)
+                crate::tcp::drive(&bench.rig, &bench.credentials, load, round as u32, &plan.load_command)
             })?;
             report.lines.push(line);
         }
         Ok(())
     }
 
-    /// Stops the engine, and starts it once more if that is to be measured.
-    fn finish(self, start: bool, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
-        let transactions = self.rig.handle.meter().counts().answers.max(1);
+    /// Stops the engine and starts it again: what a restart with these numbers takes.
+    fn again(self, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<Self, BenchError> {
+        say("starting again with the numbers that are there");
         let directory = self.rig.directory.clone();
         self.rig.stop()?;
-        if start {
-            say("starting again with the numbers that are there");
-            // The transactions of this run are as fresh as can be: all of them are loaded too.
-            let rig = Rig::open(&directory)?;
-            report.start_ms = Some(rig.opened_in.as_millis() as u64);
-            report.disk_per_transaction = Some(rig.bytes_on_disk()? as f64 / transactions as f64);
-            rig.stop()?;
-        }
-        Ok(())
+        let rig = Rig::open(&directory)?;
+        report.start_ms = Some(rig.opened_in.as_millis() as u64);
+        let bank = self.bank.moved_to(rig.handle.clone(), rig.catalogue.clone());
+        Ok(Self { rig, bank, ..self })
+    }
+
+    /// Stops the engine, and looks what it has left on the disk.
+    fn finish(self, report: &mut Report) -> Result<(), BenchError> {
+        let answers = self.rig.handle.meter().counts().answers.max(1);
+        let before = self.loaded_bytes;
+        self.rig.caught_up(CATCH_UP);
+        report.disk_per_transaction =
+            Some(self.rig.bytes_on_disk()?.saturating_sub(before) as f64 / answers as f64);
+        self.rig.stop()
     }
 }
 
-fn against_postgres(plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<Option<f64>, BenchError> {
+fn against_postgres(
+    plan: &Plan,
+    report: &mut Report,
+    say: &mut impl FnMut(&str),
+) -> Result<Option<f64>, BenchError> {
     let Some(url) = &plan.postgres else {
         report.notes.push("PostgreSQL was not compared: give its address with --postgres".into());
         return Ok(None);
@@ -250,9 +306,8 @@ fn compare_sizes(
     say: &mut impl FnMut(&str),
 ) -> Result<(), BenchError> {
     let directory = tempfile::Builder::new().prefix("mayfly-bench-").tempdir_in(&plan.directory)?;
-    let mut scratch = Report::default();
-    let mut few = Loaded::new(plan, &directory.path().join("few"), first, &mut scratch, say)?;
-    let mut many = Loaded::new(plan, &directory.path().join("many"), second, &mut scratch, say)?;
+    let mut few = Loaded::new(plan, &directory.path().join("few"), first, say)?;
+    let mut many = Loaded::new(plan, &directory.path().join("many"), second, say)?;
     let mut rates = [Vec::new(), Vec::new()];
     for round in 1..=rounds {
         for (bench, rates) in [&mut few, &mut many].into_iter().zip(&mut rates) {

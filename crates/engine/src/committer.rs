@@ -99,7 +99,7 @@ impl Committer {
             self.queue.set_unconfirmed(false);
         }
         self.meter.appended(record, begun.elapsed());
-        self.progress.set_durable(record.sequence);
+        self.progress.set_durable(record.sequence, record.at_ms);
         Ok(())
     }
 

@@ -100,7 +100,7 @@ impl Engine {
         let queue = Arc::new(Queue::new(options.queue_max));
         let meter = Arc::new(Meter::default());
         let failure = Arc::new(Mutex::new(None));
-        progress.set_durable(head.sequence);
+        progress.set_durable(head.sequence, clock.now_ms());
         catalogue.update(&state);
         // One batch waits while one is written: the writer decides the third, and then waits too.
         let (to_committer, batches) = sync_channel(1);

@@ -32,5 +32,5 @@ pub use mailbox::{Mailbox, Ticket};
 pub use meter::{Counts, Meter};
 pub use queue::{Look, Refused};
 pub use record::{Digest, Head, Record, RecordError};
-pub use storage::{AppendError, Archive, ArchiveError, Journal, Progress};
+pub use storage::{AppendError, Archive, ArchiveError, Journal, Lag, Progress};
 pub use writer::ONLY_PARTITION;

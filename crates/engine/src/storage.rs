@@ -1,7 +1,9 @@
 //! What the engine needs of a store. The store implements it; the engine knows no database.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use mayfly_core::state::Transaction;
 use mayfly_core::{PageRequest, TimeMs, TransactionId};
@@ -64,6 +66,22 @@ pub struct Progress {
     folded: AtomicU64,
     folded_transaction: AtomicU64,
     folded_at_ms: AtomicU64,
+    /// When records became durable that are not folded yet: one of them every [`SAMPLE_MS`].
+    waiting: Mutex<VecDeque<(u64, TimeMs)>>,
+}
+
+/// How finely the lag of the views is told, in milliseconds.
+const SAMPLE_MS: TimeMs = 10;
+/// How many samples are kept at the most: eleven minutes of lag.
+const SAMPLES_MAX: usize = 65_536;
+
+/// How far the views are behind the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Records that are durable and not folded.
+    pub records: u64,
+    /// How long the oldest of them has been waiting, in milliseconds.
+    pub ms: TimeMs,
 }
 
 impl Progress {
@@ -72,9 +90,25 @@ impl Progress {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Says which is the last record on the disk.
-    pub fn set_durable(&self, sequence: u64) {
+    /// Says which is the last record on the disk, and when it got there.
+    pub fn set_durable(&self, sequence: u64, at_ms: TimeMs) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = waiting.back().is_some_and(|(_, last_ms)| at_ms < last_ms + SAMPLE_MS);
+        if !recent && waiting.len() < SAMPLES_MAX && sequence > self.folded() {
+            waiting.push_back((sequence, at_ms));
+        }
+        drop(waiting);
         self.durable.store(sequence, Ordering::Release);
+    }
+
+    /// How far the views are behind at `now_ms`.
+    pub fn lag(&self, now_ms: TimeMs) -> Lag {
+        // Read in this order, so that the difference is never negative.
+        let folded = self.folded();
+        let records = self.durable().saturating_sub(folded);
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = waiting.front().filter(|_| records > 0);
+        Lag { records, ms: oldest.map_or(0, |(_, at_ms)| now_ms.saturating_sub(*at_ms)) }
     }
 
     /// The last record that is folded into the views.
@@ -97,5 +131,31 @@ impl Progress {
         self.folded_transaction.store(next_transaction.0, Ordering::Release);
         self.folded_at_ms.store(at_ms, Ordering::Release);
         self.folded.store(sequence, Ordering::Release);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while waiting.front().is_some_and(|(waits, _)| *waits <= sequence) {
+            waiting.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_is_how_long_the_oldest_record_waits() {
+        let progress = Progress::default();
+        assert_eq!(progress.lag(u64::MAX), Lag { records: 0, ms: 0 });
+        // An hour of silence is no lag.
+        progress.set_durable(1, 1_000);
+        progress.set_folded(1, 1_000, TransactionId(1));
+        progress.set_durable(2, 3_600_000);
+        progress.set_durable(3, 3_600_005);
+        progress.set_durable(4, 3_600_020);
+        assert_eq!(progress.lag(3_600_030), Lag { records: 3, ms: 30 });
+        progress.set_folded(3, 3_600_005, TransactionId(1));
+        assert_eq!(progress.lag(3_600_030), Lag { records: 1, ms: 10 });
+        progress.set_folded(4, 3_600_020, TransactionId(1));
+        assert_eq!(progress.lag(3_700_000), Lag { records: 0, ms: 0 });
     }
 }

@@ -94,8 +94,10 @@ impl Writer {
     fn decide(&mut self, command: Command, ticket: Ticket, now: TimeMs, batch: &mut Batch) {
         let answer = decide(&self.state, &command, now, &mut self.events);
         if let Answer::Page(page) = answer {
-            // What this look-up must see includes the batch that is being decided.
-            return self.pager.look_up(page, self.head.sequence + 1, command, ticket);
+            // What this look-up must see includes what the batch that is being decided has so far. A batch without
+            // events becomes no record, and would be waited for in vain.
+            let sequence = self.head.sequence + u64::from(batch.count > 0);
+            return self.pager.look_up(page, sequence, command, ticket);
         }
         self.apply(now, batch);
         batch.answers.push((ticket, answer));
@@ -126,14 +128,12 @@ impl Writer {
 
     /// Everything that comes round by itself: the sweep, forgetting, and the bound on the views' lag.
     fn keep_house(&mut self, now: TimeMs) -> Result<(), Stopped> {
-        let lag = self.head.sequence.saturating_sub(self.progress.folded());
-        let folded_at_ms = self.progress.folded_at_ms();
-        self.queue.set_lagging(lag > 1 && now.saturating_sub(folded_at_ms) > self.options.views_lag_max_ms);
+        self.queue.set_lagging(self.progress.lag(now).ms > self.options.views_lag_max_ms);
         if now < self.swept_at_ms + SWEEP_EVERY_MS {
             return Ok(());
         }
         self.swept_at_ms = now;
-        self.forget(now, folded_at_ms);
+        self.forget(now);
         let mut batch = self.new_batch();
         let sweep = Command::Sweep { limit: SWEEP_LIMIT };
         while decide(&self.state, &sweep, now, &mut self.events) != Answer::Swept(0) {
@@ -148,7 +148,8 @@ impl Writer {
     }
 
     /// Gives back the memory of what changes no decision any more.
-    fn forget(&mut self, now: TimeMs, folded_at_ms: TimeMs) {
+    fn forget(&mut self, now: TimeMs) {
+        let folded_at_ms = self.progress.folded_at_ms();
         let folded = self.progress.folded_transaction();
         let idle_since_ms = now.saturating_sub(self.options.remember_ms).min(folded_at_ms);
         let transactions = &mut self.state.transactions;

@@ -59,7 +59,7 @@ fn a_full_queue_is_answered_96_at_once() {
     let issued = issue(&bench, account, 1);
     bench.journal.with(|disk| disk.held = true);
     let (sender, receiver) = channel();
-    let mailbox = Mailbox::new(move || drop(sender.send(())));
+    let mailbox = Mailbox::new(move || sender.send(()).unwrap_or_default());
     let mut submission = Submission::default();
     for key in 0..100 {
         submission.add(purchase(&bench, &issued.pan, issued.expiry, key), &mailbox, key);

@@ -1,1 +1,14 @@
-//! Part of Mayfly.
+//! The laboratory: what stands around an issuer, to try it out and to measure it.
+//!
+//! * [`Acquirer`]: sends card messages over TCP and pairs the answers, as an acquirer does
+//! * [`Register`]: makes the messages of purchases and of what comes after them
+//! * [`load`]: many connections that keep so many messages in flight, for benchmarks
+//!
+//! Nothing here is part of the money path, and nothing here knows anything of the server but its messages.
+
+mod acquirer;
+pub mod load;
+mod register;
+
+pub use acquirer::{Acquirer, AcquirerError, Pairing};
+pub use register::{Acceptor, Card, Register};

@@ -5,22 +5,24 @@
 //!
 //!     cargo run --release -p mayfly-store --example fold_speed -- [numbers] [purchases] [directory]
 
+#![allow(clippy::print_stdout)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_card::{
-    AcquirerId, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, MonthIndex, PosEntryMode, Prefix, Rrn,
-    Stan, TerminalId,
+    AcquirerId, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, MonthIndex, PosEntryMode, Prefix,
+    Rrn, Stan, TerminalId,
 };
 use mayfly_core::{
-    AccountId, AccountOpened, Controls, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened, Kind,
-    MessageKind, Name, NumberId, NumberIssued, NumberRef, PartitionId, ProgrammeId, ProgrammeOpened, Reason,
-    ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
+    AccountId, AccountOpened, Controls, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened,
+    Kind, MessageKind, Name, NumberId, NumberIssued, NumberRef, PartitionId, ProgrammeId, ProgrammeOpened,
+    Reason, ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
 };
 use mayfly_engine::{Head, Journal, Progress, Record};
 use mayfly_keys::NumberIndex;
-use mayfly_store::{FoldOptions, Folder, JOURNAL_FILE, SqliteJournal, VIEWS_FILE};
+use mayfly_store::{FoldOptions, Folder, JOURNAL_FILE, OpenOptions, SqliteJournal, VIEWS_FILE, open};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -55,6 +57,16 @@ fn main() -> Result<(), Failure> {
         bytes(JOURNAL_FILE, journal_before),
         bytes(VIEWS_FILE, views_before)
     );
+    drop(maker);
+    let begun = Instant::now();
+    let step = |what| println!("{:>10.2?} {what:?}", begun.elapsed());
+    let opened = open(directory.path(), PARTITION, &OpenOptions::default(), step)?;
+    println!(
+        "opened {} numbers and {} transactions, with a check of all pages, in {:.2?}",
+        opened.state.numbers.len(),
+        opened.state.transactions.len(),
+        begun.elapsed()
+    );
     Ok(())
 }
 
@@ -69,7 +81,7 @@ fn size(directory: &Path, file: &str) -> u64 {
 fn fold(directory: &Path, through: u64, events: u64) -> Result<(), Failure> {
     let progress = Arc::new(Progress::default());
     let begun = Instant::now();
-    progress.set_durable(through);
+    progress.set_durable(through, 0);
     let folder = Folder::start(directory, PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
     folder.stop()?;
     report("folded", events, begun.elapsed());
@@ -173,11 +185,8 @@ impl Maker {
             let number_id = drawn % self.numbers + 1;
             let amount = (drawn >> 32) % 20_000 + 101;
             self.transactions += 1;
-            let totals = TotalsChange {
-                authorised: amount as i64,
-                held: amount as i64,
-                ..TotalsChange::default()
-            };
+            let totals =
+                TotalsChange { authorised: amount as i64, held: amount as i64, ..TotalsChange::default() };
             let facts = Facts {
                 acquirer: AcquirerId::parse("123456")?,
                 stan: Stan::from_value((self.transactions % 1_000_000) as u32).unwrap_or_default(),

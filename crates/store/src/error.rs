@@ -144,7 +144,11 @@ impl fmt::Display for StoreError {
                 path.display()
             ),
             Self::CantOpen { path, why } => {
-                write!(f, "{} can't be opened ({why}): check that it exists and its permissions", path.display())
+                write!(
+                    f,
+                    "{} can't be opened ({why}): check that it exists and its permissions",
+                    path.display()
+                )
             }
             Self::Full { path } => {
                 write!(f, "the disk is full: {} can't grow; make room and start again", path.display())
@@ -152,7 +156,9 @@ impl fmt::Display for StoreError {
             Self::Io { path, why } => {
                 write!(f, "{} could not be read or written ({why}): check the disk", path.display())
             }
-            Self::Damaged { path, why } => write!(f, "{} is damaged: {why}", path.display()),
+            Self::Damaged { path, why } => {
+                write!(f, "{} is damaged: {why}; restore it from a backup or a replica", path.display())
+            }
             Self::Busy { path } => {
                 write!(f, "{} is kept busy by another process: close it and try again", path.display())
             }
@@ -190,9 +196,16 @@ impl StoreError {
         }
     }
 
-    /// Whether the file itself is bad, so that another one in its place would do.
-    pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Foreign { .. } | Self::Io { .. })
+    /// Whether the file at `path` itself is bad, so that another one in its place would do.
+    pub(crate) fn is_damage_of(&self, path: &Path) -> bool {
+        match self {
+            Self::Damaged { path: bad, .. }
+            | Self::Foreign { path: bad }
+            | Self::Io { path: bad, .. }
+            // A table that is missing, a row that is there already.
+            | Self::Database { path: bad, .. } => bad == path,
+            _ => false,
+        }
     }
 }
 

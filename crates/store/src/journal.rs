@@ -53,9 +53,10 @@ pub(crate) fn sequence(key: i64) -> u64 {
 /// The page cache of the writer. It only ever looks at the end of the file.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// After so many pages (of 16 KiB) in the write-ahead log they are copied into the file. See the measurements in
-/// `examples/append_speed.rs`: small enough that the copying is over in milliseconds.
-pub const CHECKPOINT_PAGES: u32 = 320;
+/// After so many pages (of 16 KiB) in the write-ahead log they are copied into the file, by the commit that came
+/// to it. Measured with records of 66 KB, 2,600 commits a second: the slowest commit took 5 ms at 300 pages,
+/// 15 ms at 1000 and 56 ms at 4000, at the same rate; so no thread of its own is needed for it.
+const CHECKPOINT_PAGES: u32 = 320;
 
 /// The journal in SQLite, as its one writer has it.
 pub struct SqliteJournal {
@@ -69,18 +70,22 @@ impl SqliteJournal {
         let path = directory.join(JOURNAL_FILE);
         let connection = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?.connection;
         let journal = Self { connection, path };
-        journal.set_checkpoint_pages(CHECKPOINT_PAGES)?;
+        journal
+            .connection
+            .execute_batch(&format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"))
+            .at(&journal.path)?;
         Ok(journal)
-    }
-
-    /// Another size of the write-ahead log than [`CHECKPOINT_PAGES`].
-    pub fn set_checkpoint_pages(&self, pages: u32) -> Result<(), StoreError> {
-        self.connection.execute_batch(&format!("PRAGMA wal_autocheckpoint = {pages}")).at(&self.path)
     }
 
     /// Where a partition's journal ends. The last record is checked.
     pub fn head(&self, partition: PartitionId) -> Result<Head, StoreError> {
         reader::head(&self.connection, &self.path, partition)
+    }
+
+    /// Lets the file grow to so many pages (of 16 KiB) only, as a full disk would.
+    #[doc(hidden)]
+    pub fn limit_pages(&self, pages: u32) -> Result<(), StoreError> {
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(())).at(&self.path)
     }
 
     fn insert(&self, record: &Record) -> rusqlite::Result<()> {
@@ -99,10 +104,8 @@ impl SqliteJournal {
 
     /// The record's place is taken: by itself, if an append was tried again, or by another one.
     fn taken(&self, record: &Record) -> Result<(), AppendError> {
-        let standing: rusqlite::Result<Option<Digest>> = self
-            .connection
-            .prepare_cached(HASH)
-            .and_then(|mut find| {
+        let standing: rusqlite::Result<Option<Digest>> =
+            self.connection.prepare_cached(HASH).and_then(|mut find| {
                 find.query_row([key(record.partition, record.sequence)], |row| row.get(0)).optional()
             });
         match standing {

@@ -1,12 +1,36 @@
-//! store
+//! The store: a journal and its views, on SQLite.
+//!
+//! **The journal** ([`SqliteJournal`], `journal.db`) is the truth: one row per record, appended and synced before
+//! anybody is answered, never changed. A [`JournalReader`] reads it on a connection of its own, [`verify`] checks
+//! all of it.
+//!
+//! **The views** ([`Views`], `views.db`) are ordinary tables for people and pages, and what a start loads the
+//! state from. The [`Folder`] folds them from the journal on a thread of its own, a moment behind. They can be
+//! thrown away: [`open`] checks them against the journal and builds them again if they don't fit.
+//!
+//! What must never happen here: a record is said to be on the disk before it is; the journal's writer waits for a
+//! reader or for the views; a file that could not be understood is overwritten; a card number is stored (what is
+//! stored is a keyed index and the last four digits).
+
+mod archive;
 mod error;
 mod fold;
 mod journal;
+mod load;
+mod lock;
+mod query;
 mod reader;
 mod sqlite;
+mod verify;
 mod views;
+
+pub use archive::ViewsArchive;
 pub use error::StoreError;
-pub use fold::{FoldOptions, Folder, FolderWaker, Lag};
-pub use journal::{CHECKPOINT_PAGES, JOURNAL_FILE, SqliteJournal};
+pub use fold::{FoldOptions, Folder, FolderWaker};
+pub use journal::{JOURNAL_FILE, SqliteJournal};
+pub use load::{Difference, OpenOptions, Opened, Opening, compare_with_replay, open};
+pub use lock::{DirectoryLock, LOCK_FILE};
+pub use query::{NumberFilter, PAGE_MAX, Page, Views};
 pub use reader::{JournalReader, Records};
+pub use verify::{Verified, verify};
 pub use views::{AccountRow, GENERATION, NumberRow, Retired, TransactionRow, VIEWS_FILE};

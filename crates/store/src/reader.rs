@@ -145,22 +145,14 @@ fn record(partition: PartitionId, row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-fn last_sequence(
-    connection: &Connection,
-    path: &Path,
-    partition: PartitionId,
-) -> Result<u64, StoreError> {
+fn last_sequence(connection: &Connection, path: &Path, partition: PartitionId) -> Result<u64, StoreError> {
     let last: Option<i64> = connection
         .query_row(LAST_KEY, [key(partition, 1), key(partition, SEQUENCE_MAX)], |row| row.get(0))
         .at(path)?;
     Ok(last.map_or(0, sequence))
 }
 
-pub(crate) fn head(
-    connection: &Connection,
-    path: &Path,
-    partition: PartitionId,
-) -> Result<Head, StoreError> {
+pub(crate) fn head(connection: &Connection, path: &Path, partition: PartitionId) -> Result<Head, StoreError> {
     let last = last_sequence(connection, path, partition)?;
     if last == 0 {
         return Ok(Head::START);
@@ -178,8 +170,6 @@ pub(crate) fn head(
         _ => return Err(StoreError::Gap { path: path.to_owned(), sequence: last - 1 }),
     };
     let record = &ends[ends.len() - 1];
-    record
-        .check(&before)
-        .map_err(|why| StoreError::Record { path: path.to_owned(), sequence: last, why })?;
+    record.check(&before).map_err(|why| StoreError::Record { path: path.to_owned(), sequence: last, why })?;
     Ok(record.head())
 }

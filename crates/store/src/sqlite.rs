@@ -51,8 +51,7 @@ pub(crate) fn open(
         Access::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    let connection =
-        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).at(path)?;
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).at(path)?;
     connection.busy_timeout(BUSY_TIMEOUT).at(path)?;
     connection.set_prepared_statement_cache_capacity(64);
     let cache_kib = i64::try_from(cache_bytes / 1024).unwrap_or(i64::MAX);

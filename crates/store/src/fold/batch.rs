@@ -5,7 +5,6 @@
 //! purchase does to a number is decided in one place, [`mayfly_core::state::Usage::record`], for both.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::RandomState;
 
 use hashbrown::HashMap;
 use mayfly_card::{Currency, MonthIndex};
@@ -24,9 +23,6 @@ use crate::views::lookups::{Lookup, LookupWriter};
 use crate::views::numbers::{Active, NumberWriter, Retired};
 use crate::views::transactions::{Touch, TransactionWriter};
 
-/// How long each programme's numbers stay in quarantine, in months.
-pub(crate) type QuarantineMonths = std::collections::HashMap<ProgrammeId, u16, RandomState>;
-
 /// In which table a number's row stood before this batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stood {
@@ -43,15 +39,38 @@ enum Slot {
     Unknown,
 }
 
+/// Whether an account's row has to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    /// It stands in the table as it is here.
+    Nothing,
+    /// It stands there and has changed.
+    Change,
+    /// It does not stand there yet.
+    Row,
+}
+
 struct AccountSlot {
     row: AccountRow,
-    new: bool,
+    pending: Pending,
 }
+
+/// What the views' one writer knows from one batch to the next, so that it need not be read again. To be thrown
+/// away when a batch fails.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// How long each programme's numbers stay in quarantine, in months.
+    pub(crate) months: HashMap<ProgrammeId, u16>,
+    accounts: HashMap<AccountId, AccountSlot>,
+}
+
+/// How many accounts are remembered: some 25 MB.
+const ACCOUNTS_MAX: usize = 1 << 18;
 
 /// The changes of one transaction, as they gather.
 pub(crate) struct Batch<'c> {
     partition: PartitionId,
-    months: &'c mut QuarantineMonths,
+    memory: &'c mut Memory,
     issuers: IssuerWriter<'c>,
     accounts: AccountWriter<'c>,
     numbers: NumberWriter<'c>,
@@ -59,7 +78,7 @@ pub(crate) struct Batch<'c> {
     references: LookupWriter<'c>,
     indices: LookupWriter<'c>,
     cursor: CursorWriter<'c>,
-    account_slots: HashMap<AccountId, AccountSlot>,
+    changed_accounts: Vec<AccountId>,
     number_slots: HashMap<NumberId, Slot>,
     quarantined: Vec<(MonthIndex, NumberId, NumberIndex, Retirement)>,
     touched: HashMap<TransactionId, Touch>,
@@ -72,12 +91,12 @@ impl<'c> Batch<'c> {
     pub(crate) fn new(
         connection: &'c Connection,
         partition: PartitionId,
-        months: &'c mut QuarantineMonths,
+        memory: &'c mut Memory,
         cursor: &Cursor,
     ) -> Result<Self> {
         Ok(Self {
             partition,
-            months,
+            memory,
             issuers: IssuerWriter::new(connection, partition)?,
             accounts: AccountWriter::new(connection, partition)?,
             numbers: NumberWriter::new(connection, partition)?,
@@ -85,7 +104,7 @@ impl<'c> Batch<'c> {
             references: LookupWriter::new(connection, partition, Lookup::Reference)?,
             indices: LookupWriter::new(connection, partition, Lookup::Number)?,
             cursor: CursorWriter::new(connection)?,
-            account_slots: HashMap::new(),
+            changed_accounts: Vec::new(),
             number_slots: HashMap::new(),
             quarantined: Vec::new(),
             touched: HashMap::new(),
@@ -93,6 +112,43 @@ impl<'c> Batch<'c> {
             next_transaction: cursor.next_transaction,
             next_number: cursor.next_number,
         })
+    }
+
+    /// Reads the rows that these events change, in the order in which they lie in the file: several times faster
+    /// than in the order in which the events come.
+    pub(crate) fn expect(&mut self, events: &[(TimeMs, Event)]) -> Result<()> {
+        let (mut accounts, mut numbers) = (Vec::new(), Vec::new());
+        for (_, event) in events {
+            match event {
+                Event::Transacted(event) => {
+                    accounts.extend(event.account);
+                    numbers.extend(event.number.map(|number| number.id));
+                }
+                Event::NumberIssued(event) => accounts.push(event.account),
+                Event::NumbersRetired(retired) => {
+                    numbers.extend(retired.iter().map(|(number, _)| number.id));
+                }
+                _ => {}
+            }
+        }
+        accounts.sort_unstable();
+        accounts.dedup();
+        if self.memory.accounts.len() + accounts.len() > ACCOUNTS_MAX {
+            self.memory.accounts.clear();
+        }
+        for id in accounts {
+            if !self.memory.accounts.contains_key(&id)
+                && let Some(row) = self.accounts.find(id)?
+            {
+                self.memory.accounts.insert(id, AccountSlot { row, pending: Pending::Nothing });
+            }
+        }
+        // Those that are issued in this very batch stand nowhere yet.
+        numbers.retain(|id| *id < self.next_number);
+        numbers.sort_unstable();
+        numbers.dedup();
+        self.number_slots.reserve(numbers.len());
+        numbers.into_iter().try_for_each(|id| self.number(id).map(|_| ()))
     }
 
     /// Takes one event that happened at `at_ms`.
@@ -105,7 +161,7 @@ impl<'c> Batch<'c> {
             }
             Event::IssuerOpened(event) => self.issuers.add_issuer(event),
             Event::ProgrammeOpened(event) => {
-                self.months.insert(event.programme, event.terms.quarantine_months);
+                self.memory.months.insert(event.programme, event.terms.quarantine_months);
                 self.issuers.add_programme(event)
             }
             Event::AccountOpened(event) => {
@@ -115,12 +171,10 @@ impl<'c> Batch<'c> {
             Event::LimitSet { account, limit } => {
                 self.change_account(*account, |row| row.account.limit = *limit)
             }
-            Event::ChannelBlocked { account, channel, blocked } => {
-                self.change_account(*account, |row| {
-                    row.account.blocked_channels &= !channel.bit();
-                    row.account.blocked_channels |= if *blocked { channel.bit() } else { 0 };
-                })
-            }
+            Event::ChannelBlocked { account, channel, blocked } => self.change_account(*account, |row| {
+                row.account.blocked_channels &= !channel.bit();
+                row.account.blocked_channels |= if *blocked { channel.bit() } else { 0 };
+            }),
         }
     }
 
@@ -150,7 +204,8 @@ impl<'c> Batch<'c> {
             last_transaction: None,
             last_number: None,
         };
-        self.account_slots.insert(event.account, AccountSlot { row, new: true });
+        self.memory.accounts.insert(event.account, AccountSlot { row, pending: Pending::Row });
+        self.changed_accounts.push(event.account);
     }
 
     fn issued(&mut self, event: &NumberIssued, at_ms: TimeMs) -> Result<()> {
@@ -233,7 +288,7 @@ impl<'c> Batch<'c> {
         self.change_account(active.account, |row| {
             row.account.active_numbers = row.account.active_numbers.saturating_sub(1);
         })?;
-        let months = self.months.get(&active.programme).copied().unwrap_or(QUARANTINE_MONTHS);
+        let months = self.memory.months.get(&active.programme).copied().unwrap_or(QUARANTINE_MONTHS);
         if let Some(free) = quarantine_over(at_ms, months) {
             self.quarantined.push((free, number.id, number.index, why));
         }
@@ -257,19 +312,29 @@ impl<'c> Batch<'c> {
 
     /// Changes an account, if there is one of that id.
     fn change_account(&mut self, id: AccountId, change: impl FnOnce(&mut AccountRow)) -> Result<()> {
-        if let Some(slot) = self.account_slots.get_mut(&id) {
+        if !self.memory.accounts.contains_key(&id) {
+            let Some(row) = self.accounts.find(id)? else { return Ok(()) };
+            self.memory.accounts.insert(id, AccountSlot { row, pending: Pending::Nothing });
+        }
+        if let Some(slot) = self.memory.accounts.get_mut(&id) {
             change(&mut slot.row);
-        } else if let Some(mut row) = self.accounts.find(id)? {
-            change(&mut row);
-            self.account_slots.insert(id, AccountSlot { row, new: false });
+            if slot.pending == Pending::Nothing {
+                slot.pending = Pending::Change;
+                self.changed_accounts.push(id);
+            }
         }
         Ok(())
     }
 
     fn write_accounts(&mut self) -> Result<()> {
-        let mut slots: Vec<_> = self.account_slots.drain().map(|(_, slot)| slot).collect();
-        slots.sort_unstable_by_key(|slot| slot.row.id);
-        slots.iter().try_for_each(|slot| self.accounts.put(&slot.row, slot.new))
+        self.changed_accounts.sort_unstable();
+        for id in &self.changed_accounts {
+            if let Some(slot) = self.memory.accounts.get_mut(id) {
+                self.accounts.put(&slot.row, slot.pending == Pending::Row)?;
+                slot.pending = Pending::Nothing;
+            }
+        }
+        Ok(())
     }
 
     fn write_numbers(&mut self) -> Result<()> {

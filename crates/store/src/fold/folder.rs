@@ -5,11 +5,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mayfly_core::{PartitionId, TimeMs};
+use mayfly_core::PartitionId;
 use mayfly_engine::Progress;
 
 use super::{FoldOptions, ViewsWriter};
-use crate::{JournalReader, StoreError};
+use crate::{JournalReader, StoreError, views};
 
 /// How often the folder looks for new records while it has nothing to do.
 const POLL: Duration = Duration::from_millis(10);
@@ -53,26 +53,6 @@ impl FolderWaker {
     }
 }
 
-/// How far the views are behind the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lag {
-    /// Records that are durable and not folded.
-    pub records: u64,
-    /// How old the last folded record is while some are waiting, in milliseconds; 0 if none waits.
-    pub ms: TimeMs,
-}
-
-impl Lag {
-    /// How far the views are behind at `now_ms`.
-    pub fn of(progress: &Progress, now_ms: TimeMs) -> Self {
-        // Read in this order, so that the difference is never negative.
-        let (folded, folded_at_ms) = (progress.folded(), progress.folded_at_ms());
-        let records = progress.durable().saturating_sub(folded);
-        let ms = if records == 0 { 0 } else { now_ms.saturating_sub(folded_at_ms) };
-        Self { records, ms }
-    }
-}
-
 /// Folds the journal into the views until it is stopped.
 #[derive(Debug)]
 pub struct Folder {
@@ -94,6 +74,7 @@ impl Folder {
         let writer = ViewsWriter::open(directory, partition, options)?;
         publish(&writer, &progress);
         let shared = Arc::new(Shared::default());
+        let home = directory.to_owned();
         let mut work = Work { journal, writer, options, progress, shared: shared.clone() };
         let thread = std::thread::Builder::new()
             .name("mayfly-folder".to_owned())
@@ -101,6 +82,7 @@ impl Folder {
                 let result = work.run();
                 if let Err(error) = &result {
                     tracing::error!(%error, "the views can't be folded");
+                    views::distrust(&home, error);
                     on_error(error);
                 }
                 result
@@ -125,7 +107,7 @@ impl Folder {
             Some(Ok(result)) => result,
             Some(Err(_)) => {
                 let why = "the folder's thread broke off; see the log".to_owned();
-                Err(StoreError::Database { path: crate::VIEWS_FILE.into(), why })
+                Err(StoreError::Database { path: views::VIEWS_FILE.into(), why })
             }
             None => Ok(()),
         }

@@ -5,6 +5,6 @@ mod batch;
 mod folder;
 mod writer;
 
-pub use folder::{Folder, FolderWaker, Lag};
+pub use folder::{Folder, FolderWaker};
 pub use writer::FoldOptions;
 pub(crate) use writer::ViewsWriter;

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mayfly_card::MonthIndex;
-use mayfly_core::{Event, PartitionId};
-use mayfly_engine::Record;
+use mayfly_core::{Event, PartitionId, TimeMs};
 use rusqlite::Connection;
 
-use super::batch::{Batch, QuarantineMonths};
+use super::batch::{Batch, Memory};
 use crate::error::At;
 use crate::views::cursor::Cursor;
 use crate::views::{self, issuers, numbers};
@@ -22,7 +21,7 @@ pub struct FoldOptions {
     pub cache_bytes: usize,
     /// After so many events a transaction is committed. Default 100,000.
     pub events_max: u64,
-    /// After so long a transaction is committed. Default 250 ms.
+    /// If a transaction takes longer than this, the next ones take fewer events. Default 1 s.
     pub time_max: Duration,
     /// So long, at least, between two transactions while little is to do: each writes the same hot pages again.
     /// Default 100 ms.
@@ -36,7 +35,7 @@ impl Default for FoldOptions {
         Self {
             cache_bytes: 128 << 20,
             events_max: 100_000,
-            time_max: Duration::from_millis(2000),
+            time_max: Duration::from_secs(1),
             pace: Duration::from_millis(100),
             checkpoint_bytes: 256 << 20,
         }
@@ -45,6 +44,8 @@ impl Default for FoldOptions {
 
 /// The write-ahead log may be so many times larger than it should be before the writer waits for readers.
 const WAL_PATIENCE: u64 = 4;
+/// Fewer events than these are never worth a transaction, if there are more.
+const EVENTS_MIN: u64 = 1000;
 /// How many indices leave quarantine in one transaction.
 const FREED_MAX: usize = 4096;
 
@@ -61,8 +62,10 @@ pub(crate) struct ViewsWriter {
     path: PathBuf,
     partition: PartitionId,
     cursor: Cursor,
-    months: QuarantineMonths,
+    memory: Memory,
     options: FoldOptions,
+    /// How many events the next transaction takes.
+    events_next: u64,
 }
 
 impl ViewsWriter {
@@ -76,9 +79,9 @@ impl ViewsWriter {
         let pages = options.checkpoint_bytes / 16_384;
         connection.execute_batch(&format!("PRAGMA wal_autocheckpoint = {pages}")).at(&path)?;
         let cursor = views::cursor(&connection, &path, partition)?;
-        let programmes = issuers::programmes(&connection, partition).at(&path)?;
-        let months = programmes.into_iter().map(|(id, it)| (id, it.terms.quarantine_months)).collect();
-        Ok(Self { connection, path, partition, cursor, months, options })
+        let memory = remember(&connection, partition).at(&path)?;
+        let events_next = options.events_max;
+        Ok(Self { connection, path, partition, cursor, memory, options, events_next })
     }
 
     pub(crate) fn cursor(&self) -> &Cursor {
@@ -91,23 +94,44 @@ impl ViewsWriter {
         if through <= self.cursor.head.sequence {
             return Ok(Folded::default());
         }
-        // Dropped without a commit, it is rolled back.
-        let t0 = Instant::now();
-        let transaction = self.connection.unchecked_transaction().at(&self.path)?;
-        let mut cursor = self.cursor;
-        let mut batch = Batch::new(&transaction, self.partition, &mut self.months, &cursor).at(&self.path)?;
-        let folded = gather(&mut batch, &mut cursor, journal, through, &self.options, &self.path)?;
-        let t1 = Instant::now();
-        cursor = batch.finish(&cursor).at(&self.path)?;
-        let t2 = Instant::now();
-        let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
-        numbers::free_quarantine(&transaction, self.partition, month, FREED_MAX).at(&self.path)?;
-        let t3 = Instant::now();
-        transaction.commit().at(&self.path)?;
-        eprintln!("events {} gather {:?} finish {:?} free {:?} commit {:?}", folded.events, t1-t0, t2-t1, t3-t2, t3.elapsed());
-        self.cursor = cursor;
+        let begun = Instant::now();
+        let folded = match self.fold_some(journal, through) {
+            Ok(folded) => folded,
+            Err(error) => {
+                self.memory = remember(&self.connection, self.partition).at(&self.path)?;
+                return Err(error);
+            }
+        };
+        self.adjust(&folded, begun.elapsed());
         self.bound_log()?;
         Ok(folded)
+    }
+
+    fn fold_some(&mut self, journal: &JournalReader, through: u64) -> Result<Folded, StoreError> {
+        let mut cursor = self.cursor;
+        let (folded, events) = read(&mut cursor, journal, through, self.events_next)?;
+        // Dropped without a commit, it is rolled back.
+        let transaction = self.connection.unchecked_transaction().at(&self.path)?;
+        let mut batch = Batch::new(&transaction, self.partition, &mut self.memory, &cursor).at(&self.path)?;
+        batch.expect(&events).at(&self.path)?;
+        for (at_ms, event) in &events {
+            batch.event(event, *at_ms).at(&self.path)?;
+        }
+        cursor = batch.finish(&cursor).at(&self.path)?;
+        let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
+        numbers::free_quarantine(&transaction, self.partition, month, FREED_MAX).at(&self.path)?;
+        transaction.commit().at(&self.path)?;
+        self.cursor = cursor;
+        Ok(folded)
+    }
+
+    /// Takes less at a time if it took too long, and more again if it did not.
+    fn adjust(&mut self, folded: &Folded, took: Duration) {
+        if took > self.options.time_max {
+            self.events_next = (folded.events / 2).max(EVENTS_MIN);
+        } else if took < self.options.time_max / 2 {
+            self.events_next = (self.events_next * 2).min(self.options.events_max);
+        }
     }
 
     /// Copies the write-ahead log into the file, as far as readers let it.
@@ -128,47 +152,36 @@ impl ViewsWriter {
     }
 }
 
-fn gather(
-    batch: &mut Batch<'_>,
+/// What stands in the tables and never changes in them.
+fn remember(connection: &Connection, partition: PartitionId) -> rusqlite::Result<Memory> {
+    let mut memory = Memory::default();
+    for (id, programme) in issuers::programmes(connection, partition)? {
+        memory.months.insert(id, programme.terms.quarantine_months);
+    }
+    Ok(memory)
+}
+
+/// Reads the records of one transaction, checks them, and moves the cursor behind them.
+fn read(
     cursor: &mut Cursor,
     journal: &JournalReader,
     through: u64,
-    options: &FoldOptions,
-    path: &Path,
-) -> Result<Folded, StoreError> {
-    let begun = Instant::now();
+    events_max: u64,
+) -> Result<(Folded, Vec<(TimeMs, Event)>), StoreError> {
     let mut folded = Folded::default();
+    let mut events = Vec::new();
     for record in journal.records(cursor.head.sequence + 1) {
         let record = record?;
-        fold_record(batch, cursor, &record, journal, path)?;
+        let bad =
+            |why| StoreError::Record { path: journal.path().to_owned(), sequence: record.sequence, why };
+        record.check(&cursor.head).map_err(bad)?;
+        record.each_event(|event| events.push((record.at_ms, event))).map_err(bad)?;
+        cursor.head = record.head();
         folded.records += 1;
         folded.events += u64::from(record.count);
-        let enough = folded.events >= options.events_max || begun.elapsed() >= options.time_max;
-        if enough || record.sequence >= through {
+        if folded.events >= events_max || record.sequence >= through {
             break;
         }
     }
-    Ok(folded)
-}
-
-fn fold_record(
-    batch: &mut Batch<'_>,
-    cursor: &mut Cursor,
-    record: &Record,
-    journal: &JournalReader,
-    path: &Path,
-) -> Result<(), StoreError> {
-    let bad = |why| StoreError::Record { path: journal.path().to_owned(), sequence: record.sequence, why };
-    record.check(&cursor.head).map_err(bad)?;
-    let mut result = Ok(());
-    record
-        .each_event(|event: Event| {
-            if result.is_ok() {
-                result = batch.event(&event, record.at_ms);
-            }
-        })
-        .map_err(bad)?;
-    result.at(path)?;
-    cursor.head = record.head();
-    Ok(())
+    Ok((folded, events))
 }

@@ -143,8 +143,7 @@ pub(crate) fn list(
     limit: usize,
     mut each: impl FnMut(AccountRow),
 ) -> Result<()> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM accounts WHERE id > ? AND partition = ? ORDER BY id LIMIT ?");
+    let sql = format!("SELECT {COLUMNS} FROM accounts WHERE id > ? AND partition = ? ORDER BY id LIMIT ?");
     let mut list = connection.prepare_cached(&sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = list.query(params![after.0 as i64, partition.0, limit])?;

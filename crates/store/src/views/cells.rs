@@ -49,10 +49,7 @@ impl<'a, 's> Cells<'a, 's> {
     }
 
     /// A text that is parsed.
-    pub(crate) fn text<T, E>(
-        &mut self,
-        parse: impl FnOnce(&str) -> std::result::Result<T, E>,
-    ) -> Result<T> {
+    pub(crate) fn text<T, E>(&mut self, parse: impl FnOnce(&str) -> std::result::Result<T, E>) -> Result<T> {
         self.at += 1;
         let text = self.row.get_ref(self.at - 1)?.as_str()?;
         parse(text).map_err(|_| self.unexpected(Type::Text))

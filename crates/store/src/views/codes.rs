@@ -60,7 +60,8 @@ pub(super) fn fill(connection: &Connection) -> Result<()> {
     })?;
     names::<Reason>(connection, "reasons", Reason::name)?;
     names::<Retirement>(connection, "retirements", Retirement::name)?;
-    let mut add = connection.prepare("INSERT OR REPLACE INTO responses (code, name, words) VALUES (?, ?, ?)")?;
+    let mut add =
+        connection.prepare("INSERT OR REPLACE INTO responses (code, name, words) VALUES (?, ?, ?)")?;
     for response in ResponseCode::ALL {
         add.execute((response.code_in_tables(), response.code(), response.words()))?;
     }

@@ -42,11 +42,7 @@ pub(crate) fn find(connection: &Connection, partition: PartitionId) -> Result<Op
         .query_row([partition.0], |row| {
             let mut cells = Cells::new(row);
             Ok(Cursor {
-                head: Head {
-                    sequence: cells.bits()?,
-                    hash: cells.next::<Digest>()?,
-                    at_ms: cells.bits()?,
-                },
+                head: Head { sequence: cells.bits()?, hash: cells.next::<Digest>()?, at_ms: cells.bits()? },
                 next_transaction: TransactionId(cells.bits()?),
                 next_number: NumberId(cells.bits()?),
             })

@@ -54,8 +54,7 @@ const POST: &str = "INSERT INTO issuer_books (partition, issuer, currency, settl
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET settlement = settlement + excluded.settlement,
     funding = funding + excluded.funding, suspense = suspense + excluded.suspense";
 const ISSUERS: &str = "SELECT id, name FROM issuers WHERE partition = ? ORDER BY id";
-const PROGRAMMES: &str =
-    "SELECT id, issuer, name, terms FROM programmes WHERE partition = ? ORDER BY id";
+const PROGRAMMES: &str = "SELECT id, issuer, name, terms FROM programmes WHERE partition = ? ORDER BY id";
 const BOOKS: &str =
     "SELECT issuer, currency, settlement, funding, suspense FROM issuer_books WHERE partition = ?";
 

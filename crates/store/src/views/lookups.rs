@@ -83,10 +83,8 @@ pub(crate) struct LookupWriter<'c> {
 
 impl<'c> LookupWriter<'c> {
     pub(crate) fn new(connection: &'c Connection, partition: PartitionId, what: Lookup) -> Result<Self> {
-        let sql = format!(
-            "INSERT INTO {} (partition, generation, hash, id) VALUES (?, ?, ?, ?)",
-            what.table()
-        );
+        let sql =
+            format!("INSERT INTO {} (partition, generation, hash, id) VALUES (?, ?, ?, ?)", what.table());
         Ok(Self { partition, add: connection.prepare_cached(&sql)?, entries: Vec::new() })
     }
 
@@ -100,5 +98,34 @@ impl<'c> LookupWriter<'c> {
             self.add.execute(params![self.partition.0, generation as i64, hash, id as i64])?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_found_in_every_generation() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(CREATE).unwrap();
+        let partition = PartitionId(3);
+        let ids = [1, 5, GENERATION - 1, GENERATION, 3 * GENERATION + 7, 9 * GENERATION];
+        let mut writer = LookupWriter::new(&connection, partition, Lookup::Reference).unwrap();
+        for id in ids {
+            writer.add(u64::MAX - 1, id);
+            writer.add(7, id + 1);
+        }
+        writer.finish().unwrap();
+        let find =
+            |hash, next, limit| Lookup::Reference.find(&connection, partition, hash, next, limit).unwrap();
+        let next = 9 * GENERATION + 2;
+        let newest_first: Vec<_> = ids.into_iter().rev().collect();
+        assert_eq!(find(u64::MAX - 1, next, 100), newest_first);
+        assert_eq!(find(u64::MAX - 1, next, 2), newest_first[..2]);
+        assert!(find(8, next, 100).is_empty());
+        let other = Lookup::Reference.find(&connection, PartitionId(0), 7, next, 100).unwrap();
+        assert!(other.is_empty());
+        assert!(Lookup::Number.find(&connection, partition, 7, next, 100).unwrap().is_empty());
     }
 }

@@ -33,6 +33,9 @@ pub use transactions::TransactionRow;
 /// The views' file name.
 pub const VIEWS_FILE: &str = "views.db";
 
+/// There if the views must be built again.
+pub(crate) const DISTRUST_FILE: &str = "views.distrusted";
+
 /// Not synced at every commit: after a power cut the file is whole and stands a little further back.
 pub(crate) const FORMAT: Format = Format {
     application_id: 0x4d59_4656,
@@ -52,6 +55,21 @@ pub(crate) const FORMAT: Format = Format {
 /// Where the views are.
 pub(crate) fn path(directory: &Path) -> PathBuf {
     directory.join(VIEWS_FILE)
+}
+
+/// Notes that the views can't be folded any further, so that the next start builds them again: what is wrong with
+/// them may not be seen by looking at them.
+pub(crate) fn distrust(directory: &Path, why: &StoreError) {
+    if why.is_damage_of(&path(directory))
+        && let Err(error) = std::fs::write(directory.join(DISTRUST_FILE), why.to_string())
+    {
+        tracing::warn!(%error, "{DISTRUST_FILE} could not be written");
+    }
+}
+
+/// Why the views were not to be folded any further, if that was so.
+pub(crate) fn distrusted(directory: &Path) -> Option<String> {
+    std::fs::read_to_string(directory.join(DISTRUST_FILE)).ok()
 }
 
 /// Opens the views to write; makes the tables where there are none.

@@ -101,7 +101,8 @@ const FIND_RETIRED: &str = "SELECT why, retired_ms, uses_left, tries_left, misse
 const PUT_RETIRED: &str = "INSERT OR REPLACE INTO retired_numbers (id, partition, why, retired_ms, uses_left,
     tries_left, misses_left, checks_left, spent, bound_to, last_transaction)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const ADD_QUARANTINE: &str = "INSERT OR REPLACE INTO quarantine (partition, free_month, number, number_index, why)
+const ADD_QUARANTINE: &str =
+    "INSERT OR REPLACE INTO quarantine (partition, free_month, number, number_index, why)
     VALUES (?, ?, ?, ?, ?)";
 const FREE_QUARANTINE: &str = "DELETE FROM quarantine WHERE (partition, free_month, number) IN
     (SELECT partition, free_month, number FROM quarantine WHERE partition = ? AND free_month <= ?
@@ -112,7 +113,8 @@ const ACTIVE: &str = "SELECT number_state.account, number_state.programme, uses_
     checks_left, spent, bound_to, last_transaction, revivable_until_ms, numbers.id, number_index,
     last_four, expiry, expires_ms, controls FROM number_state CROSS JOIN numbers ON numbers.id = number_state.id
     WHERE number_state.partition = ?";
-const FIND: &str = "SELECT id, number_index, last_four, account, programme, expiry, issued_ms, expires_ms, uses,
+const FIND: &str =
+    "SELECT id, number_index, last_four, account, programme, expiry, issued_ms, expires_ms, uses,
     controls, previous_by_account FROM numbers WHERE id = ?";
 
 /// An active number as its narrow table has it.

@@ -6,8 +6,8 @@ use mayfly_card::{
 };
 use mayfly_core::state::{Totals, Transaction};
 use mayfly_core::{
-    AccountId, Books, Facts, Hash64, IssuerId, Kind, MessageKind, NumberId, PartitionId, Reason, ResponseCode,
-    TimeMs, TotalsChange, Transacted, TransactionId,
+    AccountId, Books, Facts, Hash64, IssuerId, Kind, MessageKind, NumberId, PartitionId, Reason,
+    ResponseCode, TimeMs, TotalsChange, Transacted, TransactionId,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
@@ -115,7 +115,8 @@ const CORE: &str = "id, at_ms, touched_ms, kind, message, response, reason, appr
     content, number, account, target, stan, merchant, amount, currency, total_authorised, total_held,
     total_captured, total_refunded, use_returned, previous_by_number";
 /// What is shown beyond that.
-const REST: &str = "previous_by_account, issuer, acquirer, rrn, terminal, mcc, country, entry_mode, transmitted,
+const REST: &str =
+    "previous_by_account, issuer, acquirer, rrn, terminal, mcc, country, entry_mode, transmitted,
     local_date, local_time, cardholder, held, settlement, funding, suspense";
 
 /// A transaction with everything that people are shown of it.
@@ -150,11 +151,7 @@ pub(crate) struct TransactionWriter<'c> {
 
 impl<'c> TransactionWriter<'c> {
     pub(crate) fn new(connection: &'c Connection, partition: PartitionId) -> Result<Self> {
-        Ok(Self {
-            partition,
-            add: connection.prepare_cached(ADD)?,
-            touch: connection.prepare_cached(TOUCH)?,
-        })
+        Ok(Self { partition, add: connection.prepare_cached(ADD)?, touch: connection.prepare_cached(TOUCH)? })
     }
 
     pub(crate) fn add(
@@ -331,8 +328,7 @@ pub(crate) fn each_from(
     from: TransactionId,
     mut each: impl FnMut(Transaction),
 ) -> Result<()> {
-    let sql =
-        format!("SELECT {CORE} FROM transactions WHERE id >= ? AND partition = ? ORDER BY id");
+    let sql = format!("SELECT {CORE} FROM transactions WHERE id >= ? AND partition = ? ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query((from.0 as i64, partition.0))?;
     while let Some(row) = rows.next()? {

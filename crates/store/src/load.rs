@@ -1,0 +1,186 @@
+//! A start: the journal is checked where it ends, the views where they can be, and the state in memory is loaded
+//! from the views and brought up to the journal's end.
+
+mod check;
+mod compare;
+mod state;
+
+use std::path::{Path, PathBuf};
+
+use mayfly_core::{PartitionId, State, TimeMs};
+use mayfly_engine::Head;
+
+use crate::fold::ViewsWriter;
+use crate::{
+    DirectoryLock, FoldOptions, JOURNAL_FILE, JournalReader, SqliteJournal, StoreError, VIEWS_FILE, views,
+};
+
+use state::Loaded;
+
+pub use compare::{Difference, compare_with_replay};
+
+/// If more records than this are not folded yet, they are folded before the state is loaded; otherwise they are
+/// replayed in memory, which is faster.
+const REPLAY_MAX: u64 = 256;
+/// Where views go that do not fit.
+const BAD_VIEWS_FILE: &str = "views.bad.db";
+/// How much of the views is kept in memory while they are checked and loaded, in bytes.
+const LOAD_CACHE_BYTES: usize = 64 << 20;
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// How views are folded, if they have to be.
+    pub fold: FoldOptions,
+    /// Views of up to so many bytes are checked page by page at every start; larger ones only in the tables that
+    /// are loaded. Default 4 GiB: some seconds.
+    pub check_bytes_max: u64,
+    /// How long a transaction is remembered after it was last touched, in milliseconds: the engine's
+    /// `remember_ms`. Default 48 hours.
+    pub remember_ms: TimeMs,
+    /// Whether a journal is made where none is.
+    pub create: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            fold: FoldOptions::default(),
+            check_bytes_max: 4 << 30,
+            remember_ms: 48 * 3_600_000,
+            create: true,
+        }
+    }
+}
+
+/// What an opening that takes long is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// The views are being checked.
+    Checking,
+    /// The views are being folded.
+    Folding {
+        /// Up to this record so far.
+        sequence: u64,
+        /// Of so many.
+        last: u64,
+    },
+    /// The state is being loaded from the views.
+    Loading,
+    /// Records that are not folded yet are being replayed.
+    Replaying,
+}
+
+/// An opened store: all that an engine begins with.
+pub struct Opened {
+    /// Everything that decisions depend on, as of the journal's end.
+    pub state: State,
+    /// Where the journal ends.
+    pub head: Head,
+    /// The journal, to append to.
+    pub journal: SqliteJournal,
+    /// Up to which record the views are folded.
+    pub folded: u64,
+    /// Why the views had to be built again, if they had to.
+    pub rebuilt: Option<String>,
+    /// Nobody else writes in the directory while this lives.
+    pub lock: DirectoryLock,
+}
+
+/// Opens the store in `directory`. Views that do not fit the journal are put aside and built again; a journal
+/// that can't be used is an error, and nothing is changed.
+pub fn open(
+    directory: &Path,
+    partition: PartitionId,
+    options: &OpenOptions,
+    mut progress: impl FnMut(Opening),
+) -> Result<Opened, StoreError> {
+    let lock = DirectoryLock::acquire(directory)?;
+    let journal_path = directory.join(JOURNAL_FILE);
+    let views_exist = views::path(directory).exists();
+    if !journal_path.exists() && (views_exist || !options.create) {
+        return Err(StoreError::Missing { path: journal_path, views: views_exist });
+    }
+    let journal = SqliteJournal::open(directory)?;
+    let head = journal.head(partition)?;
+    let reader = JournalReader::open(directory, partition)?;
+
+    progress(Opening::Checking);
+    let mut rebuilt = None;
+    if let Some(why) = check::misfit(directory, &reader, &head, options)? {
+        tracing::warn!(%why, "the views are built again from the journal");
+        put_aside(directory)?;
+        rebuilt = Some(why);
+    }
+    let mut state = match bring_up(directory, &reader, &head, options, &mut progress) {
+        // Every page was whole, and yet there was something in them that we never write.
+        Err(damage) if damage.is_damage_of(&views::path(directory)) && rebuilt.is_none() => {
+            tracing::warn!(%damage, "the views are built again from the journal");
+            put_aside(directory)?;
+            rebuilt = Some(damage.to_string());
+            bring_up(directory, &reader, &head, options, &mut progress)?
+        }
+        brought_up => brought_up?,
+    };
+    let folded = state.cursor.head.sequence;
+    if folded < head.sequence {
+        progress(Opening::Replaying);
+        state.replay(&reader, &head)?;
+    }
+    Ok(Opened { state: state.state, head, journal, folded, rebuilt, lock })
+}
+
+/// Folds what is too much to be replayed, and loads the state from the views.
+fn bring_up(
+    directory: &Path,
+    reader: &JournalReader,
+    head: &Head,
+    options: &OpenOptions,
+    progress: &mut impl FnMut(Opening),
+) -> Result<Loaded, StoreError> {
+    fold_up(directory, reader, head, options, progress)?;
+    progress(Opening::Loading);
+    state::load(directory, reader.partition(), options.remember_ms)
+}
+
+fn fold_up(
+    directory: &Path,
+    reader: &JournalReader,
+    head: &Head,
+    options: &OpenOptions,
+    progress: &mut impl FnMut(Opening),
+) -> Result<(), StoreError> {
+    let mut writer = ViewsWriter::open(directory, reader.partition(), options.fold)?;
+    if head.sequence - writer.cursor().head.sequence <= REPLAY_MAX {
+        return Ok(());
+    }
+    while writer.fold(reader, head.sequence)?.records > 0 {
+        progress(Opening::Folding { sequence: writer.cursor().head.sequence, last: head.sequence });
+    }
+    writer.checkpoint()
+}
+
+/// Moves the views out of the way. The last ones that were put aside are kept, for whoever wants to know why;
+/// older ones are removed.
+fn put_aside(directory: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let file = directory.join(format!("{VIEWS_FILE}{suffix}"));
+        let aside = directory.join(format!("{BAD_VIEWS_FILE}{suffix}"));
+        let moved = match std::fs::rename(&file, &aside) {
+            // Nothing to move: what an earlier time left must not look as if it belonged to this one.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => remove(aside),
+            moved => moved,
+        };
+        moved.map_err(|error| StoreError::Directory { path: file, why: error.to_string() })?;
+    }
+    let distrusted = directory.join(views::DISTRUST_FILE);
+    remove(distrusted.clone())
+        .map_err(|error| StoreError::Directory { path: distrusted, why: error.to_string() })
+}
+
+fn remove(file: PathBuf) -> std::io::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}

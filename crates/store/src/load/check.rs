@@ -1,0 +1,106 @@
+//! Whether the views fit the journal.
+
+use std::path::Path;
+
+use mayfly_core::Books;
+use mayfly_engine::Head;
+use rusqlite::Connection;
+
+use super::{LOAD_CACHE_BYTES, OpenOptions};
+use crate::error::At;
+use crate::views::{self, numbers};
+use crate::{JournalReader, StoreError};
+
+/// The tables that a start loads whole.
+const LOADED: [&str; 7] =
+    ["cursor", "issuers", "programmes", "accounts", "issuer_books", "number_state", "quarantine"];
+
+/// Why the views can't be used, if they can't. An error is something that building them again does not cure.
+pub(super) fn misfit(
+    directory: &Path,
+    journal: &JournalReader,
+    head: &Head,
+    options: &OpenOptions,
+) -> Result<Option<String>, StoreError> {
+    let path = views::path(directory);
+    if !path.exists() {
+        // A new journal has no views yet. One with records has lost them.
+        return Ok((head.sequence > 0).then(|| format!("{} is missing", path.display())));
+    }
+    if let Some(why) = views::distrusted(directory) {
+        return Ok(Some(why));
+    }
+    let found = views::open_to_read(directory, LOAD_CACHE_BYTES)
+        .and_then(|connection| look(&connection, &path, journal, head, options));
+    match found {
+        Err(damage) if damage.is_damage_of(&path) => Ok(Some(damage.to_string())),
+        found => found,
+    }
+}
+
+fn look(
+    views: &Connection,
+    path: &Path,
+    journal: &JournalReader,
+    head: &Head,
+    options: &OpenOptions,
+) -> Result<Option<String>, StoreError> {
+    let partition = journal.partition();
+    let Some(cursor) = views::cursor::find(views, partition).at(path)? else {
+        return Ok(Some("they don't say up to which record they are folded".to_owned()));
+    };
+    let sequence = cursor.head.sequence;
+    if sequence > head.sequence {
+        let why = format!("they are folded up to record {sequence}, the journal ends at {}", head.sequence);
+        return Ok(Some(why));
+    }
+    if journal.head_at(sequence)? != Some(cursor.head) {
+        return Ok(Some(format!("record {sequence} is another one in the journal")));
+    }
+    if let Some(damage) = pages(views, path, options.check_bytes_max)? {
+        return Ok(Some(damage));
+    }
+    sums(views, path, journal)
+}
+
+/// Whether every page is what a page should be, and every row what its table allows.
+fn pages(views: &Connection, path: &Path, bytes_max: u64) -> Result<Option<String>, StoreError> {
+    let check = |sql: &str| views.query_row(sql, (), |row| row.get::<_, String>(0)).at(path);
+    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    if bytes <= bytes_max {
+        let found = check("PRAGMA quick_check(1)")?;
+        return Ok((found != "ok").then_some(found));
+    }
+    for table in LOADED {
+        let found = check(&format!("PRAGMA quick_check({table})"))?;
+        if found != "ok" {
+            return Ok(Some(format!("{table}: {found}")));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether money is neither made nor lost, and the accounts have as many active numbers as they say.
+fn sums(views: &Connection, path: &Path, journal: &JournalReader) -> Result<Option<String>, StoreError> {
+    let partition = journal.partition();
+    let mut total = Books::default();
+    for (_, books) in views::issuers::books(views, partition).at(path)? {
+        total.add(&books);
+    }
+    let mut active = 0;
+    let none = mayfly_core::AccountId(0);
+    views::accounts::list(views, partition, none, usize::MAX, |row| {
+        let account = &row.account;
+        total.add(&Books { cardholder: account.balance, held: account.held, ..Books::default() });
+        active += u64::from(account.active_numbers);
+    })
+    .at(path)?;
+    if total.sum() != 0 {
+        return Ok(Some(format!("their books add up to {} instead of nothing", total.sum())));
+    }
+    let counted = numbers::count_active(views, partition).at(path)?;
+    if active != counted {
+        return Ok(Some(format!("they have {counted} active numbers, their accounts say {active}")));
+    }
+    Ok(None)
+}

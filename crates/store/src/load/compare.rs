@@ -1,0 +1,125 @@
+//! Whether the views are what the journal says, row by row: for audits and tests.
+
+use std::fmt;
+use std::path::Path;
+
+use mayfly_card::MonthIndex;
+use mayfly_core::state::Transaction;
+use mayfly_core::{AccountId, PartitionId, State, TimeMs};
+use mayfly_engine::Head;
+
+use super::LOAD_CACHE_BYTES;
+use super::state::{self, Loaded};
+use crate::error::At;
+use crate::verify::each_event;
+use crate::views::{self, numbers};
+use crate::{JournalReader, StoreError};
+
+/// What the views say differently from the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What differs: `account acct_1`, `transaction txn_5`.
+    pub what: String,
+    /// What the views say.
+    pub views: String,
+    /// What follows from the journal.
+    pub journal: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: the views say {}, the journal {}", self.what, self.views, self.journal)
+    }
+}
+
+/// More differences than these are not told: something is wrong altogether.
+const DIFFERENCES_MAX: usize = 100;
+
+#[derive(Default)]
+struct Found(Vec<Difference>);
+
+impl Found {
+    fn compare<T: PartialEq + fmt::Debug>(&mut self, what: impl fmt::Display, views: &T, journal: &T) {
+        if views != journal && self.0.len() < DIFFERENCES_MAX {
+            let (views, journal) = (format!("{views:?}"), format!("{journal:?}"));
+            self.0.push(Difference { what: what.to_string(), views, journal });
+        }
+    }
+}
+
+/// Replays the journal in memory up to where the views are folded, checks each of its records, and compares the
+/// result with the state that the views give, and each transaction with its row. None found means that they are
+/// the same. All transactions must find room in memory, a few hundred bytes each.
+pub fn compare_with_replay(directory: &Path, partition: PartitionId) -> Result<Vec<Difference>, StoreError> {
+    // Since ever: what is in memory must be what is in the tables, however old it is.
+    let Loaded { state: loaded, cursor, .. } = state::load(directory, partition, TimeMs::MAX)?;
+    let journal = JournalReader::open(directory, partition)?;
+    let mut replayed = State::new(partition);
+    // What comes after the cursor is not in the views yet.
+    let through = cursor.head.sequence;
+    let verified = each_event(
+        &journal,
+        Head::START,
+        through,
+        |_| (),
+        |event, at_ms| {
+            replayed.apply(&event, at_ms);
+        },
+    )?;
+    let mut found = Found::default();
+    found.compare("the cursor", &cursor.head, &verified.head);
+    compare(&loaded, &replayed, &mut found);
+    compare_quarantine(directory, partition, &mut replayed, &mut found)?;
+    Ok(found.0)
+}
+
+fn compare(loaded: &State, replayed: &State, found: &mut Found) {
+    found.compare("the time", &loaded.now_ms, &replayed.now_ms);
+    found.compare("the issuers", &loaded.issuers, &replayed.issuers);
+    found.compare("the programmes", &loaded.programmes, &replayed.programmes);
+    found.compare("the issuers' books", &loaded.issuer_books, &replayed.issuer_books);
+    found.compare("the universal numbers", &loaded.universal, &replayed.universal);
+    found.compare("the next number", &loaded.next_number, &replayed.next_number);
+    found.compare("the count of accounts", &loaded.accounts.len(), &replayed.accounts.len());
+    for (at, (views, journal)) in loaded.accounts.iter().zip(&replayed.accounts).enumerate() {
+        found.compare(AccountId(at as u64 + 1), views, journal);
+    }
+    found.compare("the count of active numbers", &loaded.numbers.len(), &replayed.numbers.len());
+    for views in loaded.numbers.iter() {
+        found.compare(views.id, &Some(views), &replayed.numbers.find(views.index));
+    }
+    found.compare("the next transaction", &loaded.transactions.next_id(), &replayed.transactions.next_id());
+    for journal in replayed.transactions.iter() {
+        let views = loaded.transactions.find(journal.id).map(unlinked);
+        found.compare(journal.id, &views, &Some(unlinked(journal)));
+    }
+}
+
+fn compare_quarantine(
+    directory: &Path,
+    partition: PartitionId,
+    replayed: &mut State,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let month = MonthIndex::of_unix_ms(replayed.now_ms);
+    replayed.quarantine.forget(month);
+    let path = views::path(directory);
+    let connection = views::open_to_read(directory, LOAD_CACHE_BYTES)?;
+    let mut count = 0;
+    numbers::quarantine(&connection, partition, month, |free, index, why| {
+        count += 1;
+        // In the last month of its quarantine it is still found, in the month after it is not.
+        let before = MonthIndex::from_value(free.value() - 1).unwrap_or(month);
+        found.compare(index, &Some(why), &replayed.quarantine.find(index, before));
+        found.compare(index, &None, &replayed.quarantine.find(index, free));
+    })
+    .at(&path)?;
+    found.compare("the count of numbers in quarantine", &count, &replayed.quarantine.len());
+    Ok(())
+}
+
+/// Without its links, which depend on what else is in memory. The tables also link what came after a number had
+/// retired.
+fn unlinked(transaction: &Transaction) -> Transaction {
+    Transaction { previous_by_reference: None, previous_by_number: None, ..transaction.clone() }
+}

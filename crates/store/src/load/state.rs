@@ -1,0 +1,152 @@
+//! The state in memory, from the views.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use mayfly_card::MonthIndex;
+use mayfly_core::state::Account;
+use mayfly_core::{AccountId, Event, PartitionId, State, TimeMs, Transacted, TransactionId};
+use mayfly_engine::Head;
+use rusqlite::Connection;
+
+use super::LOAD_CACHE_BYTES;
+use crate::error::At;
+use crate::verify::each_event;
+use crate::views::cursor::Cursor;
+use crate::views::{self, accounts, issuers, numbers, transactions};
+use crate::{JournalReader, StoreError};
+
+/// A state that was loaded from the views, and the views.
+pub(super) struct Loaded {
+    pub(super) state: State,
+    pub(super) cursor: Cursor,
+    views: Connection,
+    path: PathBuf,
+}
+
+/// Loads the state as it was after the last folded record, with the transactions that were touched in the last
+/// `remember_ms`.
+pub(super) fn load(
+    directory: &Path,
+    partition: PartitionId,
+    remember_ms: TimeMs,
+) -> Result<Loaded, StoreError> {
+    let path = views::path(directory);
+    let mut views = views::open_to_read(directory, LOAD_CACHE_BYTES)?;
+    // One transaction, so that all tables are read as of the same record.
+    let transaction = views.transaction().at(&path)?;
+    let cursor = views::cursor(&transaction, &path, partition)?;
+    let mut state = State::new(partition);
+    state.now_ms = cursor.head.at_ms;
+    let since_ms = cursor.head.at_ms.saturating_sub(remember_ms);
+    let gap = fill(&mut state, &transaction, &cursor, since_ms).at(&path)?;
+    if let Some(what) = gap {
+        return Err(StoreError::Damaged { path, why: format!("one of the {what} is missing") });
+    }
+    drop(transaction);
+    Ok(Loaded { state, cursor, views, path })
+}
+
+impl Loaded {
+    /// Applies the records that are not folded yet, up to `head`. Older purchases that they touch are brought back
+    /// into memory, where they would have been, had there been no stop.
+    pub(super) fn replay(&mut self, journal: &JournalReader, head: &Head) -> Result<(), StoreError> {
+        let Self { state, cursor, views, path } = self;
+        let mut result = Ok(());
+        each_event(
+            journal,
+            cursor.head,
+            head.sequence,
+            |_| (),
+            |event, at_ms| {
+                if let Event::Transacted(Transacted { target: Some(target), .. }) = &event
+                    && state.transactions.find(*target).is_none()
+                {
+                    match transactions::find(views, *target) {
+                        Ok(found) => found.into_iter().for_each(|found| state.admit(found)),
+                        Err(error) => result = Err(error),
+                    }
+                }
+                state.apply(&event, at_ms);
+            },
+        )?;
+        result.at(path)
+    }
+}
+
+/// Loads all tables. Says in which one a row is missing, if one is.
+fn fill(
+    state: &mut State,
+    views: &Connection,
+    cursor: &Cursor,
+    since_ms: TimeMs,
+) -> rusqlite::Result<Option<&'static str>> {
+    let partition = state.partition;
+    for (id, issuer) in issuers::issuers(views, partition)? {
+        state.issuers.push(issuer);
+        if state.issuers.len() as u64 != id.0 {
+            return Ok(Some("issuers"));
+        }
+    }
+    for (id, programme) in issuers::programmes(views, partition)? {
+        if let Some(universal) = programme.terms.universal {
+            state.universal.insert(universal.index.0, id);
+        }
+        state.programmes.push(programme);
+        if state.programmes.len() as u64 != id.0 {
+            return Ok(Some("programmes"));
+        }
+    }
+    state.issuer_books.extend(issuers::books(views, partition)?);
+    let mut active = Vec::new();
+    let mut gap = false;
+    accounts::list(views, partition, AccountId(0), usize::MAX, |row| {
+        active.push(row.account.active_numbers);
+        // Counted up again as the numbers are loaded.
+        state.accounts.push(Account { active_numbers: 0, ..row.account });
+        gap |= state.accounts.len() as u64 != row.id.0;
+    })?;
+    if gap {
+        return Ok(Some("accounts"));
+    }
+    numbers::each_active(views, partition, |number| state.load_number(number))?;
+    if state.accounts.iter().map(|account| account.active_numbers).ne(active) {
+        return Ok(Some("numbers"));
+    }
+    let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
+    numbers::quarantine(views, partition, month, |free, index, why| {
+        state.quarantine.insert(index, why, free);
+    })?;
+    let whole = load_transactions(state, views, cursor, since_ms)?;
+    state.load_counters(cursor.next_number, cursor.next_transaction);
+    Ok((!whole).then_some("transactions"))
+}
+
+/// Loads the transactions that were decided since `since_ms`, and older ones that were touched by one of them.
+/// Says whether all of them were there.
+fn load_transactions(
+    state: &mut State,
+    views: &Connection,
+    cursor: &Cursor,
+    since_ms: TimeMs,
+) -> rusqlite::Result<bool> {
+    let first = transactions::first_since(views, since_ms, cursor.next_transaction)?;
+    let (mut next, mut whole) = (first, true);
+    let mut older = BTreeSet::new();
+    transactions::each_from(views, state.partition, first, |transaction| {
+        // Once one is missing nothing is loaded any more: ids in memory have no gaps.
+        whole &= transaction.id == next;
+        if whole {
+            older.extend(transaction.target.filter(|target| *target < first));
+            state.load_transaction(transaction);
+            next = TransactionId(next.0 + 1);
+        }
+    })?;
+    for id in older {
+        match transactions::find(views, id)? {
+            Some(transaction) => state.admit(transaction),
+            None => whole = false,
+        }
+    }
+    Ok(whole && next == cursor.next_transaction)
+}

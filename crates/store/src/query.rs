@@ -1,0 +1,219 @@
+//! Reading the views: for the command line, the API and the pages.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mayfly_card::Currency;
+use mayfly_core::state::{Issuer, Programme};
+use mayfly_core::{
+    AccountId, Books, IssuerId, NumberId, PartitionId, ProgrammeId, Retirement, TransactionId,
+};
+use mayfly_engine::Head;
+use rusqlite::Connection;
+
+use crate::StoreError;
+use crate::error::At;
+use crate::views::lookups::Lookup;
+use crate::views::{self, AccountRow, NumberRow, TransactionRow, accounts, issuers, numbers, transactions};
+
+const CACHE_BYTES: usize = 8 << 20;
+/// How many rows one query returns at the most.
+pub const PAGE_MAX: usize = 1000;
+/// How many rows one query looks at, at the most, for those that it returns.
+const LOOKED_AT_MAX: usize = 10_000;
+
+/// Some rows, and where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T, C> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// What to ask for to get those after them; none at the end. A page can have fewer rows than were asked for,
+    /// or none, and still not be the last.
+    pub next: Option<C>,
+}
+
+/// Which numbers are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum NumberFilter {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that are active.
+    Active,
+    /// Those that ended like this.
+    Retired(Retirement),
+}
+
+impl NumberFilter {
+    fn takes(self, number: &NumberRow) -> bool {
+        match self {
+            Self::All => true,
+            Self::Active => number.retired.is_none(),
+            Self::Retired(why) => number.retired.is_some_and(|retired| retired.why == why),
+        }
+    }
+}
+
+/// The views, to read. They may be a little behind the journal.
+pub struct Views {
+    connection: Connection,
+    path: PathBuf,
+    partition: PartitionId,
+}
+
+impl Views {
+    /// Opens the views in `directory`.
+    pub fn open(directory: &Path, partition: PartitionId) -> Result<Self, StoreError> {
+        let connection = views::open_to_read(directory, CACHE_BYTES)?;
+        Ok(Self { connection, path: views::path(directory), partition })
+    }
+
+    /// Up to which record they are folded.
+    pub fn folded(&self) -> Result<Head, StoreError> {
+        views::cursor(&self.connection, &self.path, self.partition).map(|cursor| cursor.head)
+    }
+
+    /// All issuers.
+    pub fn issuers(&self) -> Result<Vec<(IssuerId, Issuer)>, StoreError> {
+        issuers::issuers(&self.connection, self.partition).at(&self.path)
+    }
+
+    /// All programmes.
+    pub fn programmes(&self) -> Result<Vec<(ProgrammeId, Programme)>, StoreError> {
+        issuers::programmes(&self.connection, self.partition).at(&self.path)
+    }
+
+    /// The books that are kept per issuer and currency.
+    pub fn books(&self) -> Result<BTreeMap<(IssuerId, Currency), Books>, StoreError> {
+        let books = issuers::books(&self.connection, self.partition).at(&self.path)?;
+        Ok(books.into_iter().collect())
+    }
+
+    /// One account.
+    pub fn account(&self, id: AccountId) -> Result<Option<AccountRow>, StoreError> {
+        accounts::find(&self.connection, id).at(&self.path)
+    }
+
+    /// Accounts by id, those after `after`.
+    pub fn accounts(
+        &self,
+        after: Option<AccountId>,
+        limit: usize,
+    ) -> Result<Page<AccountRow, AccountId>, StoreError> {
+        let limit = limit.min(PAGE_MAX);
+        let mut rows = Vec::new();
+        let after = after.unwrap_or(AccountId(0));
+        accounts::list(&self.connection, self.partition, after, limit, |row| rows.push(row)).at(&self.path)?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
+        Ok(Page { rows, next })
+    }
+
+    /// One number.
+    pub fn number(&self, id: NumberId) -> Result<Option<NumberRow>, StoreError> {
+        numbers::find(&self.connection, id).at(&self.path)
+    }
+
+    /// All numbers that ever had this index, the latest first.
+    pub fn numbers_by_index(&self, index: mayfly_keys::NumberIndex) -> Result<Vec<NumberRow>, StoreError> {
+        let cursor = views::cursor(&self.connection, &self.path, self.partition)?;
+        let next = cursor.next_number.0;
+        let ids = Lookup::Number.find(&self.connection, self.partition, index.0, next, PAGE_MAX);
+        let mut rows = Vec::new();
+        for id in ids.at(&self.path)? {
+            rows.extend(self.number(NumberId(id))?);
+        }
+        Ok(rows)
+    }
+
+    /// The numbers of an account, the latest first, from `from` on (none: from the latest).
+    pub fn numbers(
+        &self,
+        account: AccountId,
+        filter: NumberFilter,
+        from: Option<NumberId>,
+        limit: usize,
+    ) -> Result<Page<NumberRow, NumberId>, StoreError> {
+        let first = match from {
+            Some(from) => Some(from),
+            None => self.account(account)?.and_then(|account| account.last_number),
+        };
+        follow(first, limit, |id| {
+            let Some(number) = self.number(id)?.filter(|number| number.account == account) else {
+                return Ok((None, None));
+            };
+            let earlier = number.previous_by_account;
+            Ok((Some(number).filter(|number| filter.takes(number)), earlier))
+        })
+    }
+
+    /// One transaction.
+    pub fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
+        transactions::find_whole(&self.connection, id).at(&self.path)
+    }
+
+    /// The latest transactions, those before `before` (none: from the latest).
+    pub fn transactions(
+        &self,
+        before: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Page<TransactionRow, TransactionId>, StoreError> {
+        let limit = limit.min(PAGE_MAX);
+        let before = before.unwrap_or(TransactionId(u64::MAX));
+        let rows = transactions::latest(&self.connection, self.partition, before, limit).at(&self.path)?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.transaction.id);
+        Ok(Page { rows, next })
+    }
+
+    /// The transactions of an account, the latest first, from `from` on (none: from the latest).
+    pub fn transactions_of_account(
+        &self,
+        account: AccountId,
+        from: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Page<TransactionRow, TransactionId>, StoreError> {
+        let first = match from {
+            Some(from) => Some(from),
+            None => self.account(account)?.and_then(|account| account.last_transaction),
+        };
+        follow(first, limit, |id| {
+            let found = self.transaction(id)?.filter(|row| row.transaction.account == Some(account));
+            let earlier = found.as_ref().and_then(|row| row.previous_by_account);
+            Ok((found, earlier))
+        })
+    }
+
+    /// The transactions made with a number, the latest first, from `from` on (none: from the latest).
+    pub fn transactions_of_number(
+        &self,
+        number: NumberId,
+        from: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Page<TransactionRow, TransactionId>, StoreError> {
+        let first = match from {
+            Some(from) => Some(from),
+            None => numbers::last_transaction(&self.connection, number).at(&self.path)?,
+        };
+        follow(first, limit, |id| {
+            let found = self.transaction(id)?.filter(|row| row.transaction.number == Some(number));
+            let earlier = found.as_ref().and_then(|row| row.transaction.previous_by_number);
+            Ok((found, earlier))
+        })
+    }
+}
+
+/// Follows a list from `first` on. `find` gives the row, if it is wanted, and what comes after it.
+fn follow<T, C: Copy>(
+    first: Option<C>,
+    limit: usize,
+    mut find: impl FnMut(C) -> Result<(Option<T>, Option<C>), StoreError>,
+) -> Result<Page<T, C>, StoreError> {
+    let limit = limit.min(PAGE_MAX);
+    let (mut rows, mut next) = (Vec::new(), first);
+    for _ in 0..LOOKED_AT_MAX {
+        let Some(id) = next.filter(|_| rows.len() < limit) else { break };
+        let (row, earlier) = find(id)?;
+        rows.extend(row);
+        next = earlier;
+    }
+    Ok(Page { rows, next })
+}

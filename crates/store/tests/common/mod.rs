@@ -1,0 +1,443 @@
+//! A small world for tests: random commands, decided by the core, written to a journal.
+
+// Each test binary uses a part of it.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use mayfly_card::{
+    AcquirerId, Channel, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits,
+    MonthIndex, PosEntryMode, Prefix, Rrn, Stan, TerminalId,
+};
+use mayfly_core::{
+    AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, Event, Facts, FailedControl,
+    Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name, NumberIssued, NumberRef, Operation,
+    Original, PageRequest, PartitionId, Presented, Processing, ProgrammeId, Request, State, Terms,
+    TransactionId, decide,
+};
+use mayfly_engine::{Head, Journal, Record};
+use mayfly_keys::NumberIndex;
+use mayfly_store::{FoldOptions, OpenOptions, Opened, SqliteJournal};
+
+pub(crate) const PARTITION: PartitionId = PartitionId(0);
+pub(crate) const BEGUN_MS: u64 = 1_790_000_000_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// Small enough that a test folds in several transactions.
+pub(crate) fn options() -> OpenOptions {
+    OpenOptions { fold: FoldOptions { events_max: 300, ..FoldOptions::default() }, ..OpenOptions::default() }
+}
+
+pub(crate) fn reopen(directory: &Path) -> Opened {
+    mayfly_store::open(directory, PARTITION, &options(), |_| ()).unwrap()
+}
+
+/// Views and journal say the same, row by row.
+pub(crate) fn assert_same(directory: &Path) {
+    let differences = mayfly_store::compare_with_replay(directory, PARTITION).unwrap();
+    assert!(differences.is_empty(), "{}", differences.iter().map(|it| format!("{it}\n")).collect::<String>());
+}
+
+/// What a later message needs of an earlier one.
+#[derive(Clone, Copy)]
+struct Earlier {
+    reference: Hash64,
+    message: MessageKind,
+    stan: Stan,
+    merchant: MerchantId,
+    number: NumberRef,
+    amount: u64,
+}
+
+pub(crate) struct Play {
+    pub(crate) directory: PathBuf,
+    pub(crate) journal: SqliteJournal,
+    pub(crate) state: State,
+    pub(crate) head: Head,
+    pub(crate) now_ms: u64,
+    pub(crate) numbers: Vec<NumberRef>,
+    pub(crate) events: u64,
+    random: u64,
+    payload: Vec<u8>,
+    count: u32,
+    earlier: Vec<Earlier>,
+    stan: u32,
+}
+
+pub(crate) fn usd() -> Currency {
+    Currency::from_number(840).unwrap()
+}
+
+impl Play {
+    /// In a directory without a journal.
+    pub(crate) fn new(directory: &Path, seed: u64) -> Self {
+        let journal = SqliteJournal::open(directory).unwrap();
+        let mut play = Self {
+            directory: directory.to_owned(),
+            journal,
+            state: State::new(PARTITION),
+            head: Head::START,
+            now_ms: BEGUN_MS,
+            numbers: Vec::new(),
+            events: 0,
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            payload: Vec::new(),
+            count: 0,
+            earlier: Vec::new(),
+            stan: 0,
+        };
+        play.open_world();
+        play
+    }
+
+    /// Below `bound`.
+    pub(crate) fn draw(&mut self, bound: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 11) % bound
+    }
+
+    fn one_in(&mut self, bound: u64) -> bool {
+        self.draw(bound) == 0
+    }
+
+    pub(crate) fn decide(&mut self, command: &Command) -> Answer {
+        let mut events = Vec::new();
+        let answer = decide(&self.state, command, self.now_ms, &mut events);
+        for event in &events {
+            self.push(event);
+        }
+        answer
+    }
+
+    fn push(&mut self, event: &Event) {
+        self.state.apply(event, self.now_ms);
+        event.write(&mut self.payload);
+        self.count += 1;
+        self.events += 1;
+    }
+
+    /// An event that was not decided, for the journal alone.
+    pub(crate) fn record(&mut self, event: &Event) {
+        event.write(&mut self.payload);
+        self.count += 1;
+    }
+
+    /// A number with one use and that id, for the journal alone.
+    pub(crate) fn issue_as(&mut self, number: NumberRef) {
+        self.record(&Event::NumberIssued(Box::new(NumberIssued {
+            number,
+            last_four: LastFour::from_value(1234).unwrap(),
+            account: AccountId(1),
+            programme: ProgrammeId(1),
+            expiry: MonthIndex::of_unix_ms(self.now_ms),
+            expires_ms: self.now_ms + DAY_MS,
+            uses: 2,
+            controls: Controls::default(),
+        })));
+    }
+
+    /// Writes what has gathered as one record.
+    pub(crate) fn commit(&mut self) {
+        if self.count > 0 {
+            let payload = std::mem::take(&mut self.payload);
+            let record = Record::seal(&self.head, PARTITION, self.now_ms, self.count, payload);
+            self.journal.append(&record).unwrap();
+            self.head = record.head();
+            self.count = 0;
+        }
+    }
+
+    /// So many random commands, in records of a few commands each.
+    pub(crate) fn run(&mut self, commands: usize) {
+        for _ in 0..commands {
+            self.step();
+            if self.one_in(6) {
+                self.commit();
+                let pause = match self.draw(200) {
+                    0 => 20 * DAY_MS,
+                    1..4 => DAY_MS,
+                    4..10 => 15 * 60_000,
+                    _ => 50,
+                };
+                self.now_ms += self.draw(pause) + 1;
+            }
+        }
+        self.commit();
+    }
+
+    fn operate(&mut self, operation: Operation) -> Answer {
+        self.decide(&Command::Operate(Box::new(operation)))
+    }
+
+    fn open_world(&mut self) {
+        for (at, name) in ["North", "South"].into_iter().enumerate() {
+            self.operate(Operation::OpenIssuer { name: Name::parse(name).unwrap() });
+            let issuer = IssuerId(at as u64 + 1);
+            let prefix = Prefix::parse(["456940", "512345"][at]).unwrap();
+            let terms = Terms {
+                quarantine_months: [1, 3][at],
+                tolerance_bp: 1500,
+                single_completion: at == 1,
+                failed_control: [FailedControl::KeepUsable, FailedControl::UseUp][at],
+                ..Terms::standard(prefix, Layout::DEFAULT)
+            };
+            let name = Name::parse("Standard").unwrap();
+            self.operate(Operation::OpenProgramme { issuer, name, terms });
+            for limit in [CreditLimit::Prepaid, CreditLimit::Credit(MinorUnits::new(5_000_000).unwrap())] {
+                self.operate(Operation::OpenAccount { issuer, currency: usd(), limit });
+            }
+        }
+        self.commit();
+    }
+
+    fn account(&mut self) -> AccountId {
+        AccountId(self.draw(self.state.accounts.len() as u64) + 1)
+    }
+
+    fn number(&mut self) -> NumberRef {
+        let unknown = NumberRef { id: mayfly_core::NumberId(0), index: NumberIndex(7) };
+        if self.numbers.is_empty() || self.one_in(30) {
+            return unknown;
+        }
+        // Mostly the latest ones: the others are over.
+        let reach = if self.one_in(4) { self.numbers.len() } else { self.numbers.len().min(20) };
+        let back = self.draw(reach as u64) as usize;
+        self.numbers[self.numbers.len() - 1 - back]
+    }
+
+    fn step(&mut self) {
+        match self.draw(100) {
+            0..3 => {
+                let (account, minor) = (self.account(), self.draw(200_000) as i64 - 20_000);
+                self.operate(Operation::Fund { account, minor });
+            }
+            3 => {
+                let account = self.account();
+                let limit = CreditLimit::Credit(MinorUnits::new(self.draw(1_000_000)).unwrap());
+                self.operate(Operation::SetLimit { account, limit });
+            }
+            4 => {
+                let (account, channel) = (self.account(), Channel::ALL[self.draw(2) as usize]);
+                let blocked = self.one_in(4);
+                self.operate(Operation::BlockChannel { account, channel, blocked });
+            }
+            5..7 => {
+                let NumberRef { id, index } = self.number();
+                self.operate(Operation::CancelNumber { number: id, index });
+            }
+            7 => {
+                let last = self.state.transactions.next_id().0;
+                let transaction = TransactionId(self.draw(last) + 1);
+                self.operate(Operation::ReleaseHold { transaction });
+            }
+            8..12 => {
+                self.decide(&Command::Sweep { limit: 10 });
+            }
+            12 => {
+                let (issuer, currency) = (IssuerId(self.draw(2) + 1), usd());
+                self.operate(Operation::OpenAccount { issuer, currency, limit: CreditLimit::Prepaid });
+            }
+            13..40 => self.issue(),
+            40..70 => self.purchase(),
+            _ => self.follow_up(),
+        }
+    }
+
+    fn controls(&mut self) -> Controls {
+        if self.one_in(2) {
+            return Controls::default();
+        }
+        let some = |yes: bool, minor| yes.then(|| MinorUnits::new(minor).unwrap());
+        let (first, second) = (self.one_in(2), self.one_in(3));
+        Controls {
+            amount_max: some(first, 15_000),
+            total_max: some(second, 40_000),
+            currency: self.one_in(3).then(usd),
+            merchant: match self.draw(3) {
+                0 => MerchantRule::Any,
+                1 => MerchantRule::FirstUse,
+                _ => MerchantRule::Fixed(MerchantId::parse("SHOP-1").unwrap()),
+            },
+            channel: self.one_in(5).then_some(Channel::CardNotPresent),
+            lists: self.one_in(5).then(|| {
+                let mccs =
+                    mayfly_core::MccSet { allowed: vec![Mcc::parse("5411").unwrap()], refused: vec![] };
+                Box::new((mccs, vec![Country::parse("840").unwrap()]))
+            }),
+        }
+    }
+
+    pub(crate) fn issue(&mut self) {
+        let account = self.account();
+        let issuer = self.state.account(account).unwrap().issuer;
+        // A small space of indices, so that they are issued again after their quarantine.
+        let candidates: Vec<_> = (0..4)
+            .map(|_| Candidate {
+                index: NumberIndex(self.draw(3000).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+                last_four: LastFour::from_value(self.draw(10_000) as u16).unwrap(),
+            })
+            .collect();
+        let uses = if self.one_in(2) { 1 } else { self.draw(5) as u32 + 1 };
+        let lifetime_ms = if self.one_in(3) { Some(DAY_MS) } else { None };
+        let controls = self.controls();
+        let expiry = MonthIndex::of_unix_ms(self.now_ms).plus(6).unwrap();
+        let answer = self.decide(&Command::Issue(Box::new(IssueNumber {
+            account,
+            programme: ProgrammeId(issuer.0),
+            uses,
+            lifetime_ms,
+            controls,
+            expiry,
+            candidates: candidates.clone(),
+        })));
+        if let Answer::Issued { number, candidate, .. } = answer {
+            self.numbers.push(NumberRef { id: number, index: candidates[candidate].index });
+        }
+    }
+
+    fn request(&mut self, message: MessageKind, number: NumberRef, amount: u64) -> Request {
+        self.stan = (self.stan + 1) % 1_000_000;
+        let (identity, reference, content) = (self.draw(1 << 40), self.draw(1 << 50), self.draw(1 << 40));
+        let shop = ["SHOP-1", "SHOP-2"][self.draw(2) as usize];
+        let programme = [Some(ProgrammeId(1)), Some(ProgrammeId(2)), None][self.draw(3) as usize];
+        let month = self.state.numbers.find(number.index).map(|number| number.expiry);
+        let month = month.unwrap_or_else(|| MonthIndex::of_unix_ms(self.now_ms).plus(6).unwrap());
+        let wrong = u16::from(self.one_in(15));
+        let expiry = format!("{:02}{:02}", (month.year() + wrong) % 100, month.month());
+        Request {
+            message,
+            processing: Processing::Purchase,
+            // Spread over all 64 bits as keyed hashes are.
+            reference: Hash64(reference.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            identity: Hash64(identity),
+            content: Hash64(content),
+            original: None,
+            number: Presented::Number {
+                index: number.index,
+                programme,
+                last_four: LastFour::from_value(1234).unwrap(),
+            },
+            expiry: Some(Expiry::parse_yymm(&expiry).unwrap()),
+            cvc2: if self.one_in(20) { Cvc2Check::Wrong } else { Cvc2Check::Absent },
+            amount: MinorUnits::new(amount).unwrap(),
+            replacement: None,
+            currency: if self.one_in(25) { Currency::from_number(978).unwrap() } else { usd() },
+            declined_elsewhere: self.one_in(10),
+            facts: Facts {
+                acquirer: AcquirerId::parse("123456").unwrap(),
+                stan: Stan::from_value(self.stan).unwrap(),
+                rrn: Rrn::parse(&format!("{reference:012}")[..12]).unwrap(),
+                terminal: TerminalId::parse("T1").unwrap(),
+                merchant: MerchantId::parse(shop).unwrap(),
+                mcc: Some(Mcc::parse(["5411", "5812"][self.draw(2) as usize]).unwrap()),
+                country: (!self.one_in(3)).then(|| Country::parse("840").unwrap()),
+                entry_mode: PosEntryMode::parse(["812", "051"][self.draw(2) as usize]).unwrap(),
+                transmitted: 1_122_131_415,
+                local_date: 1122,
+                local_time: 131_415,
+            },
+            paged: None,
+        }
+    }
+
+    fn purchase(&mut self) {
+        let message = [
+            MessageKind::Authorisation,
+            MessageKind::Authorisation,
+            MessageKind::Financial,
+            MessageKind::AuthorisationAdvice,
+            MessageKind::FinancialAdvice,
+        ][self.draw(5) as usize];
+        let number = self.number();
+        let amount = match self.draw(8) {
+            0 => 0,
+            1..3 => self.draw(100) + 1,
+            _ => self.draw(20_000) + 101,
+        };
+        let request = self.request(message, number, amount);
+        self.message(request, number);
+    }
+
+    fn follow_up(&mut self) {
+        if self.earlier.is_empty() {
+            return self.purchase();
+        }
+        let reach = self.earlier.len().min(if self.one_in(5) { usize::MAX } else { 40 });
+        let back = self.draw(reach as u64) as usize;
+        let earlier = self.earlier[self.earlier.len() - 1 - back];
+        let (message, processing) = [
+            (MessageKind::FinancialAdvice, Processing::Purchase),
+            (MessageKind::Authorisation, Processing::Purchase),
+            (MessageKind::Reversal, Processing::Purchase),
+            (MessageKind::ReversalAdvice, Processing::Purchase),
+            (MessageKind::Financial, Processing::Refund),
+            (MessageKind::FinancialAdvice, Processing::Refund),
+        ][self.draw(6) as usize];
+        let part = self.draw(earlier.amount.max(1)) + 1;
+        let amount = if self.one_in(2) { earlier.amount } else { part };
+        let mut request = self.request(message, earlier.number, amount);
+        request.processing = processing;
+        request.facts.merchant = earlier.merchant;
+        match self.draw(4) {
+            0 => {
+                let original = Some((earlier.message, earlier.stan));
+                request.original = Some(Original { message: original, reference: earlier.reference });
+            }
+            1 if processing == Processing::Refund => {}
+            _ => {
+                request.reference = earlier.reference;
+                if message == MessageKind::Authorisation {
+                    request.original = Some(Original { message: None, reference: earlier.reference });
+                }
+            }
+        }
+        if message == MessageKind::Reversal && self.one_in(3) {
+            request.replacement = MinorUnits::new(part / 2);
+        }
+        self.message(request, earlier.number);
+    }
+
+    pub(crate) fn message(&mut self, mut request: Request, number: NumberRef) -> Answer {
+        let answer = self.decide(&Command::Message(Box::new(request.clone())));
+        let answer = match answer {
+            Answer::Page(page) => {
+                request.paged = Some(self.look_up(&page));
+                self.decide(&Command::Message(Box::new(request.clone())))
+            }
+            answer => answer,
+        };
+        self.earlier.push(Earlier {
+            reference: request.reference,
+            message: request.message,
+            stan: request.facts.stan,
+            merchant: request.facts.merchant,
+            number,
+            amount: request.amount.value(),
+        });
+        answer
+    }
+
+    /// What the archive would find: here, everything is still in memory.
+    pub(crate) fn look_up(&self, page: &PageRequest) -> Vec<TransactionId> {
+        let mut found: Vec<_> = match *page {
+            PageRequest::Reference(reference) => {
+                self.state.transactions.under(reference).map(|found| found.id).collect()
+            }
+            PageRequest::Purchases { index, merchant } => {
+                let of_index: Vec<_> =
+                    self.numbers.iter().filter(|number| number.index == index).map(|it| it.id).collect();
+                let ours = |number: Option<_>| number.is_some_and(|number| of_index.contains(&number));
+                self.state
+                    .transactions
+                    .iter()
+                    .filter(|it| it.is_purchase() && it.merchant == merchant && ours(it.number))
+                    .map(|it| it.id)
+                    .collect()
+            }
+        };
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found
+    }
+}

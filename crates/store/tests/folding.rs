@@ -1,0 +1,298 @@
+//! What is folded is what was decided.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{PARTITION, Play, assert_same, options, reopen};
+use mayfly_card::{MerchantId, MinorUnits};
+use mayfly_core::state::Transaction;
+use mayfly_core::{
+    AccountId, Effect, Event, Facts, Hash64, IssuerId, Kind, MessageKind, NumberId, NumberRef, PageRequest,
+    Reason, ResponseCode, Retirement, TotalsChange, Transacted, TransactionId,
+};
+use mayfly_engine::{Archive, Lag, Progress};
+use mayfly_keys::NumberIndex;
+use mayfly_store::{FoldOptions, Folder, GENERATION, NumberFilter, Views, ViewsArchive};
+use proptest::prelude::*;
+
+fn fold(play: &Play, options: FoldOptions) {
+    let progress = Arc::new(Progress::default());
+    progress.set_durable(play.head.sequence, play.head.at_ms);
+    let folder = Folder::start(&play.directory, PARTITION, options, progress.clone(), |_| ()).unwrap();
+    folder.stop().unwrap();
+    assert_eq!(progress.folded(), play.head.sequence);
+    assert_eq!(progress.folded_transaction(), play.state.transactions.next_id());
+    assert_eq!(progress.lag(u64::MAX), Lag { records: 0, ms: 0 });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// However the events are cut into transactions of the views, the views are the state.
+    #[test]
+    fn folding_is_applying(seed: u64, commands in 100usize..2500, events_max in 1u64..2000) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut play = Play::new(directory.path(), seed);
+        play.run(commands);
+        fold(&play, FoldOptions { events_max, ..FoldOptions::default() });
+        assert_same(directory.path());
+    }
+}
+
+/// Folded in small pieces while the journal grows, by one folder after the other.
+#[test]
+fn folding_goes_on_where_it_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 11);
+    for _ in 0..8 {
+        play.run(300);
+        fold(&play, options().fold);
+        assert_same(directory.path());
+    }
+}
+
+#[test]
+fn the_books_add_up_in_sql() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 5);
+    play.run(4000);
+    fold(&play, FoldOptions::default());
+    let views = rusqlite::Connection::open(directory.path().join("views.db")).unwrap();
+    let number = |sql: &str| views.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap();
+    assert!(number("SELECT count(*) FROM ledger_entries") > 1000);
+    for book in ["cardholder", "held", "settlement", "funding", "suspense"] {
+        let sql = format!("SELECT count(*) FROM ledger_entries WHERE book = '{book}'");
+        assert!(number(&sql) > 0, "{book} is never used: the test shows nothing");
+    }
+    assert_eq!(number("SELECT sum(amount) FROM ledger_entries"), 0);
+    let unbalanced = "SELECT count(*) FROM
+        (SELECT 1 FROM ledger_entries GROUP BY \"transaction\" HAVING sum(amount) <> 0)";
+    assert_eq!(number(unbalanced), 0);
+    // Balances are the sums of their entries.
+    let accounts = "SELECT count(*) FROM accounts WHERE balance <> (SELECT coalesce(sum(amount), 0)
+        FROM ledger_entries WHERE account = accounts.id AND book = 'cardholder')
+        OR held <> (SELECT coalesce(sum(amount), 0)
+        FROM ledger_entries WHERE account = accounts.id AND book = 'held')";
+    assert_eq!(number(accounts), 0);
+    let held = "SELECT (SELECT sum(total_held) FROM transactions) - (SELECT sum(held) FROM accounts)";
+    assert_eq!(number(held), 0);
+    // Everything that was issued is either active or retired.
+    let lost = "SELECT (SELECT count(*) FROM numbers) - (SELECT count(*) FROM number_state)
+        - (SELECT count(*) FROM retired_numbers)";
+    assert_eq!(number(lost), 0);
+    assert!(number("SELECT count(*) FROM number_list WHERE state = 'active'") > 0);
+    assert!(number("SELECT count(*) FROM number_list WHERE state = 'used'") > 0);
+    let transactions = number("SELECT count(*) FROM transactions");
+    assert_eq!(number("SELECT count(*) FROM transaction_list"), transactions);
+}
+
+fn unlinked(transactions: impl IntoIterator<Item = Transaction>) -> Vec<Transaction> {
+    let mut found: Vec<_> = transactions
+        .into_iter()
+        .map(|it| Transaction { previous_by_reference: None, previous_by_number: None, ..it })
+        .collect();
+    found.sort_by_key(|transaction| transaction.id);
+    found
+}
+
+#[test]
+fn the_archive_finds_what_memory_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 23);
+    play.run(4000);
+    let progress = Arc::new(Progress::default());
+    let folder = Folder::start(&play.directory, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+    let archive = ViewsArchive::open(&play.directory, PARTITION, progress.clone(), &folder).unwrap();
+    // Only now: the archive waits until what it is asked for is folded.
+    progress.set_durable(play.head.sequence, play.head.at_ms);
+
+    let references: Vec<_> = play.state.transactions.iter().step_by(7).map(|it| it.reference).collect();
+    for reference in references {
+        let found = archive.page(&PageRequest::Reference(reference), play.head.sequence).unwrap();
+        let mut expected: Vec<_> = play.state.transactions.under(reference).cloned().collect();
+        for target in expected.clone().iter().filter_map(|it| it.target) {
+            if expected.iter().all(|it| it.id != target) {
+                expected.push(play.state.transactions.find(target).unwrap().clone());
+            }
+        }
+        assert_eq!(unlinked(found), unlinked(expected));
+    }
+    let merchant = MerchantId::parse("SHOP-1").unwrap();
+    let mut purchases = 0;
+    for number in play.numbers.iter().step_by(3) {
+        let request = PageRequest::Purchases { index: number.index, merchant };
+        let found = archive.page(&request, play.head.sequence).unwrap();
+        let ids: Vec<_> = found.iter().map(|it| it.id).collect();
+        assert_eq!(ids, play.look_up(&request));
+        purchases += ids.len();
+    }
+    assert!(purchases > 20, "{purchases}: the test shows nothing");
+    drop(archive);
+    folder.stop().unwrap();
+}
+
+/// One purchase, told by messages that lie generations of look-ups apart; and a number that was issued again.
+#[test]
+fn the_archive_looks_into_every_generation() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 1);
+    let number = |id| NumberRef { id: NumberId(id), index: NumberIndex(u64::MAX - 3) };
+    let ids = [7, GENERATION + 1, 4 * GENERATION];
+    for id in ids {
+        play.issue_as(number(id));
+        play.record(&Event::Transacted(made_up(id, number(id))));
+        play.record(&Event::NumbersRetired(vec![(number(id), Retirement::Cancelled)]));
+    }
+    play.commit();
+    let progress = Arc::new(Progress::default());
+    let folder = Folder::start(&play.directory, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+    let archive = ViewsArchive::open(&play.directory, PARTITION, progress.clone(), &folder).unwrap();
+    progress.set_durable(play.head.sequence, play.head.at_ms);
+    let merchant = MerchantId::parse("SHOP-1").unwrap();
+    for request in [
+        PageRequest::Reference(Hash64(u64::MAX - 9)),
+        PageRequest::Purchases { index: number(7).index, merchant },
+    ] {
+        let found = archive.page(&request, play.head.sequence).unwrap();
+        let found: Vec<_> = found.iter().map(|transaction| transaction.id.0).collect();
+        assert_eq!(found, [ids[2], ids[1], ids[0]], "{request:?}");
+    }
+    let nothing = PageRequest::Reference(Hash64(5));
+    assert_eq!(archive.page(&nothing, play.head.sequence), Ok(Vec::new()));
+}
+
+fn made_up(id: u64, number: NumberRef) -> Transacted {
+    let totals = TotalsChange { authorised: 500, captured: 500, ..TotalsChange::default() };
+    Transacted {
+        id: TransactionId(id),
+        kind: Kind::Purchase,
+        message: MessageKind::Financial,
+        response: ResponseCode::Approved,
+        reason: Reason::Approved,
+        approval: None,
+        reference: Hash64(u64::MAX - 9),
+        identity: Hash64(id),
+        content: Hash64(id),
+        number: Some(number),
+        account: Some(AccountId(1)),
+        issuer: Some(IssuerId(1)),
+        target: None,
+        amount: MinorUnits::new(500).unwrap(),
+        currency: common::usd(),
+        facts: Facts { merchant: MerchantId::parse("SHOP-1").unwrap(), ..Facts::default() },
+        effect: Effect { totals, uses: -1, spent: 500, ..Effect::default() },
+    }
+}
+
+#[test]
+fn an_archive_that_waits_in_vain_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let play = Play::new(directory.path(), 1);
+    let progress = Arc::new(Progress::default());
+    let folder = Folder::start(&play.directory, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+    let archive = ViewsArchive::open(&play.directory, PARTITION, progress, &folder).unwrap();
+    let error = archive.page(&PageRequest::Reference(Hash64(1)), 99).unwrap_err();
+    assert!(error.to_string().contains("not yet up to 99"), "{error}");
+}
+
+#[test]
+fn a_folder_that_fails_says_so_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 3);
+    play.run(300);
+    fold(&play, options().fold);
+    let folded = play.head.sequence;
+    play.run(300);
+    // Somebody alters a record that is not folded yet.
+    let journal = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
+    let altered = journal
+        .execute("UPDATE journal SET at_ms = at_ms + 1 WHERE sequence = ?", [folded as i64 + 5])
+        .unwrap();
+    assert_eq!(altered, 1);
+    let progress = Arc::new(Progress::default());
+    let (send, receive) = std::sync::mpsc::channel();
+    let folder = Folder::start(&play.directory, PARTITION, options().fold, progress.clone(), move |error| {
+        send.send(error.clone()).unwrap();
+    })
+    .unwrap();
+    progress.set_durable(play.head.sequence, play.head.at_ms);
+    let reported = receive.recv().unwrap();
+    assert!(reported.to_string().contains(&format!("record {}", folded + 5)), "{reported}");
+    assert_eq!(folder.stop(), Err(reported));
+    assert_eq!(progress.folded(), folded);
+}
+
+#[test]
+fn queries_see_what_memory_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 31);
+    play.run(3000);
+    fold(&play, FoldOptions::default());
+    let views = Views::open(directory.path(), PARTITION).unwrap();
+    assert_eq!(views.folded().unwrap(), play.head);
+    assert_eq!(views.issuers().unwrap().len(), 2);
+    let programmes: Vec<_> = views.programmes().unwrap().into_iter().map(|(_, it)| it).collect();
+    assert_eq!(programmes, play.state.programmes);
+    assert_eq!(views.books().unwrap(), play.state.issuer_books);
+
+    let mut accounts = Vec::new();
+    let mut next = None;
+    loop {
+        let page = views.accounts(next, 3).unwrap();
+        accounts.extend(page.rows);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    let of_state: Vec<_> = accounts.iter().map(|row| row.account).collect();
+    assert_eq!(of_state, play.state.accounts);
+
+    let mut active = 0;
+    for account in &accounts {
+        let mut transactions = Vec::new();
+        let mut next = None;
+        loop {
+            let page = views.transactions_of_account(account.id, next, 10).unwrap();
+            transactions.extend(page.rows.into_iter().map(|row| row.transaction.id));
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        let mut expected: Vec<_> = play
+            .state
+            .transactions
+            .iter()
+            .filter(|it| it.account == Some(account.id))
+            .map(|it| it.id)
+            .collect();
+        expected.reverse();
+        assert_eq!(transactions, expected);
+        let mut next = None;
+        loop {
+            let page = views.numbers(account.id, NumberFilter::Active, next, 5).unwrap();
+            active += page.rows.len();
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+    }
+    assert_eq!(active, play.state.numbers.len());
+
+    // A refund of a number that is long over stands in its list, too.
+    for number in &play.numbers {
+        let rows = views.transactions_of_number(number.id, None, 1000).unwrap().rows;
+        let expected = play.state.transactions.iter().filter(|it| it.number == Some(number.id)).count();
+        assert_eq!(rows.len(), expected, "{}", number.id);
+        assert!(views.numbers_by_index(number.index).unwrap().iter().any(|row| row.id == number.id));
+    }
+    let latest = views.transactions(None, 5).unwrap();
+    assert_eq!(latest.rows[0].transaction.id.0 + 1, play.state.transactions.next_id().0);
+    drop(play.journal);
+    reopen(directory.path());
+}

@@ -1,0 +1,157 @@
+//! What the journal promises.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{PARTITION, Play};
+use mayfly_core::PartitionId;
+use mayfly_engine::{AppendError, Head, Journal, Record, RecordError};
+use mayfly_store::{JOURNAL_FILE, JournalReader, SqliteJournal, StoreError, verify};
+use rusqlite::Connection;
+
+fn raw(directory: &std::path::Path) -> Connection {
+    Connection::open(directory.join(JOURNAL_FILE)).unwrap()
+}
+
+fn record(head: &Head, partition: PartitionId, payload: &[u8]) -> Record {
+    Record::seal(head, partition, head.at_ms + 1, 0, payload.to_vec())
+}
+
+#[test]
+fn a_record_is_appended_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = SqliteJournal::open(directory.path()).unwrap();
+    assert_eq!(journal.head(PARTITION), Ok(Head::START));
+    let first = record(&Head::START, PARTITION, b"");
+    assert_eq!(journal.append(&first), Ok(()));
+    // Tried again, because nobody knew whether it had come through.
+    assert_eq!(journal.append(&first), Ok(()));
+    // Somebody else's record in its place.
+    let other = Record::seal(&Head::START, PARTITION, 77, 0, Vec::new());
+    assert_eq!(journal.append(&other), Err(AppendError::Refused));
+    assert_eq!(journal.head(PARTITION), Ok(first.head()));
+    assert_eq!(JournalReader::open(directory.path(), PARTITION).unwrap().last_sequence(), Ok(1));
+}
+
+#[test]
+fn a_stale_writer_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut stale = SqliteJournal::open(directory.path()).unwrap();
+    let mut owner = SqliteJournal::open(directory.path()).unwrap();
+    let first = record(&Head::START, PARTITION, b"");
+    stale.append(&first).unwrap();
+    owner.append(&Record::seal(&first.head(), PARTITION, 9, 0, b"owner".to_vec())).unwrap();
+    let late = Record::seal(&first.head(), PARTITION, 9, 0, b"stale".to_vec());
+    assert_eq!(stale.append(&late), Err(AppendError::Refused));
+}
+
+#[test]
+fn partitions_have_journals_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = SqliteJournal::open(directory.path()).unwrap();
+    for partition in [PartitionId(0), PartitionId(1), PartitionId(u16::MAX)] {
+        let first = record(&Head::START, partition, b"a");
+        let second = record(&first.head(), partition, b"b");
+        journal.append(&first).unwrap();
+        journal.append(&second).unwrap();
+        assert_eq!(journal.head(partition), Ok(second.head()));
+    }
+    for partition in [PartitionId(0), PartitionId(1), PartitionId(u16::MAX)] {
+        let reader = JournalReader::open(directory.path(), partition).unwrap();
+        let sequences: Vec<_> = reader.records(1).map(|record| record.unwrap().sequence).collect();
+        assert_eq!(sequences, [1, 2]);
+    }
+    let keys = "SELECT count(*) FROM journal WHERE partition = 1 AND sequence = 2";
+    assert_eq!(raw(directory.path()).query_row(keys, (), |row| row.get::<_, i64>(0)), Ok(1));
+}
+
+#[test]
+fn a_full_disk_is_said_and_costs_no_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = SqliteJournal::open(directory.path()).unwrap();
+    let first = record(&Head::START, PARTITION, b"first");
+    journal.append(&first).unwrap();
+    // The limit is a connection's own, so a statement that fills the file up stands in for the disk.
+    let reader = JournalReader::open(directory.path(), PARTITION).unwrap();
+    journal.limit_pages(4).unwrap();
+    let large = Record::seal(&first.head(), PARTITION, 5, 0, vec![7; 1 << 20]);
+    match journal.append(&large) {
+        Err(AppendError::Failed(why)) => assert!(why.contains("the disk is full"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(reader.head(), Ok(first.head()));
+    journal.limit_pages(1 << 20).unwrap();
+    assert_eq!(journal.append(&large), Ok(()));
+}
+
+#[test]
+fn every_damage_is_found_and_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 4);
+    play.run(400);
+    let reader = JournalReader::open(directory.path(), PARTITION).unwrap();
+    let mut seen = 0;
+    let verified = verify(&reader, |sequence| seen = sequence).unwrap();
+    assert_eq!((verified.head, verified.events, seen), (play.head, play.events, play.head.sequence));
+
+    let path = directory.path().join(JOURNAL_FILE);
+    let named = |sequence, why| StoreError::Record { path: path.clone(), sequence, why };
+    let raw = raw(directory.path());
+    for (damage, repair, found) in [
+        (
+            "UPDATE journal SET payload = CAST(payload || x'00' AS BLOB) WHERE sequence = 9",
+            "UPDATE journal SET payload = substr(payload, 1, length(payload) - 1) WHERE sequence = 9",
+            named(9, RecordError::Hash),
+        ),
+        (
+            "UPDATE journal SET count = count + 1 WHERE sequence = 3",
+            "UPDATE journal SET count = count - 1 WHERE sequence = 3",
+            named(3, RecordError::Hash),
+        ),
+        (
+            "UPDATE journal SET key = key + 1000 WHERE sequence = 5",
+            "UPDATE journal SET key = key - 1000 WHERE sequence = 1005",
+            StoreError::Gap { path: path.clone(), sequence: 5 },
+        ),
+    ] {
+        assert_eq!(raw.execute(damage, ()), Ok(1));
+        assert_eq!(verify(&reader, |_| ()), Err(found));
+        assert_eq!(raw.execute(repair, ()), Ok(1));
+        assert_eq!(verify(&reader, |_| ()), Ok(verified));
+    }
+
+    // A record that is whole, but another one: the chain breaks at the next.
+    let records: Vec<_> = reader.records(1).take(2).map(Result::unwrap).collect();
+    let forged = Record::seal(&records[0].head(), PARTITION, records[1].at_ms, 0, Vec::new());
+    raw.execute(
+        "UPDATE journal SET at_ms = ?, count = ?, previous = ?, hash = ?, payload = ? WHERE sequence = 2",
+        (forged.at_ms as i64, forged.count, forged.previous, forged.hash, forged.payload),
+    )
+    .unwrap();
+    assert_eq!(verify(&reader, |_| ()), Err(named(3, RecordError::Chain)));
+}
+
+#[test]
+fn other_files_are_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(JOURNAL_FILE);
+    drop(SqliteJournal::open(directory.path()).unwrap());
+    raw(directory.path()).execute_batch("PRAGMA user_version = 9").unwrap();
+    let newer = StoreError::Newer { path: path.clone(), version: 9, known: 1 };
+    assert_eq!(SqliteJournal::open(directory.path()).err(), Some(newer.clone()));
+    assert!(newer.to_string().contains("update it"), "{newer}");
+
+    std::fs::remove_file(&path).unwrap();
+    raw(directory.path()).execute_batch("CREATE TABLE somebody_elses (a)").unwrap();
+    assert_eq!(SqliteJournal::open(directory.path()).err(), Some(StoreError::Foreign { path: path.clone() }));
+
+    std::fs::write(&path, "certainly no database, but a letter to somebody".repeat(100)).unwrap();
+    let error = SqliteJournal::open(directory.path()).err().unwrap();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(std::fs::read(&path).unwrap().starts_with(b"certainly"));
+
+    std::fs::remove_file(&path).unwrap();
+    let missing = StoreError::Missing { path, views: false };
+    assert_eq!(JournalReader::open(directory.path(), PARTITION).err(), Some(missing));
+}

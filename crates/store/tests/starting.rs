@@ -1,0 +1,371 @@
+//! A start always ends in views and a state that are what the journal says, or in an error that names the culprit.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{PARTITION, Play, assert_same, options, reopen};
+use mayfly_core::State;
+use mayfly_core::state::Transaction;
+use mayfly_engine::{Progress, RecordError};
+use mayfly_store::{Folder, JOURNAL_FILE, OpenOptions, StoreError, VIEWS_FILE, compare_with_replay, open};
+
+/// Folds everything, as a server that is stopped does.
+fn fold(directory: &Path, through: u64) {
+    let progress = Arc::new(Progress::default());
+    progress.set_durable(through, 0);
+    Folder::start(directory, PARTITION, options().fold, progress, |_| ()).unwrap().stop().unwrap();
+}
+
+/// The state is as it was; of the transactions, those of the last 48 hours are there.
+fn assert_state(loaded: &State, decided: &State) {
+    assert_eq!(loaded.now_ms, decided.now_ms);
+    assert_eq!(loaded.issuers, decided.issuers);
+    assert_eq!(loaded.programmes, decided.programmes);
+    assert_eq!(loaded.accounts, decided.accounts);
+    assert_eq!(loaded.issuer_books, decided.issuer_books);
+    assert_eq!(loaded.next_number, decided.next_number);
+    assert_eq!(loaded.numbers.len(), decided.numbers.len());
+    for number in decided.numbers.iter() {
+        assert_eq!(loaded.numbers.find(number.index), Some(number));
+    }
+    assert_eq!(loaded.transactions.next_id(), decided.transactions.next_id());
+    let since_ms = decided.now_ms - 48 * 3_600_000;
+    let plain = |it: &Transaction| Transaction {
+        previous_by_reference: None,
+        previous_by_number: None,
+        ..it.clone()
+    };
+    for transaction in decided.transactions.iter() {
+        let found = loaded.transactions.find(transaction.id).map(plain);
+        if transaction.touched_ms >= since_ms || found.is_some() {
+            assert_eq!(found, Some(plain(transaction)));
+        }
+    }
+    let month = mayfly_card::MonthIndex::of_unix_ms(decided.now_ms);
+    let (mut loaded, mut decided) = (loaded.quarantine.clone(), decided.quarantine.clone());
+    loaded.forget(month);
+    decided.forget(month);
+    assert_eq!(loaded.len(), decided.len());
+}
+
+/// A world that was played for a while, folded and stopped.
+fn played(directory: &Path, seed: u64) -> Play {
+    let mut play = Play::new(directory, seed);
+    play.run(1500);
+    fold(directory, play.head.sequence);
+    play
+}
+
+#[test]
+fn a_start_finds_the_state_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 7);
+    for _ in 0..6 {
+        play.run(400);
+        fold(directory.path(), play.head.sequence);
+        // What comes after the views' cursor is replayed.
+        play.run(60);
+        let opened = reopen(directory.path());
+        assert_eq!(opened.rebuilt, None);
+        assert_eq!(opened.head, play.head);
+        assert!(opened.folded < play.head.sequence, "nothing was replayed: the test shows nothing");
+        assert_state(&opened.state, &play.state);
+    }
+}
+
+#[test]
+fn a_new_directory_is_opened_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let refuse = OpenOptions { create: false, ..options() };
+    let missing = StoreError::Missing { path: directory.path().join(JOURNAL_FILE), views: false };
+    assert_eq!(open(directory.path(), PARTITION, &refuse, |_| ()).err(), Some(missing));
+    let opened = reopen(directory.path());
+    assert_eq!((opened.head.sequence, opened.rebuilt), (0, None));
+    assert_same(directory.path());
+}
+
+/// Does something to the views of a stopped server; the next start must build them again.
+fn rebuilds(what: &str, spoil: impl FnOnce(&Path, &mut Play)) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = played(directory.path(), 42);
+    spoil(directory.path(), &mut play);
+    let opened = reopen(directory.path());
+    assert!(opened.rebuilt.is_some(), "{what}: went unnoticed");
+    assert_state(&opened.state, &play.state);
+    drop(opened);
+    fold(directory.path(), play.head.sequence);
+    assert_same(directory.path());
+    assert_eq!(reopen(directory.path()).rebuilt, None, "{what}: not cured");
+}
+
+fn length(file: &Path) -> u64 {
+    fs::metadata(file).unwrap().len()
+}
+
+#[test]
+fn lost_views_are_built_again() {
+    rebuilds("deleted", |directory, _| fs::remove_file(directory.join(VIEWS_FILE)).unwrap());
+    rebuilds("empty", |directory, _| fs::write(directory.join(VIEWS_FILE), "").unwrap());
+    rebuilds("no database", |directory, _| {
+        fs::write(directory.join(VIEWS_FILE), "garbage".repeat(9999)).unwrap();
+    });
+}
+
+#[test]
+fn torn_views_are_built_again() {
+    for part in [2, 3, 5, 9] {
+        rebuilds("truncated", |directory, _| {
+            let file = directory.join(VIEWS_FILE);
+            let pages = length(&file) / 16_384;
+            fs::File::options().write(true).open(&file).unwrap().set_len(pages / part * 16_384).unwrap();
+        });
+    }
+    rebuilds("truncated within a page", |directory, _| {
+        let file = directory.join(VIEWS_FILE);
+        let length = length(&file);
+        fs::File::options().write(true).open(&file).unwrap().set_len(length - 1000).unwrap();
+    });
+}
+
+#[test]
+fn overwritten_views_are_built_again() {
+    for at in 1..9 {
+        rebuilds("overwritten", |directory, _| {
+            let file = directory.join(VIEWS_FILE);
+            let garbage: Vec<u8> =
+                (0..40_000u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let place = length(&file) * at / 10;
+            fs::File::options().write(true).open(&file).unwrap().write_all_at(&garbage, place).unwrap();
+        });
+    }
+}
+
+#[test]
+fn views_that_say_something_else_are_built_again() {
+    for sql in [
+        "UPDATE cursor SET hash = zeroblob(32)",
+        "UPDATE cursor SET sequence = sequence + 1",
+        "UPDATE cursor SET sequence = sequence - 1",
+        "DELETE FROM cursor",
+        "UPDATE accounts SET balance = balance + 1 WHERE id = 2",
+        "UPDATE accounts SET active_numbers = active_numbers + 1 WHERE id = 2",
+        "DELETE FROM accounts WHERE id = 1",
+        "DELETE FROM number_state WHERE id = (SELECT max(id) FROM number_state)",
+        "DELETE FROM transactions WHERE id = (SELECT max(id) FROM transactions)",
+        "UPDATE programmes SET terms = '{}'",
+        "UPDATE transactions SET kind = 200 WHERE id = (SELECT max(id) FROM transactions)",
+        "PRAGMA user_version = 0",
+        "DROP TABLE number_state",
+    ] {
+        rebuilds(sql, |directory, _| {
+            let views = rusqlite::Connection::open(directory.join(VIEWS_FILE)).unwrap();
+            views.execute_batch(sql).unwrap();
+        });
+    }
+}
+
+/// A server that is killed: the files as they lie, write-ahead logs and all.
+#[test]
+fn a_crash_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = Play::new(directory.path(), 15);
+    let progress = Arc::new(Progress::default());
+    let folder =
+        Folder::start(directory.path(), PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+    for _ in 0..10 {
+        play.run(150);
+        // Sometimes the views have all of it by then, sometimes a part.
+        progress.set_durable(play.head.sequence, play.head.at_ms);
+        let crashed = tempfile::tempdir().unwrap();
+        for file in ["journal.db", "journal.db-wal"] {
+            fs::copy(directory.path().join(file), crashed.path().join(file)).unwrap();
+        }
+        while progress.folded() < play.head.sequence {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        for file in ["views.db", "views.db-wal"] {
+            fs::copy(directory.path().join(file), crashed.path().join(file)).unwrap();
+        }
+        let opened = reopen(crashed.path());
+        assert_eq!((opened.head, opened.rebuilt), (play.head, None));
+        assert_state(&opened.state, &play.state);
+        assert_same(crashed.path());
+    }
+    folder.stop().unwrap();
+}
+
+/// Views that look whole and can't be folded any further: the folder says so, and the next start cures it.
+#[test]
+fn views_that_can_not_be_folded_are_built_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = played(directory.path(), 12);
+    let views = rusqlite::Connection::open(directory.path().join(VIEWS_FILE)).unwrap();
+    let next = play.state.next_number as i64;
+    // Among the retired ones a number that is yet to be issued.
+    let sql = "UPDATE numbers SET id = ? WHERE id = (SELECT max(id) FROM retired_numbers)";
+    assert_eq!(views.execute(sql, [next]), Ok(1));
+    drop(views);
+    while play.state.next_number as i64 == next {
+        play.issue();
+    }
+    play.commit();
+    let progress = Arc::new(Progress::default());
+    progress.set_durable(play.head.sequence, play.head.at_ms);
+    let folder = Folder::start(directory.path(), PARTITION, options().fold, progress, |_| ()).unwrap();
+    assert!(matches!(folder.stop(), Err(StoreError::Database { .. })));
+    let opened = reopen(directory.path());
+    assert!(opened.rebuilt.is_some());
+    assert_state(&opened.state, &play.state);
+    drop(opened);
+    fold(directory.path(), play.head.sequence);
+    assert_same(directory.path());
+    assert_eq!(reopen(directory.path()).rebuilt, None);
+}
+
+/// An older copy is as good as any: what came after it is folded.
+#[test]
+fn an_older_copy_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = played(directory.path(), 8);
+    let copy = directory.path().join("copy");
+    fs::copy(directory.path().join(VIEWS_FILE), &copy).unwrap();
+    play.run(2500);
+    fold(directory.path(), play.head.sequence);
+    fs::copy(&copy, directory.path().join(VIEWS_FILE)).unwrap();
+    let opened = reopen(directory.path());
+    assert_eq!(opened.rebuilt, None);
+    assert_state(&opened.state, &play.state);
+    drop(opened);
+    assert_same(directory.path());
+}
+
+/// A newer file with an older one's write-ahead log, as a careless restore leaves it.
+#[test]
+fn views_with_another_times_log_end_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = played(directory.path(), 9);
+    let views = directory.path().join(VIEWS_FILE);
+    // Opened by somebody, so that the log stays; then copied as they lie.
+    let reader = rusqlite::Connection::open(&views).unwrap();
+    reader.query_row("SELECT count(*) FROM cursor", (), |_| Ok(())).unwrap();
+    play.run(200);
+    fold(directory.path(), play.head.sequence);
+    let log = directory.path().join("views.db-wal");
+    let copy = fs::read(&log).unwrap();
+    drop(reader);
+    play.run(2000);
+    fold(directory.path(), play.head.sequence);
+    fs::write(&log, copy).unwrap();
+    let opened = reopen(directory.path());
+    assert_state(&opened.state, &play.state);
+    drop(opened);
+    fold(directory.path(), play.head.sequence);
+    assert_same(directory.path());
+}
+
+#[test]
+fn views_ahead_of_the_journal_are_built_again() {
+    rebuilds("ahead", |directory, play| {
+        // The journal of another directory, which has less.
+        let other = tempfile::tempdir().unwrap();
+        let mut shorter = Play::new(other.path(), 42);
+        shorter.run(300);
+        let (target, source) = (directory.join(JOURNAL_FILE), other.path().join(JOURNAL_FILE));
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(directory.join(format!("{JOURNAL_FILE}{suffix}")));
+        }
+        let raw = rusqlite::Connection::open(&source).unwrap();
+        raw.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        *play = shorter;
+        play.directory = directory.to_owned();
+        fs::copy(source, target).unwrap();
+    });
+}
+
+#[test]
+fn newer_views_are_refused_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    played(directory.path(), 2);
+    let path = directory.path().join(VIEWS_FILE);
+    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
+    let newer = StoreError::Newer { path: path.clone(), version: 7, known: 1 };
+    assert_eq!(open(directory.path(), PARTITION, &options(), |_| ()).err(), Some(newer));
+    assert!(path.exists());
+}
+
+#[test]
+fn a_damaged_journal_stops_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut play = played(directory.path(), 3);
+    play.run(100);
+    let path = directory.path().join(JOURNAL_FILE);
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    let last = play.head.sequence;
+    for sequence in [last, last - 3] {
+        let spoil = "UPDATE journal SET at_ms = at_ms + ? WHERE sequence = ?";
+        assert_eq!(raw.execute(spoil, (1, sequence as i64)), Ok(1));
+        let error = open(directory.path(), PARTITION, &options(), |_| ()).err();
+        let named = StoreError::Record { path: path.clone(), sequence, why: RecordError::Hash };
+        assert_eq!(error, Some(named));
+        assert_eq!(raw.execute(spoil, (-1, sequence as i64)), Ok(1));
+    }
+    assert_state(&reopen(directory.path()).state, &play.state);
+}
+
+#[test]
+fn a_lost_journal_is_not_begun_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(played(directory.path(), 3));
+    let path = directory.path().join(JOURNAL_FILE);
+    fs::remove_file(&path).unwrap();
+    let missing = StoreError::Missing { path: path.clone(), views: true };
+    assert_eq!(open(directory.path(), PARTITION, &options(), |_| ()).err(), Some(missing));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_second_server_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = reopen(directory.path());
+    let error = open(directory.path(), PARTITION, &options(), |_| ()).err().unwrap();
+    assert!(matches!(error, StoreError::Locked { pid: Some(_), .. }), "{error}");
+    drop(first);
+    reopen(directory.path());
+}
+
+/// The comparison that the other tests rely on sees a difference where there is one.
+#[test]
+fn the_comparison_sees_differences() {
+    let directory = tempfile::tempdir().unwrap();
+    let play = played(directory.path(), 6);
+    let views = rusqlite::Connection::open(directory.path().join(VIEWS_FILE)).unwrap();
+    let same = |sql: &str| {
+        assert!(views.execute(sql, ()).unwrap() > 0, "{sql}");
+        compare_with_replay(directory.path(), PARTITION).unwrap().is_empty()
+    };
+    let middle = play.state.transactions.next_id().0 / 2;
+    for (change, back) in [
+        (
+            format!("UPDATE transactions SET total_held = total_held + 1 WHERE id = {middle}"),
+            format!("UPDATE transactions SET total_held = total_held - 1 WHERE id = {middle}"),
+        ),
+        (
+            "UPDATE number_state SET uses_left = uses_left + 1".to_owned(),
+            "UPDATE number_state SET uses_left = uses_left - 1".to_owned(),
+        ),
+        ("UPDATE quarantine SET why = 3 - why".to_owned(), "UPDATE quarantine SET why = 3 - why".to_owned()),
+        (
+            "UPDATE accounts SET balance = balance + id".to_owned(),
+            "UPDATE accounts SET balance = balance - id".to_owned(),
+        ),
+    ] {
+        assert!(!same(&change), "{change}");
+        assert!(same(&back), "{back}");
+    }
+}
