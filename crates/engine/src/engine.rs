@@ -7,12 +7,13 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use mayfly_core::state::Transaction;
 use mayfly_core::{Answer, Command, MessageAnswer, Reason, Refusal, State, TimeMs};
 use tokio::sync::oneshot;
 
 use crate::committer::Committer;
 use crate::pager::Pager;
-use crate::queue::{Queue, Work};
+use crate::queue::{Queue, Resumed, Work};
 use crate::writer::{Writer, refusal};
 use crate::{
     AppendError, Archive, Catalogue, Clock, Head, Journal, Look, Mailbox, Meter, Progress, Refused, Ticket,
@@ -191,6 +192,18 @@ impl Handle {
     pub fn ask(&self, command: Command) -> Result<oneshot::Receiver<Answer>, Refused> {
         let (sender, receiver) = oneshot::channel();
         self.queue.add(&mut vec![Work::Decide(command, Ticket::Once(sender))])?;
+        Ok(receiver)
+    }
+
+    /// Queues one command with old transactions that were looked up for it: they are in memory when it is decided.
+    pub fn ask_with(
+        &self,
+        command: Command,
+        found: Vec<Transaction>,
+    ) -> Result<oneshot::Receiver<Answer>, Refused> {
+        let (sender, receiver) = oneshot::channel();
+        let resumed = Resumed { command, ticket: Ticket::Once(sender), found };
+        self.queue.add(&mut vec![Work::Resume(Box::new(resumed))])?;
         Ok(receiver)
     }
 

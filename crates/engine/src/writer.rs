@@ -181,10 +181,13 @@ pub(crate) struct Stopped;
 
 /// What everybody is told who still waits when the engine stops.
 pub(crate) fn refusal(work: Work) -> Option<(Ticket, Answer)> {
-    let answer = match &work {
-        Work::Decide(Command::Message(_), _) | Work::Resume(_) => {
-            Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded))
-        }
+    let command = match &work {
+        Work::Decide(command, _) => Some(command),
+        Work::Resume(resumed) => Some(&resumed.command),
+        Work::Look(_) => None,
+    };
+    let answer = match command {
+        Some(Command::Message(_)) => Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded)),
         _ => Answer::Refused(mayfly_core::Refusal::Busy),
     };
     work.refuse(answer)

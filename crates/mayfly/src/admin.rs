@@ -1,6 +1,6 @@
 //! The connection to a running server: finding its socket, asking, and what its refusals come to.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args;
 use mayfly_server::client::{Client, ClientError};
@@ -21,7 +21,7 @@ impl Admin {
     }
 
     /// Connects to a socket.
-    pub(crate) fn connect_to(socket: &PathBuf) -> Outcome<Self> {
+    pub(crate) fn connect_to(socket: &Path) -> Outcome<Self> {
         Client::connect(socket).map(|client| Self { client }).map_err(failure)
     }
 

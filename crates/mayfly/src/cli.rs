@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, inspect, issuer, journal, number, programme, send, shell, status, transaction,
+    account, demo, init, inspect, issuer, journal, number, programme, send, serve, shell, status, transaction,
 };
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -36,6 +36,9 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
+    Init(init::Init),
+    Serve(serve::Serve),
     #[command(subcommand)]
     Issuer(issuer::IssuerCommand),
     #[command(subcommand)]
@@ -69,6 +72,9 @@ pub(crate) fn run() -> ExitCode {
 impl Command {
     fn run(self, place: &Place, output: Output) -> Outcome {
         match self {
+            Self::Demo(demo) => demo.run(output),
+            Self::Init(init) => init.run(place, output),
+            Self::Serve(serve) => serve.run(place, output),
             Self::Issuer(command) => command.run(place, output),
             Self::Programme(command) => command.run(place, output),
             Self::Account(command) => command.run(place, output),

@@ -1,7 +1,5 @@
 //! Which message specification is meant.
 
-use std::borrow::Cow;
-use std::ops::Deref;
 use std::path::Path;
 
 use clap::Args;
@@ -17,43 +15,24 @@ pub(crate) struct DialectChoice {
     dialect: String,
 }
 
-/// A specification that is built in, or was read from a file.
-#[derive(Debug)]
-pub(crate) enum Loaded {
-    /// Built in.
-    Builtin(&'static Dialect),
-    /// From a file.
-    File(Box<Dialect>),
-}
-
-impl Deref for Loaded {
-    type Target = Dialect;
-
-    fn deref(&self) -> &Dialect {
-        match self {
-            Self::Builtin(dialect) => dialect,
-            Self::File(dialect) => dialect,
-        }
-    }
-}
-
 impl DialectChoice {
-    /// Finds it.
-    pub(crate) fn load(&self) -> Outcome<Loaded> {
+    /// Finds it among the built-in ones, or reads its file.
+    pub(crate) fn load(&self) -> Outcome<&'static Dialect> {
         let name = self.dialect.as_str();
         if let Some(dialect) = Dialect::builtin(name) {
-            return Ok(Loaded::Builtin(dialect));
+            return Ok(dialect);
         }
         let path = Path::new(name);
-        let stem: Cow<'_, str> = path.file_stem().map_or(Cow::Borrowed(name), |stem| stem.to_string_lossy());
         let text = std::fs::read_to_string(path).map_err(|error| {
             let known = Dialect::BUILTIN.join(", ");
             Failure::Usage(format!(
                 "there is no dialect and no readable file {name} ({error}); the built-in ones are {known}"
             ))
         })?;
-        let dialect = Dialect::parse(&stem, &text)
+        let title = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
+        let dialect = Dialect::parse(title, &text)
             .map_err(|error| Failure::Usage(format!("dialect {name}: {error}")))?;
-        Ok(Loaded::File(Box::new(dialect)))
+        // One, read once, and needed until the process ends.
+        Ok(Box::leak(Box::new(dialect)))
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn parse_ms(text: &str) -> Result<u64, String> {
 /// Shows milliseconds in the largest unit that they are a whole number of.
 pub(crate) fn show_ms(ms: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    match units.into_iter().find(|(unit, _)| ms > 0 && ms % unit == 0) {
+    match units.into_iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit)) {
         Some((unit, name)) => format!("{}{name}", ms / unit),
         None => format!("{ms}ms"),
     }

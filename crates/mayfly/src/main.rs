@@ -12,9 +12,9 @@ mod duration;
 mod failure;
 mod message_view;
 mod output;
+mod peer;
 mod place;
 mod table;
-mod wire;
 
 use std::process::ExitCode;
 

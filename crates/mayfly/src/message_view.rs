@@ -2,8 +2,11 @@
 
 use mayfly_card::{Channel, Currency, PosEntryMode};
 use mayfly_core::ResponseCode;
-use mayfly_iso8583::{De, Function, Message, Mti, MtiClass};
+use mayfly_iso8583::{De, Dialect, Function, Message, MessageBuilder, Mti, MtiClass};
 use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Outcome};
 
 /// Whether numbers, dates and codes may be seen whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,19 @@ impl MessageView {
         }
         text
     }
+}
+
+/// Of a message as it is written in a dialect: with its contents filled up.
+pub(crate) fn written(dialect: &Dialect, message: &MessageBuilder, sight: Sight) -> Outcome<MessageView> {
+    let mut wire = Zeroizing::new(Vec::new());
+    message
+        .encode_body(dialect, &mut wire)
+        .map_err(|error| Failure::Usage(format!("this message can't be written: {error}")))?;
+    let message = Message::parse(dialect, &wire).map_err(|failure| {
+        let (name, error) = (dialect.name(), failure.error);
+        Failure::Refused(format!("the message can't be read in the dialect {name}: {error}"))
+    })?;
+    Ok(MessageView::of(&message, sight))
 }
 
 /// What kind of message it is, in words.
@@ -163,8 +179,6 @@ pub(crate) fn parse_mti(text: &str) -> Result<Mti, String> {
 
 #[cfg(test)]
 mod tests {
-    use mayfly_iso8583::{Dialect, MessageBuilder};
-
     use super::*;
 
     fn view(sight: Sight) -> String {

@@ -92,8 +92,7 @@ impl Output {
 
     /// A bar for something that takes a while, on standard error; hidden where nobody would see it.
     pub(crate) fn progress(self, what: &'static str, total: u64) -> ProgressBar {
-        let target = if self.bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let bar = ProgressBar::with_draw_target(Some(total), self.target());
         let template = "{msg} {wide_bar} {human_pos} of {human_len}, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
@@ -101,5 +100,16 @@ impl Output {
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
+    }
+
+    /// The same for something of which nobody knows how long it takes.
+    pub(crate) fn spinner(self, what: &'static str) -> ProgressBar {
+        let spinner = ProgressBar::with_draw_target(None, self.target()).with_message(what);
+        spinner.enable_steady_tick(Duration::from_millis(200));
+        spinner
+    }
+
+    fn target(self) -> ProgressDrawTarget {
+        if self.bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
     }
 }

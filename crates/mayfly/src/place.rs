@@ -1,6 +1,6 @@
 //! Where the server is: its data directory, its configuration, its admin socket.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use mayfly_server::config::{CONFIG_FILE, Config, Settings};
@@ -26,9 +26,9 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The data directory that is named, whatever the configuration says.
-    pub(crate) fn named_dir(&self) -> &Path {
-        &self.data_dir
+    /// The same, but for the data directory.
+    pub(crate) fn with_dir(self, data_dir: PathBuf) -> Self {
+        Self { data_dir, ..self }
     }
 
     /// The configuration, as it was read; all defaults where there is no file.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, MissedTickBehavior};
 
 use crate::buffer::{Input, Output};
-use crate::listener::{OVER, Service, STOPPING};
+use crate::listener::{OVER, STOPPING, Service};
 use crate::management::Management;
 use crate::meter::Traffic;
 use crate::pending::Pending;
@@ -232,7 +232,7 @@ impl Connection {
         }
         self.input.close_up();
         if self.input.is_half() && self.ending.is_none() {
-            self.half_since.get_or_insert(self.heard);
+            self.half_since.get_or_insert_with(Instant::now);
         }
         if !self.submission.is_empty() {
             self.service.handle.submit(&mut self.submission);

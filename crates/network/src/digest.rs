@@ -25,9 +25,9 @@ impl Reference<'_> {
         if self.rrn.is_empty() {
             let stan = self.stan.value().to_be_bytes();
             let terminal = self.terminal.as_str().as_bytes();
-            catalogue.hash("reference", &[acquirer, &stan, terminal, self.local_date.as_bytes()])
+            catalogue.hash("ref", &[acquirer, &stan, terminal, self.local_date.as_bytes()])
         } else {
-            catalogue.hash("reference", &[acquirer, self.rrn.as_str().as_bytes()])
+            catalogue.hash("ref", &[acquirer, self.rrn.as_str().as_bytes()])
         }
     }
 }
@@ -87,36 +87,44 @@ pub(crate) fn identity(
     kind: MessageKind,
     of: &Reference<'_>,
 ) -> Hash64 {
-    let stan = of.stan.value().to_be_bytes();
-    let (kind, date) = (kind.mti().as_bytes(), of.local_date.as_bytes());
+    let [_, class, function, _] = *kind.mti().as_bytes().first_chunk().unwrap_or(b"----");
+    let [_, stan @ ..] = of.stan.value().to_be_bytes();
+    let mut fixed = [0; 6];
+    fixed[0] = class << 4 | function & 0xf;
+    fixed[1..4].copy_from_slice(&stan);
+    fixed[4..].copy_from_slice(&low_bytes::<2>(message.number(De::LOCAL_DATE)));
     if of.rrn.is_empty() {
         let time = message.bytes(De::LOCAL_TIME).unwrap_or_default();
-        catalogue.hash("identity", &[kind, &stan, date, time, of.terminal.as_str().as_bytes()])
+        catalogue.hash("id", &[&fixed, time, of.terminal.as_str().as_bytes()])
     } else {
-        catalogue.hash("identity", &[kind, &stan, date])
+        catalogue.hash("id", &[&fixed])
     }
 }
 
 /// What a repeat must have in common with its first: everything that decides about money. The CVC2 does not
-/// count, because whoever stores a message for a repeat must not store that; whether it was right is part of
-/// neither.
+/// count, because whoever stores a message for a repeat must not store that.
 pub(crate) fn content(catalogue: &Catalogue, message: &Message<'_>, parts: &Parts) -> Hash64 {
-    let index = match parts.number {
-        Presented::Number { index, .. } => index.0.to_be_bytes(),
-        Presented::Invalid => [0; 8],
-    };
-    let replacement = parts.replacement.map_or(u64::MAX, MinorUnits::value).to_be_bytes();
-    let mut fixed = [0; 27];
-    fixed[..8].copy_from_slice(&index);
-    fixed[8..16].copy_from_slice(&parts.amount.value().to_be_bytes());
-    fixed[16..24].copy_from_slice(&replacement);
-    fixed[24..26].copy_from_slice(&parts.currency.number().to_be_bytes());
-    fixed[26] = u8::from(parts.declined_elsewhere);
-    let bytes = |element| message.bytes(element).unwrap_or_default();
+    let mut fixed = [0; 21];
+    if let Presented::Number { index, .. } = parts.number {
+        fixed[..8].copy_from_slice(&index.0.to_be_bytes());
+    }
+    fixed[8..13].copy_from_slice(&low_bytes::<5>(Some(parts.amount.value())));
+    fixed[13..15].copy_from_slice(&parts.currency.number().to_be_bytes());
+    fixed[15..18].copy_from_slice(&low_bytes::<3>(message.number(De::PROCESSING_CODE)));
+    fixed[18..20].copy_from_slice(&low_bytes::<2>(message.number(De::EXPIRATION_DATE)));
+    fixed[20] = u8::from(parts.declined_elsewhere);
     let merchant = parts.merchant.as_str().as_bytes();
-    catalogue.hash(
-        "content",
-        &[&fixed, bytes(De::PROCESSING_CODE), bytes(De::EXPIRATION_DATE), merchant, bytes(De::ORIGINAL_DATA)],
-    )
+    match (parts.replacement, message.bytes(De::ORIGINAL_DATA)) {
+        (None, None) => catalogue.hash("same", &[&fixed, merchant]),
+        (replacement, original) => {
+            let replacement = low_bytes::<5>(replacement.map(MinorUnits::value));
+            catalogue.hash("same", &[&fixed, merchant, &replacement, original.unwrap_or_default()])
+        }
+    }
 }
 
+/// The last bytes of a number that fits into them and is never all ones; all ones for none. Hashes are computed
+/// for every message, block by block: what is shorter is cheaper.
+fn low_bytes<const N: usize>(value: Option<u64>) -> [u8; N] {
+    *value.unwrap_or(u64::MAX).to_be_bytes().last_chunk().unwrap_or(&[0; N])
+}

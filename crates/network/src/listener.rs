@@ -30,15 +30,8 @@ pub(crate) const OVER: u8 = 2;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What an answer is made of: a dialect without these can't be served.
-const NEEDED: [De; 7] = [
-    De::PAN,
-    De::PROCESSING_CODE,
-    De::AMOUNT,
-    De::STAN,
-    De::APPROVAL_CODE,
-    De::RESPONSE_CODE,
-    De::CURRENCY,
-];
+const NEEDED: [De; 7] =
+    [De::PAN, De::PROCESSING_CODE, De::AMOUNT, De::STAN, De::APPROVAL_CODE, De::RESPONSE_CODE, De::CURRENCY];
 
 /// Where to listen, and what is spoken there.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,8 @@ use mayfly_core::LimitError;
 
 /// The network's bounds. [`Options::check`] holds the bounds of the bounds; [`Options::default`] has the defaults.
 ///
-/// Times are looked at once in a [beat](Options::beat): what is over is noticed up to a second late.
+/// Times are looked at in a beat of a quarter of the shortest of them, and of a second at the most: what is over is
+/// noticed that much late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How many connections may be open, on all addresses together. One more is accepted and closed at once.

@@ -6,9 +6,7 @@ use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, Mcc, MerchantId, MinorUnits, Pan, PosEntryMode, Rrn, Stan,
     TerminalId,
 };
-use mayfly_core::{
-    Cvc2Check, Facts, MessageKind, Original, Presented, Processing, Request, ResponseCode,
-};
+use mayfly_core::{Cvc2Check, Facts, MessageKind, Original, Presented, Processing, Request, ResponseCode};
 use mayfly_engine::Catalogue;
 use mayfly_iso8583::{De, Message};
 
@@ -159,7 +157,8 @@ fn number(
         return Ok((Presented::Invalid, sent.map_or(Cvc2Check::Absent, |_| Cvc2Check::Wrong)));
     };
     let index = catalogue.index(&pan);
-    let number = Presented::Number { index, programme: catalogue.programme_of(&pan), last_four: pan.last_four() };
+    let number =
+        Presented::Number { index, programme: catalogue.programme_of(&pan), last_four: pan.last_four() };
     Ok((number, catalogue.check_cvc2(&pan, expiry, sent)))
 }
 

@@ -1,10 +1,10 @@
 //! The data directory: who may use it, and what it says of the server that runs in it.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::fmt;
 
 use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
@@ -51,11 +51,9 @@ impl fmt::Display for DirectoryError {
                 write!(f, "there is no directory {0}; make one with `mayfly init {0}`", path.display())
             }
             Self::NotADirectory(path) => write!(f, "{} is not a directory; name another", path.display()),
-            Self::OpenToOthers { path, mode } => write!(
-                f,
-                "{0} is open to other users (mode {mode:04o}); run `chmod 700 {0}`",
-                path.display()
-            ),
+            Self::OpenToOthers { path, mode } => {
+                write!(f, "{0} is open to other users (mode {mode:04o}); run `chmod 700 {0}`", path.display())
+            }
             Self::ReadOnly(path) => write!(
                 f,
                 "{} can't be written; check that it belongs to the user that runs this program and that its \

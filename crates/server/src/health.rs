@@ -1,10 +1,9 @@
 //! Whether the server takes work, and if not, why.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mayfly_engine::Progress;
+use mayfly_core::TimeMs;
+use mayfly_engine::{Clock, Lag, Progress};
 
 /// What the server is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,129 +19,93 @@ pub enum Phase {
 }
 
 /// The server's health, for everybody who asks.
-#[derive(Debug)]
-pub struct Health {
-    inner: Mutex<Inner>,
-    lag_max: Duration,
-}
-
-#[derive(Debug)]
-struct Inner {
-    phase: Phase,
-    lag: LagWatch,
+pub(crate) struct Health {
+    phase: Mutex<Phase>,
+    lag_max_ms: TimeMs,
+    clock: Arc<dyn Clock>,
+    progress: OnceLock<Arc<Progress>>,
 }
 
 impl Health {
-    /// Of a server that begins to start. Views that lag more than `lag_max` make it not ready.
-    pub fn starting(lag_max: Duration) -> Self {
-        let inner = Inner { phase: Phase::Starting("the server starts".to_owned()), lag: LagWatch::default() };
-        Self { inner: Mutex::new(inner), lag_max }
+    /// Of a server that begins to start. Views that lag more than `lag_max_ms` make it not ready.
+    pub(crate) fn starting(lag_max_ms: TimeMs, clock: Arc<dyn Clock>) -> Self {
+        let phase = Mutex::new(Phase::Starting("the server starts".to_owned()));
+        Self { phase, lag_max_ms, clock, progress: OnceLock::new() }
+    }
+
+    /// Says where to see how far journal and views are. Once.
+    pub(crate) fn watch(&self, progress: &Arc<Progress>) {
+        drop(self.progress.set(progress.clone()));
     }
 
     /// What the server is doing.
-    pub fn phase(&self) -> Phase {
-        self.lock().phase.clone()
+    pub(crate) fn phase(&self) -> Phase {
+        self.lock().clone()
     }
 
     /// The server does something else now. What has failed stays failed.
-    pub fn enter(&self, phase: Phase) {
-        let mut inner = self.lock();
-        if !matches!(inner.phase, Phase::Failed(_)) {
-            inner.phase = phase;
+    pub(crate) fn enter(&self, next: Phase) {
+        let mut phase = self.lock();
+        if !matches!(*phase, Phase::Failed(_)) {
+            *phase = next;
         }
     }
 
     /// Why the server takes no work; none if it does.
-    pub fn not_ready(&self) -> Option<String> {
-        let inner = self.lock();
-        let lag = inner.lag.oldest(Instant::now());
-        match &inner.phase {
-            Phase::Starting(what) => Some(what.clone()),
+    pub(crate) fn not_ready(&self) -> Option<String> {
+        match self.phase() {
+            Phase::Starting(what) => Some(what),
             Phase::Stopping => Some("the server stops".to_owned()),
-            Phase::Failed(why) => Some(why.clone()),
-            Phase::Serving if lag > self.lag_max => {
-                Some(format!("the views lag {} s behind the journal", lag.as_secs()))
+            Phase::Failed(why) => Some(why),
+            Phase::Serving => {
+                let lag_ms = self.lag().ms;
+                let lags = lag_ms > self.lag_max_ms;
+                lags.then(|| format!("the views lag {} s behind the journal", lag_ms / 1000))
             }
-            Phase::Serving => None,
         }
     }
 
-    /// Looks how far journal and views are. Called a few times a second.
-    pub fn observe(&self, progress: &Progress) {
-        self.lock().lag.observe(progress, Instant::now());
+    /// How far the views are behind the journal.
+    pub(crate) fn lag(&self) -> Lag {
+        self.progress.get().map_or(Lag { records: 0, ms: 0 }, |progress| progress.lag(self.clock.now_ms()))
     }
 
-    /// How long the oldest record that is not folded has been waiting for it.
-    pub fn lag(&self) -> Duration {
-        self.lock().lag.oldest(Instant::now())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Phase> {
         // Nobody panics while he holds this lock.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How many observations are kept: more than the longest lag that is let pass, at four a second.
-const OBSERVATIONS_MAX: usize = 16_384;
-
-/// When which record was durable first: so the lag is right after an idle hour too, when the last folded record
-/// is an hour old and yet nothing lags.
-#[derive(Debug, Default)]
-struct LagWatch {
-    seen: VecDeque<(u64, Instant)>,
-}
-
-impl LagWatch {
-    fn observe(&mut self, progress: &Progress, now: Instant) {
-        let (folded, durable) = (progress.folded(), progress.durable());
-        while self.seen.front().is_some_and(|(sequence, _)| *sequence <= folded) {
-            self.seen.pop_front();
-        }
-        let known = self.seen.back().map_or(folded, |(sequence, _)| *sequence);
-        if durable > known && self.seen.len() < OBSERVATIONS_MAX {
-            self.seen.push_back((durable, now));
-        }
-    }
-
-    fn oldest(&self, now: Instant) -> Duration {
-        self.seen.front().map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(*since))
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use mayfly_core::TransactionId;
+    use mayfly_engine::ManualClock;
 
     use super::*;
 
     #[test]
-    fn the_lag_is_that_of_the_oldest_record_that_waits() {
-        let (progress, begun) = (Progress::default(), Instant::now());
-        let after = |seconds| begun + Duration::from_secs(seconds);
-        let mut lag = LagWatch::default();
-        let mut step = |durable, folded, at| {
-            progress.set_durable(durable);
-            progress.set_folded(folded, 0, TransactionId(1));
-            lag.observe(&progress, after(at));
-            lag.oldest(after(at)).as_secs()
-        };
-        assert_eq!(step(1, 1, 0), 0);
-        assert_eq!(step(2, 1, 3600), 0, "an idle hour is no lag");
-        assert_eq!(step(5, 1, 3602), 2);
-        assert_eq!(step(9, 2, 3603), 1, "what was seen first is folded, what came next waits since 3602");
-        assert_eq!(step(9, 5, 3604), 1);
-        assert_eq!(step(9, 9, 3605), 0);
-    }
-
-    #[test]
     fn what_has_failed_stays_failed() {
-        let health = Health::starting(Duration::from_secs(1));
+        let health = Health::starting(1000, Arc::new(ManualClock::at(0)));
         assert!(health.not_ready().is_some());
         health.enter(Phase::Serving);
         assert_eq!(health.not_ready(), None);
         health.enter(Phase::Failed("the disk is full".into()));
         health.enter(Phase::Stopping);
         assert_eq!(health.not_ready(), Some("the disk is full".into()));
+    }
+
+    #[test]
+    fn a_server_whose_views_lag_too_far_is_not_ready() {
+        let (clock, progress) = (Arc::new(ManualClock::at(0)), Arc::new(Progress::default()));
+        let health = Health::starting(1000, clock.clone());
+        health.watch(&progress);
+        health.enter(Phase::Serving);
+        progress.set_durable(1, 0);
+        clock.set(1000);
+        assert_eq!(health.not_ready(), None);
+        clock.set(1001);
+        assert_eq!(health.not_ready(), Some("the views lag 1 s behind the journal".into()));
+        progress.set_folded(1, 0, TransactionId(1));
+        assert_eq!(health.not_ready(), None);
     }
 }

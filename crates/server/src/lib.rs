@@ -1,6 +1,27 @@
-//! What `mayfly serve` is made of.
+//! What `mayfly serve` is made of: configuration, start and stop, the admin socket and the admin pages.
+//!
+//! [`init`] makes a data directory. [`Server::start`] starts everything on it: store, engine, network, admin
+//! socket and admin pages; [`Server::stop`] ends it without losing anything that was acknowledged. Operators ask
+//! through the [`protocol`], with the [`client`]; what they can ask is done by the [`office`].
+//!
+//! Nothing here decides about money, and nothing here shows a card number but to the one who ordered it.
 
+mod admin;
 pub mod client;
 pub mod config;
+pub mod directory;
+mod health;
+mod holds;
+mod http;
+mod init;
+mod live;
+pub mod log;
+pub mod office;
 pub mod protocol;
+mod server;
 mod text;
+
+pub use admin::SocketError;
+pub use health::Phase;
+pub use init::{InitError, Initialised, KEY_CHECK_FILE, init};
+pub use server::{Cause, ServeError, Server, StartError, StopError, serve};

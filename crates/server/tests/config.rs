@@ -1,4 +1,5 @@
 //! The configuration file: what is printed is read again, and every mistake is found and named.
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use std::path::Path;
 

@@ -28,6 +28,8 @@ type Failure = Box<dyn std::error::Error>;
 
 /// As many events as the engine puts into a record under load.
 const BATCH: usize = 512;
+/// So many records may wait for the views.
+const LAG_MAX: u64 = 600;
 const PARTITION: PartitionId = PartitionId(0);
 const BEGUN_MS: u64 = 1_790_000_000_000;
 
@@ -49,7 +51,7 @@ fn main() -> Result<(), Failure> {
 
     maker.purchases(purchases)?;
     report("appended", purchases, maker.appending);
-    println!("slowest append: {:?}", maker.slowest);
+    println!("commits: {}", maker.slowest());
     fold(directory.path(), maker.head.sequence, purchases)?;
     let bytes = |file, before| (size(directory.path(), file) - before) / purchases.max(1);
     println!(
@@ -57,6 +59,12 @@ fn main() -> Result<(), Failure> {
         bytes(JOURNAL_FILE, journal_before),
         bytes(VIEWS_FILE, views_before)
     );
+
+    maker.follow(directory.path())?;
+    maker.purchases(purchases)?;
+    report("appended while folding", purchases, maker.appending);
+    println!("commits: {}", maker.slowest());
+    maker.stop_following()?;
     drop(maker);
     let begun = Instant::now();
     let step = |what| println!("{:>10.2?} {what:?}", begun.elapsed());
@@ -100,7 +108,8 @@ struct Maker {
     transactions: u64,
     random: u64,
     appending: Duration,
-    slowest: Duration,
+    commits: Vec<Duration>,
+    following: Option<(Folder, Arc<Progress>)>,
 }
 
 impl Maker {
@@ -118,8 +127,32 @@ impl Maker {
             transactions: 0,
             random: 0x9e37_79b9_7f4a_7c15,
             appending: Duration::ZERO,
-            slowest: Duration::ZERO,
+            commits: Vec::new(),
+            following: None,
         })
+    }
+
+    /// From now on the views are folded while records are appended.
+    fn follow(&mut self, directory: &Path) -> Result<(), Failure> {
+        let progress = Arc::new(Progress::default());
+        let folder = Folder::start(directory, PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
+        self.following = Some((folder, progress));
+        Ok(())
+    }
+
+    fn stop_following(&mut self) -> Result<(), Failure> {
+        if let Some((folder, _)) = self.following.take() {
+            folder.stop()?;
+        }
+        Ok(())
+    }
+
+    /// How long commits took.
+    fn slowest(&mut self) -> String {
+        self.commits.sort_unstable();
+        let part = |part: usize| self.commits.get((self.commits.len().max(1) - 1) * part / 1000);
+        let [half, most, nearly, all] = [500, 990, 999, 1000].map(|it| part(it).copied().unwrap_or_default());
+        format!("p50 {half:.2?}, p99 {most:.2?}, p99.9 {nearly:.2?}, max {all:.2?}")
     }
 
     fn random(&mut self) -> u64 {
@@ -143,7 +176,14 @@ impl Maker {
         let record = Record::seal(&self.head, PARTITION, at_ms, self.count, payload);
         self.journal.append(&record)?;
         self.appending += begun.elapsed();
-        self.slowest = self.slowest.max(begun.elapsed());
+        self.commits.push(begun.elapsed());
+        if let Some((_, progress)) = &self.following {
+            progress.set_durable(record.sequence, at_ms);
+            // As fast as the views can follow, and no faster: the engine sheds what is beyond.
+            while progress.folded() + LAG_MAX < record.sequence {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        }
         self.head = record.head();
         self.count = 0;
         Ok(())
@@ -179,7 +219,7 @@ impl Maker {
 
     fn purchases(&mut self, count: u64) -> Result<(), Failure> {
         let usd = Currency::from_number(840).ok_or("no such currency")?;
-        (self.appending, self.slowest) = (Duration::ZERO, Duration::ZERO);
+        (self.appending, self.commits) = (Duration::ZERO, Vec::new());
         for _ in 0..count {
             let drawn = self.random();
             let number_id = drawn % self.numbers + 1;

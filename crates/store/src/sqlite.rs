@@ -52,6 +52,10 @@ pub(crate) fn open(
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).at(path)?;
+    // A file that may not be written is opened to read, without a word.
+    if access == Access::Create && connection.is_readonly("main").at(path)? {
+        return Err(StoreError::ReadOnly { path: path.to_owned() });
+    }
     connection.busy_timeout(BUSY_TIMEOUT).at(path)?;
     connection.set_prepared_statement_cache_capacity(64);
     let cache_kib = i64::try_from(cache_bytes / 1024).unwrap_or(i64::MAX);

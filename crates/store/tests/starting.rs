@@ -369,3 +369,33 @@ fn the_comparison_sees_differences() {
         assert!(same(&back), "{back}");
     }
 }
+
+/// Says nothing where the tests run as root, who may write everywhere.
+#[test]
+fn a_directory_that_can_not_be_written_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    match open(directory.path(), PARTITION, &options(), |_| ()) {
+        Ok(_) => assert!(fs::write(directory.path().join("file"), "").is_ok()),
+        Err(StoreError::Directory { path, why }) => {
+            assert_eq!(path, directory.path());
+            assert!(why.contains("Permission denied"), "{why}");
+        }
+        Err(other) => panic!("{other}"),
+    }
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_journal_that_can_not_be_written_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    drop(played(directory.path(), 3));
+    let path = directory.path().join(JOURNAL_FILE);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    match open(directory.path(), PARTITION, &options(), |_| ()) {
+        Ok(_) => assert!(fs::File::options().write(true).open(&path).is_ok()),
+        Err(error) => assert_eq!(error, StoreError::ReadOnly { path }),
+    }
+}

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use mayfly_iso8583::{Dialect, Frame, Message, ParseError};
+use mayfly_iso8583::{Dialect, Frame, Message};
 use zeroize::Zeroizing;
 
 use crate::dialect::DialectChoice;
@@ -53,7 +53,7 @@ impl Inspect {
     pub(crate) fn run(&self, output: Output) -> Outcome {
         let dialect = self.dialect.load()?;
         let input = self.read()?;
-        let views = decode(&dialect, &input, self.form, Sight::of(self.show_numbers)).map_err(|wrong| {
+        let views = decode(dialect, &input, self.form, Sight::of(self.show_numbers)).map_err(|wrong| {
             let partly = wrong.partial.map(|view| format!("\nwhat could be read:\n{}", view.lines("  ")));
             Failure::Refused(format!(
                 "not a message in the dialect {}: {}{}",
@@ -164,13 +164,9 @@ fn single(dialect: &Dialect, bytes: &[u8], sight: Sight) -> Result<Vec<MessageVi
         Err(failure) => {
             let elements = failure.partial.as_ref().map_or(0, |partial| 1 + partial.elements().count());
             let partial = failure.partial.as_deref().map(|partial| MessageView::of(partial, sight));
-            Err(Wrong { error: sentence(failure.error), partial, elements })
+            Err(Wrong { error: failure.error.to_string(), partial, elements })
         }
     }
-}
-
-fn sentence(error: ParseError) -> String {
-    error.to_string()
 }
 
 /// Bytes written as hexadecimal digits; white space is skipped.

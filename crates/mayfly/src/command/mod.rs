@@ -1,12 +1,15 @@
 //! One module for each group of commands.
 
 pub(crate) mod account;
+pub(crate) mod demo;
+pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod issuer;
 pub(crate) mod journal;
 pub(crate) mod number;
 pub(crate) mod programme;
 pub(crate) mod send;
+pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod transaction;

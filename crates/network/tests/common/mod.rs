@@ -1,6 +1,6 @@
 //! A real engine with a journal in memory, the network in front of it, and a client that speaks raw bytes.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use mayfly_card::{Currency, Layout, MinorUnits, Prefix};
 use mayfly_core::state::Transaction;
 use mayfly_core::{
-    AccountId, Answer, Command, Controls, CreditLimit, Name, Operation, PageRequest, ProgrammeId, State, Terms,
+    AccountId, Answer, Command, Controls, CreditLimit, Name, Operation, PageRequest, ProgrammeId, State,
+    Terms, TransactionId,
 };
 use mayfly_engine::{
-    AppendError, Archive, ArchiveError, Catalogue, Desk, Engine, Head, Issued, Journal, ONLY_PARTITION, Order,
-    Parts, Progress, Record, SystemClock,
+    AppendError, Archive, ArchiveError, Catalogue, Desk, Engine, Head, Issued, Journal, ONLY_PARTITION,
+    Order, Parts, Progress, Record, SystemClock,
 };
 use mayfly_iso8583::{De, Dialect, Frame, Message, MessageBuilder, Mti};
 use mayfly_keys::{KeyService, OsRandom, RootKey};
@@ -28,6 +29,7 @@ pub const WAIT: Duration = Duration::from_secs(10);
 pub struct Tape {
     records: Arc<Mutex<Vec<Record>>>,
     held: Arc<(Mutex<bool>, Condvar)>,
+    progress: Arc<Progress>,
 }
 
 impl Tape {
@@ -47,6 +49,8 @@ impl Journal for Tape {
         let mut records = self.records.lock().unwrap();
         record.check(&records.last().map_or(Head::START, Record::head)).unwrap();
         records.push(record.clone());
+        // There are no views that could lag behind.
+        self.progress.set_folded(record.sequence, record.at_ms, TransactionId(0));
         Ok(())
     }
 }
@@ -87,7 +91,7 @@ impl Bench {
 
     pub fn with(options: Options, engine: mayfly_engine::Options) -> Self {
         let tape = Tape::default();
-        let (catalogue, progress) = (catalogue(), Arc::new(Progress::default()));
+        let (catalogue, progress) = (catalogue(), tape.progress.clone());
         let engine = Engine::start(Parts {
             state: State::new(ONLY_PARTITION),
             head: Head::START,
@@ -102,8 +106,11 @@ impl Bench {
         let handle = engine.handle();
         let operate = |operation| handle.ask_blocking(Command::Operate(Box::new(operation)));
         let name = |text| Name::parse(text).unwrap();
-        let Answer::Issuer(issuer) = operate(Operation::OpenIssuer { name: name("Issuer") }) else { panic!() };
-        let terms = Terms::standard(Prefix::parse("456940").unwrap(), Layout::DEFAULT);
+        let Answer::Issuer(issuer) = operate(Operation::OpenIssuer { name: name("Issuer") }) else {
+            panic!()
+        };
+        let standard = Terms::standard(Prefix::parse("456940").unwrap(), Layout::DEFAULT);
+        let terms = Terms { active_max: 1_000_000, ..standard };
         let opened = operate(Operation::OpenProgramme { issuer, name: name("Programme"), terms });
         let Answer::Programme(programme) = opened else { panic!() };
         let limit = CreditLimit::Credit(MinorUnits::new(1_000_000_000).unwrap());
@@ -112,10 +119,8 @@ impl Bench {
         let Answer::Account(account) = opened else { panic!() };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let endpoints = ["ascii87", "binary87", "ebcdic87"].map(|name| Endpoint {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            dialect: dialect(name),
-        });
+        let endpoints = ["ascii87", "binary87", "ebcdic87"]
+            .map(|name| Endpoint { address: SocketAddr::from(([127, 0, 0, 1], 0)), dialect: dialect(name) });
         let network =
             runtime.block_on(Network::start(&endpoints, handle.clone(), catalogue.clone(), options)).unwrap();
         let desk = Desk::new(handle, catalogue, Box::new(OsRandom), Arc::new(SystemClock));

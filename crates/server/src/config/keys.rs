@@ -148,8 +148,8 @@ keys! {
     TRANSACTIONS_MAX = number("engine", "transactions_max", (20_000_000, 10_000, 1_000_000_000, "transactions"),
         "How many transactions stay in memory (about 300 bytes each); beyond it the oldest leave early.");
 
-    VIEWS_CACHE_MIB = number("views", "cache_mib", (64, 1, 65_536, "MiB"),
-        "How much of the views the database keeps in memory.");
+    VIEWS_CACHE_MIB = number("views", "cache_mib", (128, 1, 65_536, "MiB"),
+        "How much of the views the database keeps in memory; best is 50 bytes for each active number.");
 
     ROOT_KEY_FILE = text("keys", "root_key_file", ("root.key", "a path; if relative, to data_dir"),
         "The root key. Its file must be readable by its owner alone. Without it no number can be found again: \

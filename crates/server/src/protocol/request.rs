@@ -131,12 +131,12 @@ pub enum AdminRequest {
         #[serde(with = "crate::text")]
         transaction: TransactionId,
     },
-    /// Transactions, the latest first. → [`AdminResponse::Transactions`]
+    /// Transactions, the latest first: all of them, an account's, or a number's. → [`AdminResponse::Transactions`]
     ListTransactions {
-        /// Of this account, or …
+        /// Of this account.
         #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
         account: Option<AccountId>,
-        /// … with this number. One of the two must be named.
+        /// With this number. Not together with an account.
         #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
         number: Option<NumberId>,
         /// Which page.

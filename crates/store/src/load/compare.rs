@@ -49,7 +49,7 @@ impl Found {
 
 /// Replays the journal in memory up to where the views are folded, checks each of its records, and compares the
 /// result with the state that the views give, and each transaction with its row. None found means that they are
-/// the same. All transactions must find room in memory, a few hundred bytes each.
+/// the same. Nobody may fold meanwhile; all transactions must find room in memory, a few hundred bytes each.
 pub fn compare_with_replay(directory: &Path, partition: PartitionId) -> Result<Vec<Difference>, StoreError> {
     // Since ever: what is in memory must be what is in the tables, however old it is.
     let Loaded { state: loaded, cursor, .. } = state::load(directory, partition, TimeMs::MAX)?;

@@ -124,7 +124,7 @@ impl Play {
         self.count += 1;
     }
 
-    /// A number with one use and that id, for the journal alone.
+    /// A number with that id, for the journal alone.
     pub(crate) fn issue_as(&mut self, number: NumberRef) {
         self.record(&Event::NumberIssued(Box::new(NumberIssued {
             number,

@@ -1,8 +1,9 @@
 //! Writes one TCP conversation as a pcap file, as if it had been captured: Ethernet, IPv4 and TCP, with right
-//! checksums and sequence numbers, so that `tshark -d tcp.port==8583,iso8583` shows what was said.
+//! checksums and sequence numbers, so that tshark and Wireshark show what was said. Their dissector takes lengths
+//! for little endian unless told `-o 'iso8583.len_endian:Big endian'`.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -45,12 +46,12 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Begins with the handshake.
-    pub(crate) fn begin(acquirer: SocketAddr, at: SystemTime) -> Self {
+    /// Begins with the handshake, from this port of the acquirer's.
+    pub(crate) fn begin(port: u16, at: SystemTime) -> Self {
         let end = |last, ip, port, sequence| End { mac: [2, 0, 0, 0, 0, last], ip, port, sequence };
         let ip = |last| Ipv4Addr::new(127, 0, 0, last);
         let mut capture = Self {
-            acquirer: end(1, ip(1), acquirer.port(), 1_000),
+            acquirer: end(1, ip(1), port, 1_000),
             listener: end(2, ip(2), LISTENER_PORT, 5_000),
             packets: 0,
             file: Vec::new(),
@@ -165,7 +166,7 @@ mod tests {
     fn checksums_hold_and_sequences_follow() {
         // RFC 1071, section 3: the sum of these is ddf2.
         assert_eq!(checksum(&[&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]]), !0xddf2);
-        let mut capture = Capture::begin("127.0.0.1:40000".parse().unwrap(), SystemTime::UNIX_EPOCH);
+        let mut capture = Capture::begin(40_000, SystemTime::UNIX_EPOCH);
         capture.said(Side::Acquirer, b"odd", SystemTime::UNIX_EPOCH);
         assert_eq!((capture.acquirer.sequence, capture.listener.sequence), (1_004, 5_001));
         let mut at = 24;

@@ -1,12 +1,11 @@
 //! `mayfly journal verify`: walks the chain from its first record to its last.
 
 use clap::Args;
-use mayfly_engine::Head;
-use mayfly_store::{JournalReader, StoreError};
+use mayfly_store::{JournalReader, Verified, compare_with_replay};
 use serde_json::json;
 
 use super::{failure, open};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::place::Place;
 use crate::table::pairs;
@@ -19,42 +18,46 @@ pub(crate) struct Verify {
     views: bool,
 }
 
-/// What was found in a journal that is whole.
-struct Found {
-    head: Head,
-    events: u64,
-}
-
 impl Verify {
     /// Runs it.
     pub(crate) fn run(&self, place: &Place, output: Output) -> Outcome {
         let journal = open(place)?;
-        let Found { head, events } = walk(&journal, output)?;
+        let bar = output.progress("checking", journal.last_sequence().map_err(failure)?);
+        let verified = mayfly_store::verify(&journal, |sequence| bar.set_position(sequence));
+        bar.finish_and_clear();
+        let Verified { head, events } = verified.map_err(failure)?;
+        if self.views {
+            compare(&journal, place, output)?;
+        }
         let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let value = json!({ "ok": true, "records": head.sequence, "events": events, "head": hash });
-        output.either(&value, || {
-            pairs(&[
-                ("journal", journal.path().display().to_string()),
-                ("records", head.sequence.to_string()),
-                ("events", events.to_string()),
-                ("last hash", hash.clone()),
-                ("chain", "whole".into()),
-            ])
-        })
+        let mut value = json!({ "ok": true, "records": head.sequence, "events": events, "head": hash });
+        let mut lines = vec![
+            ("journal", journal.path().display().to_string()),
+            ("records", head.sequence.to_string()),
+            ("events", events.to_string()),
+            ("last hash", hash),
+            ("chain", "whole".into()),
+        ];
+        if self.views {
+            value["views"] = "same".into();
+            lines.push(("views", "the same as a replay of the journal".into()));
+        }
+        output.either(&value, || pairs(&lines))
     }
 }
 
-fn walk(journal: &JournalReader, output: Output) -> Outcome<Found> {
-    let bar = output.progress("checking", journal.last_sequence().map_err(failure)?);
-    let mut found = Found { head: Head::START, events: 0 };
-    for record in journal.records(1) {
-        let record = record.map_err(failure)?;
-        record.check(&found.head).and_then(|()| record.each_event(|_| found.events += 1)).map_err(|why| {
-            failure(StoreError::Record { path: journal.path().to_owned(), sequence: record.sequence, why })
-        })?;
-        found.head = record.head();
-        bar.set_position(record.sequence);
+/// Replays the journal and compares; every difference is told.
+fn compare(journal: &JournalReader, place: &Place, output: Output) -> Outcome {
+    let spinner = output.spinner("comparing the views with a replay");
+    let differences = compare_with_replay(&place.data_dir()?, journal.partition());
+    spinner.finish_and_clear();
+    let differences = differences.map_err(failure)?;
+    if differences.is_empty() {
+        return Ok(());
     }
-    bar.finish_and_clear();
-    Ok(found)
+    let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    Err(Failure::Refused(format!(
+        "the views are not what the journal says; stop the server, remove views.db and start it again:\n  {}",
+        told.join("\n  ")
+    )))
 }

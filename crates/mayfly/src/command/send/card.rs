@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mayfly_card::Expiry;
+use mayfly_server::protocol::Secret;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -43,25 +44,32 @@ pub(crate) struct Card {
 
 #[derive(Deserialize)]
 struct Printed {
-    number: Zeroizing<String>,
-    expiry: Zeroizing<String>,
-    cvc2: Zeroizing<String>,
+    number: Secret,
+    expiry: Secret,
+    cvc2: Secret,
 }
 
 impl CardArgs {
+    /// Whether --cvc2 was given, and not just a file that has one.
+    pub(crate) fn names_cvc2(&self) -> bool {
+        self.cvc2.is_some()
+    }
+
     /// What was given; single options go before what the file says.
     pub(crate) fn load(&self) -> Outcome<Card> {
         let printed = self.card.as_deref().map(read).transpose()?;
         let digits = |text: &String| Zeroizing::new(text.replace([' ', '-'], ""));
         let card_expiry = match &printed {
-            Some(printed) => Some(expiry(&printed.expiry).map_err(Failure::Usage)?),
+            Some(printed) => Some(expiry(printed.expiry.expose()).map_err(Failure::Usage)?),
             None => None,
         };
-        let (number, cvc2) = printed.map(|printed| (printed.number, printed.cvc2)).unzip();
+        let of_file = |pick: fn(&Printed) -> &Secret| {
+            printed.as_ref().map(|printed| Zeroizing::new(pick(printed).expose().to_owned()))
+        };
         Ok(Card {
-            number: self.number.as_ref().map(digits).or(number),
+            number: self.number.as_ref().map(digits).or_else(|| of_file(|printed| &printed.number)),
             expiry: self.expiry.or(card_expiry),
-            cvc2: self.cvc2.clone().map(Zeroizing::new).or(cvc2),
+            cvc2: self.cvc2.clone().map(Zeroizing::new).or_else(|| of_file(|printed| &printed.cvc2)),
         })
     }
 }

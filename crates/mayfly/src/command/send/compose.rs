@@ -125,6 +125,11 @@ impl Contents {
         matches!(self.kind, Kind::Echo | Kind::SignOn | Kind::SignOff)
     }
 
+    /// Whether the cardholder is there to type a CVC2 in.
+    fn begins_a_purchase(&self) -> bool {
+        matches!(self.kind, Kind::Purchase | Kind::Financial | Kind::Check | Kind::Advice)
+    }
+
     /// The message. What a kind needs and was not given is said here.
     pub(crate) fn compose(&self) -> Outcome<MessageBuilder> {
         let mti = self.mti.unwrap_or(self.default_mti());
@@ -210,7 +215,8 @@ impl Contents {
         if let Some(expiry) = expiry {
             message.set(De::EXPIRATION_DATE, &Zeroizing::new(Expiry::yymm(expiry)));
         }
-        if let Some(cvc2) = cvc2 {
+        // Nobody may keep a CVC2: what comes after a purchase has none, unless it is asked for.
+        if let Some(cvc2) = cvc2.filter(|_| self.begins_a_purchase() || self.card.names_cvc2()) {
             let mut data = Zeroizing::new(String::new());
             push_sub_element(&mut data, CVC2_ID, &cvc2)
                 .map_err(|_| Failure::Usage("--cvc2 is three digits".into()))?;
@@ -355,6 +361,7 @@ mod tests {
         .unwrap();
         assert_eq!(message.mti().as_str(), "0401");
         assert_eq!(message.text(De::ORIGINAL_DATA), Some("010000001700000000000000040000100000000000"));
+        assert!(!message.has(De::ADDITIONAL_DATA));
         assert!(message.text(De::REPLACEMENT_AMOUNTS).unwrap().starts_with("000000000400"));
         assert_eq!(message.text(De::PROCESSING_CODE), Some("200000"));
         assert!(!message.has(De::MCC));

@@ -6,18 +6,17 @@ pub(crate) mod compose;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use mayfly_iso8583::{De, Dialect, Message};
+use mayfly_iso8583::{De, Dialect, MessageBuilder};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::admin::{Admin, answered};
 use crate::dialect::DialectChoice;
 use crate::duration::parse_ms;
 use crate::failure::{Failure, Outcome};
-use crate::message_view::{MessageView, Sight, response_words};
+use crate::message_view::{Sight, response_words, written};
 use crate::output::{Output, Tone};
+use crate::peer::{Peer, address};
 use crate::place::Place;
-use crate::wire::Connection;
 use compose::Contents;
 use mayfly_server::protocol::AdminRequest;
 
@@ -30,11 +29,11 @@ pub(crate) struct Send {
     #[command(flatten)]
     contents: Contents,
     /// Where to send it; if not given, the running server is asked where it listens
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     to: Option<String>,
     #[command(flatten)]
     dialect: DialectChoice,
-    /// How long to wait for the connection and for the answer
+    /// How long to wait for the answer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_ms)]
     timeout: u64,
     /// The response code that should come back (DE 39)
@@ -50,28 +49,21 @@ impl Send {
     pub(crate) fn run(&self, place: &Place, output: Output) -> Outcome {
         let dialect = self.dialect.load()?;
         let builder = self.contents.compose()?;
-        let mut wire = Zeroizing::new(Vec::new());
-        builder
-            .encode(&dialect, &mut wire)
-            .map_err(|error| Failure::Usage(format!("this message can't be written: {error}")))?;
+        let sight = Sight::of(self.show_numbers);
+        let sent = written(dialect, &builder, sight)?;
         let to = match &self.to {
             Some(to) => to.clone(),
-            None => listening(place, &dialect)?,
+            None => listening(place, dialect)?,
         };
-        let sight = Sight::of(self.show_numbers);
-        let sent = view(&dialect, &wire[dialect.header().header_len()..], sight)?;
         if !output.is_json() {
             output.line(output.tone(Tone::Strong, &format!("sent to {to}")))?;
             output.line(sent.lines("  ").trim_end())?;
         }
         let begun = Instant::now();
-        let timeout = Duration::from_millis(self.timeout);
-        let received = Connection::open(&to, &dialect, timeout)?.ask(&wire)?;
+        let received = Peer::connect(&to, dialect, Duration::from_millis(self.timeout))?.ask(&builder)?;
         let elapsed_ms = begun.elapsed().as_secs_f64() * 1000.0;
-        let answer = view(&dialect, &received, sight)?;
-        let code = Message::parse(&dialect, &received)
-            .ok()
-            .and_then(|message| message.text(De::RESPONSE_CODE).map(str::to_owned));
+        let answer = written(dialect, &received, sight)?;
+        let code = received.text(De::RESPONSE_CODE).map(str::to_owned);
         if output.is_json() {
             output.json(&json!({
                 "to": to, "request": sent, "answer": answer, "response_code": code, "elapsed_ms": elapsed_ms,
@@ -79,15 +71,26 @@ impl Send {
         } else {
             output.line(output.tone(Tone::Strong, &format!("answered after {elapsed_ms:.1} ms")))?;
             output.line(answer.lines("  ").trim_end())?;
+            if code.as_deref() == Some("00")
+                && let Some(reference) = reference(&builder)
+            {
+                output.line(output.tone(Tone::Faint, &reference))?;
+            }
         }
-        match (&self.expect, code) {
-            (Some(expected), code) if code.as_deref() != Some(expected) => {
+        match &self.expect {
+            Some(expected) if code.as_ref() != Some(expected) => {
                 let got = code.as_deref().map_or_else(|| "no response code".to_owned(), response_words);
                 Err(Failure::Refused(format!("expected {}, and got {got}", response_words(expected))))
             }
             _ => Ok(()),
         }
     }
+}
+
+/// What a later message about this one has to name: its completion, its reversal.
+fn reference(sent: &MessageBuilder) -> Option<String> {
+    let (rrn, stan) = (sent.text(De::RRN)?, sent.text(De::STAN)?);
+    Some(format!("to refer to it later: --rrn {rrn} --original-stan {stan}"))
 }
 
 /// Where the running server listens for this dialect.
@@ -109,15 +112,4 @@ fn listening(place: &Place, dialect: &Dialect) -> Outcome<String> {
         }
         other => other,
     })
-}
-
-fn view(dialect: &Dialect, body: &[u8], sight: Sight) -> Outcome<MessageView> {
-    match Message::parse(dialect, body) {
-        Ok(message) => Ok(MessageView::of(&message, sight)),
-        Err(failure) => Err(Failure::Refused(format!(
-            "the message can't be read in the dialect {}: {}",
-            dialect.name(),
-            failure.error
-        ))),
-    }
 }

@@ -1,0 +1,148 @@
+//! `mayfly demo`: a server, three cardholders, and everything that can become of a one-time number.
+
+mod pcap;
+mod report;
+mod script;
+mod till;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mayfly_card::Currency;
+use mayfly_engine::ONLY_PARTITION;
+use mayfly_iso8583::Dialect;
+use mayfly_keys::OsRandom;
+use mayfly_server::Server;
+use mayfly_server::config::{CONFIG_FILE, Settings};
+use mayfly_server::protocol::AdminRequest;
+use mayfly_store::JournalReader;
+
+use crate::admin::{Admin, answered};
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use report::Report;
+use script::{Cast, Stage, set_up};
+use till::Till;
+
+/// What is spoken.
+const DIALECT: &str = "ascii87";
+/// In which currency.
+const CURRENCY: &str = "USD";
+/// Any free ports.
+const CONFIG: &str = "\
+[iso8583]
+listeners = [{ address = \"127.0.0.1:0\", dialect = \"ascii87\" }]
+
+[admin]
+http_address = \"127.0.0.1:0\"
+";
+
+/// Show what Mayfly does: start a server of its own, and buy, misuse, reverse and refund
+///
+/// Everything happens in a temporary directory and over loopback TCP. Exit code 0 only if every step came out as
+/// it should.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Keep the server running afterwards, and say how to use it
+    #[arg(long)]
+    stay: bool,
+    /// Write the ISO 8583 traffic to this file, for tshark or Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+}
+
+impl Demo {
+    /// Runs it.
+    pub(crate) fn run(&self, output: Output) -> Outcome {
+        if let Some(path) = &self.pcap {
+            // Better now than when everything has been played.
+            std::fs::File::create(path).map_err(|error| {
+                Failure::unreachable(format!("{} can't be written", path.display()), error)
+            })?;
+        }
+        let dir = tempfile::Builder::new()
+            .prefix("mayfly-demo-")
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(|error| Failure::unreachable("a temporary directory can't be made", error))?;
+        let server = start(dir.path())?;
+        let played = self.play(&server, output);
+        if self.stay && played.is_ok() {
+            output.line(how_to_go_on(&server, output))?;
+            server.wait();
+        }
+        let stopped = server.stop().map_err(|error| Failure::Unreachable(error.to_string()));
+        played.and(stopped)
+    }
+
+    fn play(&self, server: &Server, output: Output) -> Outcome {
+        let wrong = || Failure::Refused("the demonstration's own values are wrong".into());
+        let dialect = Dialect::builtin(DIALECT).ok_or_else(wrong)?;
+        let currency = Currency::parse_alphabetic(CURRENCY).ok_or_else(wrong)?;
+        let addresses = server.addresses();
+        let to = addresses.iso8583.first().ok_or_else(wrong)?.address.clone();
+        let mut admin = Admin::connect_to(Path::new(&addresses.admin_socket))?;
+        let cast = set_up(&mut admin, currency)?;
+        let till = Till::open(&to, dialect, self.pcap.is_some())?;
+        let mut stage = Stage { admin, till, report: Report::default(), output };
+        stage.play(&cast)?;
+        let Stage { mut admin, till, mut report, .. } = stage;
+        till.finish(self.pcap.as_deref())?;
+        let journal = JournalReader::open(server.data_dir(), ONLY_PARTITION)
+            .map_err(|error| Failure::Unreachable(error.to_string()))?;
+        report.read_journal(&journal, currency)?;
+        let agree = agree(&mut admin, &cast, &report)?;
+        report.conclude(output, currency, agree)?;
+        match &self.pcap {
+            Some(path) if !output.is_json() => output.line(how_to_read(path)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A server in a directory of its own.
+fn start(dir: &Path) -> Outcome<Server> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Unreachable(error.to_string());
+    std::fs::write(dir.join(CONFIG_FILE), CONFIG).map_err(|error| failed(&error))?;
+    let settings = Settings::of_directory(dir).map_err(|error| failed(&error))?;
+    mayfly_server::init(&settings, &mut OsRandom).map_err(|error| failed(&error))?;
+    Server::start(settings).map_err(|error| failed(&error))
+}
+
+/// Whether the server's balances are those that follow from its journal.
+fn agree(admin: &mut Admin, cast: &Cast, report: &Report) -> Outcome<bool> {
+    let mut agree = true;
+    for account in [cast.anna, cast.ben, cast.cleo] {
+        let account = answered!(admin.ask(AdminRequest::ShowAccount { account })?, Account)?;
+        agree &= report.stands(account.id) == (account.balance.minor, account.held.minor);
+    }
+    Ok(agree)
+}
+
+fn how_to_read(capture: &Path) -> String {
+    format!(
+        "\nthe traffic is in {0}, card numbers and all; to read it:\n  \
+         tshark -r {0} -d tcp.port==8583,iso8583 -o 'iso8583.len_endian:Big endian'",
+        capture.display()
+    )
+}
+
+fn how_to_go_on(server: &Server, output: Output) -> String {
+    let dir = server.data_dir().display();
+    if output.is_json() {
+        return serde_json::json!({ "data_dir": dir.to_string(), "addresses": server.addresses() })
+            .to_string();
+    }
+    format!(
+        "The server goes on until you press Ctrl-C. In another terminal:\n\n  \
+         export MAYFLY_DIR={dir}\n  \
+         mayfly status\n  \
+         mayfly account list\n  \
+         mayfly number issue --account acct_2 --json > card.json\n  \
+         mayfly send --card card.json --amount 24.98\n  \
+         mayfly send --card card.json --amount 24.98\n  \
+         mayfly transaction list --account acct_2\n  \
+         mayfly journal read --follow"
+    )
+}

@@ -1,0 +1,74 @@
+//! Damage to the views, which follow from the journal alone: a start has to notice and to build them again.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use crate::harness::{Home, Random};
+
+const VIEWS: &str = "views.db";
+/// What is overwritten, in bytes: a page.
+const PAGE: usize = 16_384;
+
+/// Copies of earlier views, and what is done with them.
+#[derive(Default)]
+pub(crate) struct Damage {
+    copies: Vec<PathBuf>,
+}
+
+impl Damage {
+    /// Does something to the views, or nothing; says what.
+    pub(crate) fn inflict(&self, home: &Home, random: &mut Random) -> String {
+        let views = home.file(VIEWS);
+        let Ok(bytes) = fs::metadata(&views).map(|metadata| metadata.len()) else {
+            return "are missing".into();
+        };
+        match random.below(8) {
+            0 => {
+                let stay = random.below(bytes + 1);
+                OpenOptions::new().write(true).open(&views).unwrap().set_len(stay).unwrap();
+                format!("cut to {stay} of {bytes} bytes")
+            }
+            1 => {
+                let at = random.below(bytes + 1) / PAGE as u64 * PAGE as u64;
+                let file = OpenOptions::new().write(true).open(&views).unwrap();
+                file.write_all_at(&random.bytes(PAGE), at).unwrap();
+                format!("overwritten at {at} of {bytes} bytes")
+            }
+            2 => {
+                self.remove(home);
+                "removed".into()
+            }
+            3 => {
+                // The write-ahead log alone: what was in it is not in the file.
+                let _ = fs::remove_file(home.file("views.db-wal"));
+                let _ = fs::remove_file(home.file("views.db-shm"));
+                "without their write-ahead log".into()
+            }
+            4 | 5 => match random.of(&self.copies) {
+                Some(copy) => {
+                    self.remove(home);
+                    fs::copy(copy, &views).unwrap();
+                    format!("replaced by {}", copy.file_name().unwrap_or_default().display())
+                }
+                None => "untouched".into(),
+            },
+            _ => "untouched".into(),
+        }
+    }
+
+    fn remove(&self, home: &Home) {
+        for name in [VIEWS, "views.db-wal", "views.db-shm"] {
+            let _ = fs::remove_file(home.file(name));
+        }
+    }
+
+    /// Keeps a copy of the views of a server that has stopped, for a later round. At most three are kept.
+    pub(crate) fn keep_copy(&mut self, home: &Home, round: u64, random: &mut Random) {
+        if self.copies.len() < 3 && random.below(2) == 0 {
+            let copy = home.beside(&format!("views of round {round}"));
+            fs::copy(home.file(VIEWS), &copy).unwrap();
+            self.copies.push(copy);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A server as a child process, and the three ways to reach it: ISO 8583, the admin socket, the command line.
+//!
+//! Nothing here uses the server's own code but the message codec: what these tests know of it is what a user
+//! knows. Every wait has a bound.
+
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
+
+pub(crate) mod admin;
+pub(crate) mod peer;
+pub(crate) mod random;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) use admin::Admin;
+pub(crate) use peer::{Answer, Card, Kind, Message, Peer};
+pub(crate) use random::Random;
+
+/// How long a server may take to be ready, to stop, or to refuse to start. It is met in a second or two; the
+/// machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub(crate) fn mayfly() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    for name in ["MAYFLY_DIR", "MAYFLY_CONFIG", "MAYFLY_SOCKET"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Asks until there is an answer.
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A data directory, made by `mayfly init`, and what is around it.
+pub(crate) struct Home {
+    around: TempDir,
+    pub(crate) dir: PathBuf,
+}
+
+impl Home {
+    /// In the system's temporary directory.
+    pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more in its configuration; `more` begins with keys of the section `iso8583`.
+    pub(crate) fn with(more: &str) -> Self {
+        let around = TempDir::new().unwrap();
+        let dir = around.path().join("data");
+        Self::made(around, dir, more)
+    }
+
+    /// In a directory that is not there yet, on a file system of one's own.
+    pub(crate) fn at(dir: PathBuf) -> Self {
+        Self::made(TempDir::new().unwrap(), dir, "")
+    }
+
+    fn made(around: TempDir, dir: PathBuf, more: &str) -> Self {
+        let home = Self { around, dir };
+        let made = home.cli(["init"]);
+        assert!(made.status.success(), "init: {}", said(&made));
+        let config = format!(
+            "[iso8583]\nlisteners = [{{ address = \"127.0.0.1:0\", dialect = \"ascii87\" }}]\n{more}\n\
+             [admin]\nhttp_address = \"127.0.0.1:0\"\n"
+        );
+        fs::write(home.dir.join("mayfly.toml"), config).unwrap();
+        home
+    }
+
+    /// A path beside the data directory.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.around.path().join(name)
+    }
+
+    /// A file of the data directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// What a command says.
+    pub(crate) fn cli<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
+        mayfly().arg("--data-dir").arg(&self.dir).args(args).output().unwrap()
+    }
+
+    /// What a command that must succeed says in JSON.
+    pub(crate) fn json<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Value {
+        let output = mayfly().arg("--json").arg("--data-dir").arg(&self.dir).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The command that starts the server.
+    pub(crate) fn serve(&self) -> Command {
+        let mut command = mayfly();
+        command.arg("--data-dir").arg(&self.dir).arg("serve");
+        command
+    }
+
+    /// A server that is ready.
+    pub(crate) fn start(&self) -> Server {
+        self.start_by(self.serve())
+    }
+
+    /// A server that is ready, started by a command of one's own.
+    pub(crate) fn start_by(&self, mut command: Command) -> Server {
+        let log = self.beside("server.log");
+        let child = command.stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let mut server = Server { child, log, address: ([127, 0, 0, 1], 0).into(), socket: PathBuf::new() };
+        let run = until("the server to be ready", || {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!("the server did not start: {status}\n{}", server.log());
+            }
+            // One that was killed left its own behind.
+            let run: Value = serde_json::from_slice(&fs::read(self.file("run.json")).ok()?).ok()?;
+            (run["pid"] == server.child.id()).then_some(run)
+        });
+        let addresses = &run["addresses"];
+        server.address = addresses["iso8583"][0]["address"].as_str().unwrap().parse().unwrap();
+        server.socket = PathBuf::from(addresses["admin_socket"].as_str().unwrap());
+        server
+    }
+
+    /// What a server says that must not start, on standard error.
+    pub(crate) fn refused(&self) -> String {
+        self.refused_by(self.serve())
+    }
+
+    /// The same, started by a command of one's own.
+    pub(crate) fn refused_by(&self, mut command: Command) -> String {
+        let log = self.beside("refused.log");
+        let mut child = command.stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let status = exit_of(&mut child);
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(
+            status.is_some_and(|status| status.code().is_some_and(|code| code != 0)),
+            "{status:?}\n{said}"
+        );
+        said
+    }
+
+    /// Walks the journal's chain, and compares the views with what follows from it.
+    pub(crate) fn verify(&self) -> Value {
+        self.json(["journal", "verify", "--views"])
+    }
+}
+
+/// All that a command wrote.
+pub(crate) fn said(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("{}\n{out}{err}", output.status)
+}
+
+/// How a child ended; killed, and none, if it did not in time.
+fn exit_of(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
+}
+
+/// A running server. It is killed when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    log: PathBuf,
+    pub(crate) address: SocketAddr,
+    pub(crate) socket: PathBuf,
+}
+
+impl Server {
+    /// A connection to its admin socket.
+    pub(crate) fn admin(&self) -> Admin {
+        Admin::connect(&self.socket).unwrap()
+    }
+
+    /// A connection from the network.
+    pub(crate) fn connect(&self) -> Peer {
+        Peer::connect(self.address).unwrap()
+    }
+
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        read(&self.log)
+    }
+
+    /// Kills it, at whatever it does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = exit_of(&mut self.child);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", self.log());
+    }
+
+    /// Waits until it has ended by itself; gives how, and what it wrote.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let status = exit_of(&mut self.child);
+        (status.unwrap_or_else(|| panic!("it goes on\n{}", self.log())), self.log())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = log.lines().rev().take(30).collect::<Vec<_>>();
+            eprintln!("the end of the server's log:");
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}

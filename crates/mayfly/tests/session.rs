@@ -1,0 +1,296 @@
+//! A day with the command line: a server of its own in a child process, and everything through its commands.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should panic")]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Ran, command, mayfly, mayfly_in, mayfly_with};
+use serde_json::Value;
+
+/// A server in a directory, stopped when dropped.
+struct Server {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+const CONFIG: &str = r#"
+[iso8583]
+listeners = [
+    { address = "127.0.0.1:0", dialect = "ascii87" },
+    { address = "127.0.0.1:0", dialect = "binary87" },
+]
+
+[admin]
+http_address = "127.0.0.1:0"
+"#;
+
+impl Server {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        mayfly(&["init", data.to_str().unwrap()]).ok();
+        std::fs::write(data.join("mayfly.toml"), CONFIG).unwrap();
+        Self { child: serve(&data), dir }
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    #[track_caller]
+    fn run(&self, words: &[&str]) -> Ran {
+        mayfly_in(&self.data(), words)
+    }
+
+    #[track_caller]
+    fn json(&self, words: &[&str]) -> Value {
+        self.run(&[&["--json"], words].concat()).json()
+    }
+
+    /// Sends a message with a card from standard input.
+    fn send(&self, card: &Value, words: &[&str]) -> Ran {
+        let mut command = command(&[&["--json", "send", "--card", "-"], words].concat());
+        command.env("MAYFLY_DIR", self.data());
+        mayfly_with(card.to_string().as_bytes(), command)
+    }
+
+    /// SIGTERM, and what the process comes to.
+    fn stop(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already where the test got so far.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(data: &Path) -> Child {
+    let mut child = command(&["serve"])
+        .env("MAYFLY_DIR", data)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while mayfly_in(data, &["status"]).code != 0 {
+        assert!(child.try_wait().unwrap().is_none(), "the server ended");
+        assert!(begun.elapsed() < Duration::from_secs(30), "the server is not ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child
+}
+
+/// An issuer, a programme and a prepaid account with 100.00.
+fn furnish(server: &Server) {
+    assert_eq!(server.json(&["issuer", "open", "Acme Bank"])["id"], "iss_1");
+    let programme = ["programme", "open", "Shopping", "--issuer", "iss_1", "--prefix", "456940"];
+    assert_eq!(server.json(&programme)["terms"]["lifetime_s"], 900);
+    assert_eq!(server.json(&["account", "open", "--issuer", "iss_1", "--currency", "USD"])["id"], "acct_1");
+    assert_eq!(server.json(&["account", "fund", "acct_1", "100"])["balance"]["minor"], 10_000);
+}
+
+#[test]
+fn a_number_from_its_issue_to_its_refund() {
+    let mut server = Server::start();
+    furnish(&server);
+    let card = server.json(&["number", "issue", "--account", "acct_1"]);
+    let number = card["number"].as_str().unwrap();
+    assert!(number.starts_with("456940") && number.len() == 16);
+
+    let bought =
+        server.send(&card, &["--amount", "24.98", "--rrn", "R1", "--stan", "1", "--expect", "00"]).json();
+    assert_eq!(bought["response_code"], "00");
+    assert!(!bought.to_string().contains(number));
+    let again = server.send(&card, &["--amount", "24.98", "--expect", "00"]);
+    assert_eq!(again.code, 1);
+    assert!(again.stderr.contains("expected 00 approved, and got 05 declined"), "{again:?}");
+    server.send(&card, &["--type", "completion", "--amount", "20", "--rrn", "R1", "--expect", "00"]).ok();
+    server
+        .send(
+            &card,
+            &[
+                "--type",
+                "reversal",
+                "--amount",
+                "24.98",
+                "--rrn",
+                "R1",
+                "--original-stan",
+                "1",
+                "--expect",
+                "00",
+            ],
+        )
+        .ok();
+    server.send(&card, &["--type", "refund", "--amount", "5", "--expect", "00"]).ok();
+
+    let account = server.json(&["account", "show", "acct_1"]);
+    assert_eq!((&account["balance"]["minor"], &account["held"]["minor"]), (&8_500.into(), &0.into()));
+    let id = card["id"].as_str().unwrap();
+    let shown = server.run(&["number", "show", id]).ok();
+    assert!(shown.contains("456940******") && shown.contains("used") && !shown.contains(number), "{shown}");
+    let list = server.json(&["transaction", "list", "--account", "acct_1"]);
+    let kinds: Vec<&str> =
+        list["items"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["refund", "reversal", "completion", "purchase", "funding"]);
+    let last = list["items"][0]["id"].as_str().unwrap();
+    let shown = server.run(&["transaction", "show", last]).ok();
+    assert!(shown.contains("in the books") && shown.contains("5.00 USD"), "{shown}");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_repeat_is_the_same_answer_and_an_increment_is_more() {
+    let server = Server::start();
+    furnish(&server);
+    let card = server.json(&["number", "issue", "--account", "acct_1"]);
+    let held = || server.json(&["account", "show", "acct_1"])["held"]["minor"].as_i64().unwrap();
+    let purchase = ["--amount", "10", "--rrn", "R2", "--stan", "2", "--at", "0601120000", "--expect", "00"];
+    let first = server.send(&card, &purchase).json();
+    let again = server.send(&card, &[&purchase[..], &["--repeat"]].concat()).json();
+    assert_eq!(again["request"]["mti"], "0101");
+    let approval = |sent: &Value| {
+        let elements = sent["answer"]["elements"].as_array().unwrap();
+        elements.iter().find(|element| element["de"] == 38).unwrap()["value"].clone()
+    };
+    assert_eq!(approval(&first), approval(&again));
+    assert_eq!(held(), 1_000);
+    let more = ["--type", "increment", "--rrn", "R2", "--expect", "00"];
+    server.send(&card, &[&more[..], &["--amount", "5", "--original-stan", "2"]].concat()).ok();
+    let code = approval(&first);
+    server.send(&card, &[&more[..], &["--amount", "2", "--approval", code.as_str().unwrap()]].concat()).ok();
+    assert_eq!(held(), 1_700);
+    let part =
+        ["--type", "reversal", "--amount", "10", "--remaining", "4", "--rrn", "R2", "--original-stan", "2"];
+    server.send(&card, &[&part[..], &["--expect", "00"]].concat()).ok();
+    assert_eq!(held(), 1_100);
+    for kind in ["echo", "sign-on", "sign-off"] {
+        server.run(&["send", "--type", kind, "--dialect", "binary87", "--expect", "00"]).ok();
+    }
+}
+
+#[test]
+fn limits_blocks_and_cancellation() {
+    let server = Server::start();
+    furnish(&server);
+    server.run(&["issuer", "open", "Acme Bank"]).fails(1, "that name is taken");
+    server.run(&["issuer", "show", "iss_9"]).fails(1, "there is no issuer iss_9");
+    server.run(&["account", "fund", "acct_1", "-200"]).fails(1, "less than that");
+    server.run(&["account", "fund", "acct_1", "1,00"]).fails(2, "write 24.98");
+    server.run(&["number", "issue", "--account", "acct_1", "--lifetime", "9d"]).fails(1, "seconds");
+    server.run(&["account", "limit", "acct_1"]).fails(2, "--prepaid, or --credit");
+    let credit = server.json(&["account", "limit", "acct_1", "--credit", "50"]);
+    assert_eq!(credit["available"]["minor"], 15_000);
+
+    let issue = [
+        "number",
+        "issue",
+        "--account",
+        "acct_1",
+        "--uses",
+        "3",
+        "--amount-max",
+        "30",
+        "--merchant",
+        "SHOP-1",
+    ];
+    let card = server.json(&issue);
+    let id = card["id"].as_str().unwrap();
+    let buys = |amount, merchant, code| {
+        server.send(&card, &["--amount", amount, "--merchant", merchant, "--expect", code]).ok()
+    };
+    buys("30.01", "SHOP-1", "61");
+    buys("30", "SHOP-2", "05");
+    buys("30", "SHOP-1", "00");
+    let blocked = server.run(&["account", "block", "acct_1", "card-not-present"]).ok();
+    assert!(blocked.contains("card-not-present"));
+    buys("1", "SHOP-1", "57");
+    server.run(&["account", "unblock", "acct_1", "card-not-present"]).ok();
+    assert_eq!(server.json(&["number", "cancel", id])["state"], "cancelled");
+    buys("1", "SHOP-1", "05");
+    server.run(&["number", "cancel", id]).fails(1, id);
+    assert_eq!(
+        server.json(&["number", "list", "--account", "acct_1", "--state", "active"])["items"],
+        Value::Array(vec![])
+    );
+    let table = server.run(&["number", "list", "--account", "acct_1"]).ok();
+    assert!(table.starts_with("number") && table.contains("cancelled"), "{table}");
+}
+
+#[test]
+fn the_journal_is_read_and_verified_beside_the_server_and_after_it() {
+    let mut server = Server::start();
+    furnish(&server);
+    let card = server.json(&["number", "issue", "--account", "acct_1"]);
+    server.send(&card, &["--amount", "9.99", "--dialect", "binary87", "--expect", "00"]).ok();
+    let text = server.run(&["journal", "read"]).ok();
+    for words in [
+        "issuer iss_1 opened: Acme Bank",
+        "funding of 100.00 USD",
+        "purchase (0100) of 9.99 USD at MERCHANT-1: 00 approved",
+    ] {
+        assert!(text.contains(words), "`{words}` is not in:\n{text}");
+    }
+    let lines = server.run(&["--json", "journal", "read", "--from", "2", "--to", "3"]).ok();
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.iter().map(|event| event["record"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 3]);
+    let verified = server.json(&["journal", "verify"]);
+    assert_eq!(verified["ok"], true);
+    let status = server.json(&["status"]);
+    assert_eq!(status["durable"], verified["records"]);
+
+    let second = server.run(&["serve"]);
+    second.fails(3, "in use by another process");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(server.json(&["journal", "verify", "--views"])["views"], "same");
+    server.run(&["status"]).fails(3, "no server listens");
+
+    // It all is there again, and the number is still used.
+    server.child = serve(&server.data());
+    server.send(&card, &["--amount", "9.99", "--expect", "05"]).ok();
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn an_altered_journal_is_found() {
+    let mut server = Server::start();
+    furnish(&server);
+    assert_eq!(server.stop(), Some(0));
+    let journal = rusqlite::Connection::open(server.data().join("journal.db")).unwrap();
+    let mut payload: Vec<u8> =
+        journal.query_row("SELECT payload FROM journal WHERE sequence = 1", (), |row| row.get(0)).unwrap();
+    let at = payload.windows(4).position(|window| window == b"Acme").unwrap();
+    payload[at] = b'a';
+    journal.execute("UPDATE journal SET payload = ? WHERE sequence = 1", [payload]).unwrap();
+    drop(journal);
+    server.run(&["journal", "verify"]).fails(1, "record 1 of");
+    assert!(
+        server.run(&["journal", "read"]).ok().contains("acme Bank"),
+        "it is not hidden what stands there"
+    );
+}
+
+#[test]
+fn init_and_serve_say_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let text = data.to_str().unwrap();
+    mayfly_in(&data, &["serve"]).fails(3, "mayfly init");
+    mayfly(&["init", text]).ok();
+    mayfly(&["init", text]).fails(1, text);
+    let printed = mayfly_in(&data, &["serve", "--print-config"]).ok();
+    assert!(printed.contains("[iso8583]") && printed.contains("answer_timeout_ms = 25000"), "{printed}");
+    std::fs::write(data.join("mayfly.toml"), "[iso8583]\nconections_max = 5\n").unwrap();
+    let error = mayfly_in(&data, &["serve"]).fails(2, "connections_max");
+    assert!(error.contains("line 2"), "{error}");
+}

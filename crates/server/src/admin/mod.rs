@@ -1,0 +1,150 @@
+//! The admin socket: a thin layer that reads requests, has the office do them, and writes what came of it.
+
+mod answer;
+mod ask;
+mod line;
+mod socket;
+
+use std::sync::Arc;
+
+use crate::office::{Items, Office, Part};
+use crate::protocol::{
+    AdminError, AdminRequest, AdminResponse, ErrorCode, List, NumberState, PAGE_DEFAULT, PAGE_MAX, Page,
+    Status,
+};
+use crate::text::Text;
+
+pub use socket::SocketError;
+pub(crate) use socket::{AdminSocket, bind};
+
+/// Does what is asked.
+pub(crate) struct Clerk {
+    office: Arc<Office>,
+    status: Box<dyn Fn() -> Status + Send + Sync>,
+}
+
+impl Clerk {
+    /// `status` says how the server is, but for what only the engine knows.
+    pub(crate) fn new(office: Arc<Office>, status: impl Fn() -> Status + Send + Sync + 'static) -> Self {
+        Self { office, status: Box::new(status) }
+    }
+
+    pub(crate) async fn answer(&self, request: AdminRequest) -> Result<AdminResponse, AdminError> {
+        use AdminRequest as Ask;
+        use AdminResponse as Tell;
+        let office = &*self.office;
+        Ok(match request {
+            Ask::OpenIssuer { name } => {
+                let (id, issuer) = office.open_issuer(ask::name(name)?).await?;
+                Tell::Issuer(answer::issuer(id, &issuer))
+            }
+            Ask::ShowIssuer { issuer: id } => Tell::Issuer(answer::issuer(id, &office.issuer(id).await?)),
+            Ask::ListIssuers { page } => {
+                Tell::Issuers(list(office.issuers(part(&page)?).await?, |(id, it)| answer::issuer(id, &it)))
+            }
+            Ask::OpenProgramme(asked) => {
+                let terms = ask::terms(&asked.terms)?;
+                let (issuer, name) = (asked.issuer, ask::name(asked.name)?);
+                let opened = office.open_programme(issuer, name, terms, asked.universal.as_ref()).await?;
+                Tell::Programme(answer::programme(opened.0, &opened.1))
+            }
+            Ask::ShowProgramme { programme: id } => {
+                Tell::Programme(answer::programme(id, &office.programme(id).await?))
+            }
+            Ask::ListProgrammes { issuer, page } => {
+                let found = office.programmes(issuer, part(&page)?).await?;
+                Tell::Programmes(list(found, |(id, it)| answer::programme(id, &it)))
+            }
+            Ask::OpenAccount { issuer, currency, limit } => {
+                let (id, account) = office.open_account(issuer, currency, ask::limit(limit)?).await?;
+                Tell::Account(answer::account(id, &account))
+            }
+            Ask::ShowAccount { account: id } => {
+                Tell::Account(answer::account(id, &office.account(id).await?))
+            }
+            Ask::ListAccounts { issuer, page } => {
+                let found = office.accounts(issuer, part(&page)?).await?;
+                Tell::Accounts(list(found, |(id, it)| answer::account(id, &it)))
+            }
+            Ask::SetLimit { account: id, limit } => {
+                Tell::Account(answer::account(id, &office.set_limit(id, ask::limit(limit)?).await?))
+            }
+            Ask::Fund { account: id, minor } => {
+                Tell::Account(answer::account(id, &office.fund(id, minor).await?))
+            }
+            Ask::BlockChannel { account: id, channel, blocked } => {
+                Tell::Account(answer::account(id, &office.block_channel(id, channel, blocked).await?))
+            }
+            Ask::IssueNumber(asked) => {
+                Tell::Issued(answer::issued(&office.issue_number(ask::order(*asked)?).await?)?)
+            }
+            Ask::ShowNumber { number } => self.number(office.number(number).await?).await?,
+            Ask::CancelNumber { number } => self.number(office.cancel_number(number).await?).await?,
+            Ask::ListNumbers { account: id, state, page } => {
+                let account = office.account(id).await?;
+                let wanted = state.map(NumberState::retirement);
+                let found = office.numbers(id, wanted, part(&page)?).await?;
+                let mut numbers = Vec::with_capacity(found.items.len());
+                for now in found.items {
+                    let programme = office.programme(now.row.programme).await?;
+                    numbers.push(answer::number(now, account.currency, &programme));
+                }
+                Tell::Numbers(List { items: numbers, next: found.next.map(|id| id.show()) })
+            }
+            Ask::ShowTransaction { transaction } => {
+                Tell::Transaction(answer::transaction(office.transaction(transaction).await?))
+            }
+            Ask::ListTransactions { account: Some(account), number: None, page } => {
+                let found = office.transactions_of_account(account, part(&page)?).await?;
+                Tell::Transactions(list(found, answer::transaction))
+            }
+            Ask::ListTransactions { account: None, number: Some(number), page } => {
+                let found = office.transactions_of_number(number, part(&page)?).await?;
+                Tell::Transactions(list(found, answer::transaction))
+            }
+            Ask::ListTransactions { account: None, number: None, page } => {
+                let found = office.transactions(part(&page)?).await?;
+                Tell::Transactions(list(found, answer::transaction))
+            }
+            Ask::ListTransactions { .. } => {
+                let what = "name an account or a number, not both; or neither, for all";
+                return Err(AdminError::new(ErrorCode::Invalid, what));
+            }
+            Ask::Status {} => Tell::Status(self.status().await?),
+        })
+    }
+
+    async fn number(&self, now: crate::office::NumberNow) -> Result<AdminResponse, AdminError> {
+        let account = self.office.account(now.row.account).await?;
+        let programme = self.office.programme(now.row.programme).await?;
+        Ok(AdminResponse::Number(answer::number(now, account.currency, &programme)))
+    }
+
+    async fn status(&self) -> Result<Status, AdminError> {
+        let there = self.office.snapshot().await?;
+        let mut status = (self.status)();
+        status.counts.issuers = there.issuers;
+        status.counts.programmes = there.programmes;
+        status.counts.accounts = there.accounts;
+        status.counts.active_numbers = there.active_numbers;
+        status.counts.quarantined = there.quarantined;
+        status.counts.transactions_in_memory = there.transactions_in_memory;
+        status.counts.transactions = there.transactions;
+        Ok(status)
+    }
+}
+
+fn part<Id: Text>(page: &Page) -> Result<Part<Id>, AdminError> {
+    let limit = page.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        let what = format!("a page has 1 to {PAGE_MAX} items, not {limit}");
+        return Err(AdminError::new(ErrorCode::Limit, what));
+    }
+    let from = page.cursor.as_deref().map(Id::read).transpose();
+    let from = from.map_err(|why| AdminError::new(ErrorCode::Invalid, format!("cursor {why}")))?;
+    Ok(Part { from, limit: limit as usize })
+}
+
+fn list<T, Id: Text, A>(found: Items<T, Id>, answer: impl Fn(T) -> A) -> List<A> {
+    List { items: found.items.into_iter().map(answer).collect(), next: found.next.map(|id| id.show()) }
+}

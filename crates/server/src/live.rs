@@ -1,0 +1,25 @@
+//! What the parts of a running server share.
+
+use std::sync::{Arc, OnceLock};
+
+use mayfly_engine::Handle;
+
+use crate::health::Health;
+use crate::office::Office;
+use crate::protocol::Time;
+
+/// What is there from the first moment.
+pub(crate) struct Shared {
+    pub(crate) health: Health,
+    pub(crate) started: Time,
+    /// What is there as soon as the server serves.
+    pub(crate) live: OnceLock<Live>,
+}
+
+/// What is there as soon as the server serves.
+pub(crate) struct Live {
+    pub(crate) handle: Handle,
+    pub(crate) office: Arc<Office>,
+    pub(crate) network: Arc<mayfly_network::Meter>,
+    pub(crate) holds: Arc<crate::holds::HoldsMeter>,
+}

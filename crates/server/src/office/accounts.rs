@@ -1,0 +1,103 @@
+//! Accounts.
+
+use mayfly_card::{Channel, Currency};
+use mayfly_core::state::Account;
+use mayfly_core::{AccountId, Answer, CreditLimit, IssuerId, Operation, Refusal};
+
+use super::{Items, Office, OfficeError, Part};
+
+/// How many accounts are looked at between two batches: a tenth of a millisecond of the writer's time.
+const LOOKED_AT: usize = 16_384;
+
+impl Office {
+    /// A new account.
+    ///
+    /// # Errors
+    /// If there is no such issuer, or nothing can be written.
+    pub async fn open_account(
+        &self,
+        issuer: IssuerId,
+        currency: Currency,
+        limit: CreditLimit,
+    ) -> Result<(AccountId, Account), OfficeError> {
+        match self.operate(Operation::OpenAccount { issuer, currency, limit }).await? {
+            Answer::Account(id) => Ok((id, self.account(id).await?)),
+            _ => Err(OfficeError::Stopped),
+        }
+    }
+
+    /// An account as it stands.
+    ///
+    /// # Errors
+    /// If there is none of that id.
+    pub async fn account(&self, id: AccountId) -> Result<Account, OfficeError> {
+        let found = self.look(move |state| state.account(id).copied()).await?;
+        found.ok_or(OfficeError::Refused(Refusal::NoAccount(id)))
+    }
+
+    /// Accounts in the order in which they were opened: all, or an issuer's.
+    ///
+    /// # Errors
+    /// If there is no such issuer, or the engine can't be asked.
+    pub async fn accounts(
+        &self,
+        issuer: Option<IssuerId>,
+        part: Part<AccountId>,
+    ) -> Result<Items<(AccountId, Account), AccountId>, OfficeError> {
+        if let Some(issuer) = issuer {
+            self.issuer(issuer).await?;
+        }
+        let of_issuer = move |account: &Account| issuer.is_none_or(|issuer| account.issuer == issuer);
+        let (mut found, mut skip) = (Vec::new(), part.from.map_or(0, |id| id.0.saturating_sub(1)) as usize);
+        // One who has few among millions is found in many short looks: none of them holds the writer up.
+        loop {
+            let wanted = part.limit + 1 - found.len();
+            let (more, over) = self
+                .look(move |state| {
+                    let ids = (1..).map(AccountId).zip(&state.accounts).skip(skip).take(LOOKED_AT);
+                    let of_issuer = ids.filter(|(_, account)| of_issuer(account)).take(wanted);
+                    let more: Vec<_> = of_issuer.map(|(id, account)| (id, *account)).collect();
+                    (more, skip + LOOKED_AT >= state.accounts.len())
+                })
+                .await?;
+            found.extend(more);
+            skip += LOOKED_AT;
+            if over || found.len() > part.limit {
+                return Ok(Items::cut(found, part.limit, |(id, _)| *id));
+            }
+        }
+    }
+
+    /// Another way of funding, or another credit limit.
+    ///
+    /// # Errors
+    /// If there is no such account, or nothing can be written.
+    pub async fn set_limit(&self, account: AccountId, limit: CreditLimit) -> Result<Account, OfficeError> {
+        self.operate(Operation::SetLimit { account, limit }).await?;
+        self.account(account).await
+    }
+
+    /// Pays in, or out if negative, in minor units of the account's currency.
+    ///
+    /// # Errors
+    /// If there is no such account, it has less than that, its books can't hold that much, or nothing can be
+    /// written.
+    pub async fn fund(&self, account: AccountId, minor: i64) -> Result<Account, OfficeError> {
+        self.operate(Operation::Fund { account, minor }).await?;
+        self.account(account).await
+    }
+
+    /// Switches a channel off, or on again.
+    ///
+    /// # Errors
+    /// If there is no such account, or nothing can be written.
+    pub async fn block_channel(
+        &self,
+        account: AccountId,
+        channel: Channel,
+        blocked: bool,
+    ) -> Result<Account, OfficeError> {
+        self.operate(Operation::BlockChannel { account, channel, blocked }).await?;
+        self.account(account).await
+    }
+}

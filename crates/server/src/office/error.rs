@@ -1,0 +1,80 @@
+//! Why the office did not do what was asked.
+
+use std::fmt;
+
+use mayfly_core::{NumberId, Refusal, TransactionId};
+use mayfly_engine::{DeskError, Refused};
+use mayfly_store::StoreError;
+
+use super::TermsError;
+
+/// Why the office did not do what was asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum OfficeError {
+    /// The core refused it.
+    Refused(Refusal),
+    /// The terms of a new programme are none.
+    Terms(TermsError),
+    /// There was never such a number.
+    NoNumber(NumberId),
+    /// There was never such a transaction.
+    NoTransaction(TransactionId),
+    /// The issuer has no programme, or several: one must be named.
+    WhichProgramme {
+        /// How many it has.
+        count: usize,
+    },
+    /// The engine takes nothing now.
+    Busy(Refused),
+    /// The views are behind: what was asked for can't be seen yet.
+    Behind {
+        /// By how many records.
+        records: u64,
+    },
+    /// The operating system gave no randomness.
+    Random(mayfly_keys::RandomError),
+    /// The engine stopped before it answered: whether it was done shows when it runs again.
+    Stopped,
+    /// The views can't be read.
+    Views(StoreError),
+}
+
+impl fmt::Display for OfficeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Terms(error) => error.fmt(f),
+            Self::NoNumber(id) => write!(f, "there is no number {id}"),
+            Self::NoTransaction(id) => write!(f, "there is no transaction {id}"),
+            Self::WhichProgramme { count: 0 } => {
+                f.write_str("the account's issuer has no programme; open one first")
+            }
+            Self::WhichProgramme { count } => {
+                write!(f, "the account's issuer has {count} programmes; say by which one")
+            }
+            Self::Busy(refused) => write!(f, "{refused}; try again"),
+            Self::Behind { records } => {
+                write!(f, "the views are {records} records behind; try again in a moment")
+            }
+            Self::Random(error) => error.fmt(f),
+            Self::Stopped => f.write_str(
+                "the server stopped before it answered; look whether it was done when it runs again",
+            ),
+            Self::Views(_) => f.write_str("the views could not be read; the server's log says why"),
+        }
+    }
+}
+
+impl std::error::Error for OfficeError {}
+
+impl From<DeskError> for OfficeError {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Refused(refusal) => Self::Refused(refusal),
+            DeskError::Busy(refused) => Self::Busy(refused),
+            DeskError::Random(error) => Self::Random(error),
+            DeskError::Layout(error) => Self::Terms(TermsError::Layout(error)),
+            DeskError::Stopped => Self::Stopped,
+        }
+    }
+}

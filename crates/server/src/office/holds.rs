@@ -1,0 +1,97 @@
+//! Holds that wait for their completion.
+
+use mayfly_core::{AccountId, Answer, Command, Operation, Refusal, TimeMs, TransactionId};
+use mayfly_store::TransactionRow;
+
+use super::{Office, OfficeError};
+
+/// What is set aside for a purchase that was authorised and not yet completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The purchase.
+    pub transaction: TransactionId,
+    /// When its programme gives it back.
+    pub due_ms: TimeMs,
+}
+
+/// How many accounts are looked at between two batches.
+const LOOKED_AT: usize = 16_384;
+/// How many transactions are read at a time.
+const ROWS: usize = 256;
+
+impl Office {
+    /// The time.
+    pub(crate) fn now_ms(&self) -> TimeMs {
+        self.clock.now_ms()
+    }
+
+    /// The accounts among some thousands, from `from` on, on which something is held; and where to go on.
+    pub(crate) async fn accounts_with_holds(
+        &self,
+        from: AccountId,
+    ) -> Result<(Vec<AccountId>, Option<AccountId>), OfficeError> {
+        self.look(move |state| {
+            let skip = from.0.saturating_sub(1) as usize;
+            let ids = (1..).map(AccountId).zip(&state.accounts).skip(skip).take(LOOKED_AT);
+            let held = ids.filter(|(_, account)| account.held != 0).map(|(id, _)| id).collect();
+            let next = skip + LOOKED_AT;
+            (held, (next < state.accounts.len()).then_some(AccountId(next as u64 + 1)))
+        })
+        .await
+    }
+
+    /// What is held on an account, the latest first, as far as it is folded.
+    ///
+    /// The account's transactions are read backwards until what was found adds up to what is held: nothing older
+    /// is read, and there need be no index of holds.
+    pub(crate) async fn holds(&self, account: AccountId) -> Result<Vec<Hold>, OfficeError> {
+        let row = self.views.read_now(move |views| views.account(account)).await?;
+        let mut left = row.map_or(0, |row| row.account.held);
+        let (mut holds, mut from) = (Vec::new(), None);
+        while left > 0 {
+            let page = self.views.read_now(move |views| views.transactions_of_account(account, from, ROWS));
+            let page = page.await?;
+            for row in page.rows.iter().filter(|row| row.transaction.totals.held > 0) {
+                left -= row.transaction.totals.held;
+                holds.extend(self.hold(row).await?);
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(holds)
+    }
+
+    async fn hold(&self, row: &TransactionRow) -> Result<Option<Hold>, OfficeError> {
+        let Some(number) = row.transaction.number else { return Ok(None) };
+        let Some(number) = self.views.read_now(move |views| views.number(number)).await? else {
+            return Ok(None);
+        };
+        let entry = self.catalogue.programme(number.programme);
+        Ok(entry.map(|entry| Hold {
+            transaction: row.transaction.id,
+            due_ms: row.transaction.at_ms.saturating_add(entry.programme.terms.hold_ms()),
+        }))
+    }
+
+    /// Gives a hold back. Says whether it did: not if nothing is held any more.
+    ///
+    /// A purchase that memory has forgotten is looked up first. Nothing can happen to it in between: whatever
+    /// does brings it back into memory, and what is in memory is never replaced by what was looked up.
+    ///
+    /// # Errors
+    /// If nothing can be read or written.
+    pub async fn release_hold(&self, transaction: TransactionId) -> Result<bool, OfficeError> {
+        let operation = Operation::ReleaseHold { transaction };
+        match self.operate(operation.clone()).await {
+            Err(OfficeError::Refused(Refusal::NoHold(_))) => {}
+            done => return done.map(|answer| answer == Answer::Done),
+        }
+        let row = self.views.read(move |views| views.transaction(transaction)).await?;
+        let Some(row) = row.filter(|row| row.transaction.totals.held > 0) else { return Ok(false) };
+        let command = Command::Operate(Box::new(operation));
+        let answer = self.handle.ask_with(command, vec![row.transaction]).map_err(OfficeError::Busy)?;
+        Ok(answer.await.map_err(|_| OfficeError::Stopped)? == Answer::Done)
+    }
+}

@@ -1,0 +1,160 @@
+//! Issuers and programmes.
+
+use std::fmt;
+
+use mayfly_card::{Layout, LayoutError, Pan, Prefix};
+use mayfly_core::state::{Issuer, Programme};
+use mayfly_core::{Answer, IssuerId, Name, Operation, ProgrammeId, Refusal, Terms, Universal};
+
+use super::{Items, Office, OfficeError, Part};
+
+/// Why a programme can't have these terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TermsError {
+    /// Prefix and layout.
+    Layout(LayoutError),
+    /// The universal number begins with other digits, or has another length.
+    Universal,
+}
+
+impl fmt::Display for TermsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layout(error) => error.fmt(f),
+            Self::Universal => {
+                f.write_str("the universal number must begin with the programme's prefix and have its length")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TermsError {}
+
+/// How many digits a number has unless a layout says otherwise.
+const DIGITS: u8 = 16;
+
+/// The layout of a programme that names none: after the prefix, as many drawn digits as make 16 with the check
+/// digit.
+pub(crate) fn standard_layout(prefix: &Prefix) -> Result<Layout, LayoutError> {
+    // A prefix has 2 to 14 digits.
+    let digits = prefix.as_str().len() as u8;
+    Layout::new(1, digits.saturating_sub(1), 0, DIGITS.saturating_sub(digits + 1), 0)
+}
+
+impl Office {
+    /// A new issuer.
+    ///
+    /// # Errors
+    /// If its name is taken, or nothing can be written.
+    pub async fn open_issuer(&self, name: Name) -> Result<(IssuerId, Issuer), OfficeError> {
+        match self.operate(Operation::OpenIssuer { name }).await? {
+            Answer::Issuer(id) => Ok((id, Issuer { name })),
+            _ => Err(OfficeError::Stopped),
+        }
+    }
+
+    /// An issuer.
+    ///
+    /// # Errors
+    /// If there is none of that id.
+    pub async fn issuer(&self, id: IssuerId) -> Result<Issuer, OfficeError> {
+        let found = self.look(move |state| state.issuer(id).cloned()).await?;
+        found.ok_or(OfficeError::Refused(Refusal::NoIssuer(id)))
+    }
+
+    /// Issuers in the order in which they were opened.
+    ///
+    /// # Errors
+    /// If the engine can't be asked.
+    pub async fn issuers(
+        &self,
+        part: Part<IssuerId>,
+    ) -> Result<Items<(IssuerId, Issuer), IssuerId>, OfficeError> {
+        let found = self.look(move |state| {
+            let skip = part.from.map_or(0, |id| id.0.saturating_sub(1)) as usize;
+            let ids = (1..).map(IssuerId);
+            let found = ids.zip(&state.issuers).skip(skip).take(part.limit + 1);
+            found.map(|(id, issuer)| (id, issuer.clone())).collect()
+        });
+        Ok(Items::cut(found.await?, part.limit, |(id, _)| *id))
+    }
+
+    /// A new programme. Its universal number is kept as its index and last four digits only.
+    ///
+    /// # Errors
+    /// If its terms are out of bounds or don't fit each other, its name or prefix is taken, or nothing can be
+    /// written.
+    pub async fn open_programme(
+        &self,
+        issuer: IssuerId,
+        name: Name,
+        mut terms: Terms,
+        universal: Option<&Pan>,
+    ) -> Result<(ProgrammeId, Programme), OfficeError> {
+        terms.universal = match universal {
+            Some(pan) if terms.prefix.leads(pan.digits()) && pan.length() == terms.layout.length() => {
+                Some(Universal { index: self.catalogue.index(pan), last_four: pan.last_four() })
+            }
+            Some(_) => return Err(OfficeError::Terms(TermsError::Universal)),
+            None => None,
+        };
+        let operation = Operation::OpenProgramme { issuer, name, terms: terms.clone() };
+        match self.operate(operation).await? {
+            Answer::Programme(id) => Ok((id, Programme { issuer, name, terms })),
+            _ => Err(OfficeError::Stopped),
+        }
+    }
+
+    /// A programme.
+    ///
+    /// # Errors
+    /// If there is none of that id.
+    pub async fn programme(&self, id: ProgrammeId) -> Result<Programme, OfficeError> {
+        let found = self.look(move |state| state.programme(id).cloned()).await?;
+        found.ok_or(OfficeError::Refused(Refusal::NoProgramme(id)))
+    }
+
+    /// Programmes in the order in which they were opened: all, or an issuer's.
+    ///
+    /// # Errors
+    /// If the engine can't be asked.
+    pub async fn programmes(
+        &self,
+        issuer: Option<IssuerId>,
+        part: Part<ProgrammeId>,
+    ) -> Result<Items<(ProgrammeId, Programme), ProgrammeId>, OfficeError> {
+        let found = self.look(move |state| {
+            if let Some(issuer) = issuer.filter(|id| state.issuer(*id).is_none()) {
+                return Err(OfficeError::Refused(Refusal::NoIssuer(issuer)));
+            }
+            let skip = part.from.map_or(0, |id| id.0.saturating_sub(1)) as usize;
+            let ids = (1..).map(ProgrammeId);
+            let of_issuer = |programme: &Programme| issuer.is_none_or(|issuer| programme.issuer == issuer);
+            let found = ids.zip(&state.programmes).skip(skip).filter(|(_, found)| of_issuer(found));
+            Ok(found.take(part.limit + 1).map(|(id, found)| (id, found.clone())).collect())
+        });
+        Ok(Items::cut(found.await??, part.limit, |(id, _)| *id))
+    }
+}
+
+impl<T, Id> Items<T, Id> {
+    /// Of one item more than there is room for: it says where the next part begins.
+    pub(super) fn cut(mut items: Vec<T>, limit: usize, id: impl FnOnce(&T) -> Id) -> Self {
+        let next = items.get(limit).map(id);
+        items.truncate(limit);
+        Self { items, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_makes_sixteen_digits() {
+        for (prefix, expected) in [("456940", "1+5+0+9+0"), ("45694012", "1+7+0+7+0"), ("45", "1+1+0+13+0")] {
+            let layout = standard_layout(&Prefix::parse(prefix).unwrap()).unwrap();
+            assert_eq!((layout.to_string().as_str(), layout.length()), (expected, 16));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Numbers.
+
+use mayfly_core::state::State;
+use mayfly_core::{AccountId, Controls, NumberId, Operation, ProgrammeId, Refusal, Retirement, TimeMs};
+use mayfly_engine::{Issued, Order};
+use mayfly_store::{NumberFilter, NumberRow};
+
+use super::{Items, Office, OfficeError, Part};
+
+/// A number is wanted.
+#[derive(Clone, Debug)]
+pub struct NumberOrder {
+    /// Whose purchases it will make.
+    pub account: AccountId,
+    /// By whose terms; by those of the issuer's only programme if none.
+    pub programme: Option<ProgrammeId>,
+    /// How often it may be used.
+    pub uses: u32,
+    /// How long it is good, in milliseconds; the programme's default if none.
+    pub lifetime_ms: Option<TimeMs>,
+    /// What it may do.
+    pub controls: Controls,
+}
+
+/// A number as it is now.
+#[derive(Clone, Debug)]
+pub struct NumberNow {
+    /// As it was folded; if it is active, with what the engine knows of it.
+    pub row: NumberRow,
+    /// Why it can't be used any more; none if it can.
+    pub over: Option<Retirement>,
+}
+
+/// How often the views are asked for one part of a list that is filtered.
+const ROUNDS_MAX: usize = 16;
+
+impl Office {
+    /// Issues a number.
+    ///
+    /// # Errors
+    /// If the order is out of the programme's bounds, the programme must be named, or nothing can be written.
+    pub async fn issue_number(&self, order: NumberOrder) -> Result<Issued, OfficeError> {
+        let NumberOrder { account, programme, uses, lifetime_ms, controls } = order;
+        let programme = match programme {
+            Some(programme) => programme,
+            None => self.look(move |state| only_programme(state, account)).await??,
+        };
+        Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls }).await?)
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// If there was never one of that id, or the views are behind or can't be read.
+    pub async fn number(&self, id: NumberId) -> Result<NumberNow, OfficeError> {
+        let row = self.views.read(move |views| views.number(id)).await?;
+        let mut fresh = self.freshen(vec![row.ok_or(OfficeError::NoNumber(id))?]).await?;
+        fresh.pop().ok_or(OfficeError::NoNumber(id))
+    }
+
+    /// An account's numbers, the latest first; of those in one state only, if `wanted` is given: `Some(None)`
+    /// are the active ones. A part may have few items, or none, and still not be the last.
+    ///
+    /// # Errors
+    /// If there is no such account, or the views are behind or can't be read.
+    pub async fn numbers(
+        &self,
+        account: AccountId,
+        wanted: Option<Option<Retirement>>,
+        part: Part<NumberId>,
+    ) -> Result<Items<NumberNow, NumberId>, OfficeError> {
+        self.account(account).await?;
+        let filter = match wanted {
+            // Of those that count as active in the tables, some are over and not swept yet.
+            None | Some(Some(Retirement::Used | Retirement::Expired)) => NumberFilter::All,
+            Some(None) => NumberFilter::Active,
+            Some(Some(why)) => NumberFilter::Retired(why),
+        };
+        let mut found = Items { items: Vec::new(), next: part.from };
+        for _ in 0..ROUNDS_MAX {
+            let (from, limit) = (found.next, part.limit - found.items.len());
+            let page = self.views.read(move |views| views.numbers(account, filter, from, limit)).await?;
+            let fresh = self.freshen(page.rows).await?;
+            found
+                .items
+                .extend(fresh.into_iter().filter(|now| wanted.is_none_or(|wanted| now.over == wanted)));
+            found.next = page.next;
+            if found.next.is_none() || found.items.len() >= part.limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes a number out of use.
+    ///
+    /// # Errors
+    /// If there is no such number, it is not active any more, or nothing can be written.
+    pub async fn cancel_number(&self, number: NumberId) -> Result<NumberNow, OfficeError> {
+        let row = self.views.read(move |views| views.number(number)).await?;
+        let index = row.ok_or(OfficeError::NoNumber(number))?.index;
+        self.operate(Operation::CancelNumber { number, index }).await?;
+        self.number(number).await
+    }
+
+    /// Puts what the engine knows of active numbers in place of what was folded of them.
+    async fn freshen(&self, mut rows: Vec<NumberRow>) -> Result<Vec<NumberNow>, OfficeError> {
+        let active: Vec<_> =
+            rows.iter().filter(|row| row.retired.is_none()).map(|row| (row.index, row.id)).collect();
+        let clock_ms = self.clock.now_ms();
+        let (now_ms, fresh) = self
+            .look(move |state| {
+                let find = |(index, id)| {
+                    state.numbers.find(index).filter(|number| number.id == id).map(|number| number.usage)
+                };
+                (state.now_ms.max(clock_ms), active.into_iter().map(find).collect::<Vec<_>>())
+            })
+            .await?;
+        let mut fresh = fresh.into_iter();
+        let mut gone = Vec::new();
+        for (at, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.retired.is_none()) {
+            match fresh.next().flatten() {
+                Some(usage) => row.usage = usage,
+                None => gone.push(at),
+            }
+        }
+        // What has left the engine's memory since is folded by the time that this read answers.
+        for at in gone {
+            let id = rows[at].id;
+            if let Some(row) = self.views.read(move |views| views.number(id)).await? {
+                rows[at] = row;
+            }
+        }
+        Ok(rows.into_iter().map(|row| NumberNow { over: over(&row, now_ms), row }).collect())
+    }
+}
+
+fn only_programme(state: &State, account: AccountId) -> Result<ProgrammeId, OfficeError> {
+    let issuer = state.account(account).ok_or(OfficeError::Refused(Refusal::NoAccount(account)))?.issuer;
+    let ids = (1..).map(ProgrammeId).zip(&state.programmes);
+    let mut programmes = ids.filter(|(_, programme)| programme.issuer == issuer).map(|(id, _)| id);
+    match (programmes.next(), programmes.count()) {
+        (Some(only), 0) => Ok(only),
+        (None, _) => Err(OfficeError::WhichProgramme { count: 0 }),
+        (Some(_), others) => Err(OfficeError::WhichProgramme { count: others + 1 }),
+    }
+}
+
+/// Why a number can't be used any more. One whose time is over may not have been swept yet.
+fn over(row: &NumberRow, now_ms: TimeMs) -> Option<Retirement> {
+    let retired = row.retired.map(|retired| retired.why);
+    retired.or(row.usage.over()).or((now_ms >= row.expires_ms).then_some(Retirement::Expired))
+}

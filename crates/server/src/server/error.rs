@@ -1,0 +1,131 @@
+//! Why a server did not start, or did not end well.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use mayfly_engine::AppendError;
+use mayfly_keys::CheckValue;
+use mayfly_keys::file::KeyFileError;
+use mayfly_store::StoreError;
+
+use crate::admin::SocketError;
+use crate::directory::DirectoryError;
+
+/// Why a server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data directory can't be used.
+    Directory(DirectoryError),
+    /// The root key can't be read.
+    Key(KeyFileError),
+    /// The data were made with another root key.
+    OtherKey {
+        /// The root key's file.
+        file: PathBuf,
+        /// The check value of the key that the data were made with.
+        expected: String,
+        /// The check value of the key in the file.
+        found: CheckValue,
+    },
+    /// The journal or its views can't be used.
+    Store(StoreError),
+    /// The admin pages can't be served.
+    Pages {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The admin socket can't be had.
+    Socket(SocketError),
+    /// The network can't be served.
+    Network(mayfly_network::StartError),
+    /// The system gave no threads, or a file could not be written.
+    System {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(error) => error.fmt(f),
+            Self::Key(error) => error.fmt(f),
+            Self::OtherKey { file, expected, found } => write!(
+                f,
+                "{} holds another key (check value {found}) than the one these data were made with \
+                 ({expected}); put the right key there, or no number would be found",
+                file.display()
+            ),
+            Self::Store(error @ StoreError::Missing { views: false, .. }) => {
+                write!(f, "{error} A new one is made with `mayfly init`.")
+            }
+            Self::Store(error) => error.fmt(f),
+            Self::Pages { address, error } => write!(
+                f,
+                "the admin pages can't be served on {address} ({error}); set another admin.http_address, or \
+                 stop what listens there"
+            ),
+            Self::Socket(error) => error.fmt(f),
+            Self::Network(error) => write!(f, "{error}; check iso8583 in the configuration"),
+            Self::System { what, error } => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Why a server did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopError {
+    /// Why the journal could not be written.
+    pub journal: Option<AppendError>,
+    /// Why the views could not be folded to the end. The next start folds what is missing.
+    pub views: Option<StoreError>,
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.journal, &self.views) {
+            (Some(journal), Some(views)) => write!(f, "{journal}; and the views: {views}"),
+            (Some(journal), None) => write!(f, "{journal}; what was acknowledged is on the disk"),
+            (None, Some(views)) => {
+                write!(
+                    f,
+                    "the views: {views}; the journal is whole, and the next start folds what is missing"
+                )
+            }
+            (None, None) => f.write_str("nothing went wrong"),
+        }
+    }
+}
+
+impl std::error::Error for StopError {}
+
+/// Why `serve` ended other than by a wish.
+#[derive(Debug)]
+pub enum ServeError {
+    /// It did not start.
+    Start(StartError),
+    /// It could not go on.
+    Failed(String),
+    /// It did not end well.
+    Stop(StopError),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::Failed(why) => f.write_str(why),
+            Self::Stop(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}

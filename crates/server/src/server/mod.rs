@@ -1,0 +1,168 @@
+//! The server: everything started in the right order, watched while it runs, and stopped in the right order.
+
+mod error;
+mod parts;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mayfly_engine::Engine;
+use mayfly_network::{Network, Stopped};
+use mayfly_store::{DirectoryLock, Folder};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use error::{ServeError, StartError, StopError};
+
+use crate::admin::AdminSocket;
+use crate::config::Settings;
+use crate::directory::Run;
+use crate::health::Phase;
+use crate::http::AdminPages;
+use crate::live::Shared;
+use crate::protocol::Addresses;
+
+/// How often the engine is looked at.
+const WATCH: Duration = Duration::from_millis(250);
+/// How long the runtime may take to end what is left of its tasks.
+const RUNTIME_STOP: Duration = Duration::from_secs(2);
+
+/// A running server. Stop it with [`Server::stop`].
+pub struct Server {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+    settings: Settings,
+    addresses: Addresses,
+    failed: watch::Receiver<Option<String>>,
+    background: Vec<JoinHandle<()>>,
+    network: Network,
+    socket: AdminSocket,
+    pages: Option<AdminPages>,
+    engine: Engine,
+    folder: Folder,
+    lock: DirectoryLock,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// Why a server should be stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody wants it to.
+    Signal(&'static str),
+    /// It can't go on; why.
+    Failed(String),
+}
+
+/// Starts a server, runs it until it is told to stop or can't go on, and stops it: what `mayfly serve` does.
+///
+/// # Errors
+/// If it could not be started, or could not go on, or could not write everything when it stopped.
+pub fn serve(settings: Settings) -> Result<(), ServeError> {
+    let server = Server::start(settings).map_err(ServeError::Start)?;
+    let cause = server.wait();
+    let stopped = server.stop().map_err(ServeError::Stop);
+    match cause {
+        Cause::Signal(_) => stopped,
+        Cause::Failed(why) => stopped.and(Err(ServeError::Failed(why))),
+    }
+}
+
+impl Server {
+    /// Starts everything. Returns when the server takes work.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do. Then nothing runs.
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        parts::start(settings)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Where its data are.
+    pub fn data_dir(&self) -> &PathBuf {
+        &self.settings.data_dir
+    }
+
+    /// What it is doing.
+    pub fn phase(&self) -> Phase {
+        self.shared.health.phase()
+    }
+
+    /// Waits until somebody wants the server to stop (SIGTERM, SIGINT), or it can't go on.
+    pub fn wait(&self) -> Cause {
+        let mut failed = self.failed.clone();
+        self.runtime.block_on(async {
+            let (terminate, interrupt) =
+                match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+                    (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+                    (Err(error), _) | (_, Err(error)) => {
+                        return Cause::Failed(format!("signals can't be received: {error}"));
+                    }
+                };
+            let (mut terminate, mut interrupt) = (terminate, interrupt);
+            tokio::select! {
+                _ = terminate.recv() => Cause::Signal("SIGTERM"),
+                _ = interrupt.recv() => Cause::Signal("SIGINT"),
+                why = failed.wait_for(Option::is_some) => {
+                    let why = why.ok().and_then(|why| why.clone());
+                    Cause::Failed(why.unwrap_or_else(|| "the server's watch broke off".to_owned()))
+                }
+            }
+        })
+    }
+
+    /// Stops: takes nothing more, answers what is under way (for so long as the settings allow), writes
+    /// everything, and gives the directory free.
+    ///
+    /// # Errors
+    /// If the journal could not be written, or the views could not be folded to the end. Whatever was
+    /// acknowledged is on the disk nevertheless.
+    pub fn stop(self) -> Result<(), StopError> {
+        let begun = SystemTime::now();
+        let Self {
+            runtime, shared, settings, background, network, socket, pages, engine, folder, lock, ..
+        } = self;
+        tracing::info!("stopping");
+        shared.health.enter(Phase::Stopping);
+        // Scripts that look for a server must not find this one any more.
+        Run::remove(&settings.data_dir);
+        runtime.block_on(async {
+            for task in &background {
+                task.abort();
+            }
+            let (stopped, ()) = tokio::join!(network.stop(), socket.stop(settings.drain));
+            if let Stopped::Cut { connections } = stopped {
+                tracing::warn!(connections, "connections were still busy when the time to stop ran out");
+            }
+        });
+        let journal = engine.stop().err();
+        let views = folder.stop().err();
+        runtime.block_on(async {
+            if let Some(pages) = pages {
+                pages.stop().await;
+            }
+        });
+        runtime.shutdown_timeout(RUNTIME_STOP);
+        drop(lock);
+        let took_ms = begun.elapsed().map_or(0, |took| took.as_millis() as u64);
+        match (journal, views) {
+            (None, None) => {
+                tracing::info!(took_ms, "stopped");
+                Ok(())
+            }
+            (journal, views) => Err(StopError { journal, views }),
+        }
+    }
+}

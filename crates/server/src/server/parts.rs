@@ -1,0 +1,324 @@
+//! The start: one part after the other, each with what it needs.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use mayfly_core::State;
+use mayfly_engine::{
+    Catalogue, Clock, Desk, Engine, Handle, Head, ONLY_PARTITION, Parts, Progress, SystemClock,
+};
+use mayfly_keys::{KeyService, OsRandom, RootKey};
+use mayfly_network::Network;
+use mayfly_store::{
+    DirectoryLock, FoldOptions, Folder, OpenOptions, Opened, Opening, SqliteJournal, ViewsArchive,
+};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{Server, StartError, WATCH};
+use crate::admin::{self, AdminSocket, Clerk};
+use crate::config::Settings;
+use crate::directory::{self, Run};
+use crate::health::{Health, Phase};
+use crate::holds::{self, HoldsMeter};
+use crate::http::AdminPages;
+use crate::init::KEY_CHECK_FILE;
+use crate::live::{Live, Shared};
+use crate::office::{Office, Views};
+use crate::protocol::{Addresses, Counts, Listening, Status, Time};
+
+/// How often a long opening says in the log how far it is.
+const TELL: Duration = Duration::from_secs(5);
+
+pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    directory::check(&settings.data_dir).map_err(StartError::Directory)?;
+    let catalogue = Arc::new(catalogue(&settings)?);
+    // Looked at first, so that a second server is told so, and not that its address is taken.
+    drop(DirectoryLock::acquire(&settings.data_dir).map_err(StartError::Store)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("mayfly")
+        .build()
+        .map_err(|error| StartError::System { what: "threads could not be started", error })?;
+    let shared = Arc::new(Shared {
+        health: Health::starting(settings.engine.views_lag_max_ms, clock.clone()),
+        started: Time(clock.now_ms()),
+        live: OnceLock::new(),
+    });
+    let pages = match settings.http_address {
+        Some(address) => {
+            let pages = runtime.block_on(AdminPages::start(address, shared.clone()));
+            Some(pages.map_err(|error| StartError::Pages { address, error })?)
+        }
+        None => None,
+    };
+    let opened = open(&settings, &shared.health)?;
+    // A server that was killed has left one.
+    Run::remove(&settings.data_dir);
+    let listener = {
+        let _entered = runtime.enter();
+        admin::bind(&settings.socket).map_err(StartError::Socket)?
+    };
+    let Opened { state, head, journal, lock, .. } = opened;
+    let core = Core::start(&settings, (state, head, journal), &catalogue, &clock, &shared)?;
+    let front =
+        runtime.block_on(front(&settings, &core, &catalogue, &clock, &shared, listener, pages.as_ref()));
+    match front {
+        Ok(Front { network, socket, addresses, background }) => {
+            shared.health.enter(Phase::Serving);
+            let (socket_path, http) = (&addresses.admin_socket, addresses.admin_http.as_deref());
+            tracing::info!(admin_socket = socket_path, admin_http = http.unwrap_or("off"), "serving");
+            let Core { engine, folder, failed, .. } = core;
+            Ok(Server {
+                runtime,
+                shared,
+                settings,
+                addresses,
+                failed,
+                background,
+                network,
+                socket,
+                pages,
+                engine,
+                folder,
+                lock,
+            })
+        }
+        Err(error) => {
+            drop(fs::remove_file(&settings.socket));
+            core.stop();
+            Err(error)
+        }
+    }
+}
+
+/// Reads the root key, and whether it is the one that the data were made with.
+fn catalogue(settings: &Settings) -> Result<Catalogue, StartError> {
+    let root = mayfly_keys::file::read(&settings.root_key_file).map_err(StartError::Key)?;
+    check_key(settings, &root)?;
+    tracing::info!(check_value = %root.check_value(), "the root key was read");
+    // The software key service has an answer for every label.
+    Catalogue::new(KeyService::new(&root)).map_err(|error| StartError::System {
+        what: "the key service could not be asked",
+        error: std::io::Error::other(error),
+    })
+}
+
+fn check_key(settings: &Settings, root: &RootKey) -> Result<(), StartError> {
+    let found = root.check_value();
+    match fs::read_to_string(settings.data_dir.join(KEY_CHECK_FILE)) {
+        Ok(expected) if expected.trim() == found.to_string() => Ok(()),
+        Ok(expected) => Err(StartError::OtherKey {
+            file: settings.root_key_file.clone(),
+            expected: expected.trim().chars().take(6).collect(),
+            found,
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "{KEY_CHECK_FILE} can't be read: whether the root key is the right one is not known");
+            Ok(())
+        }
+    }
+}
+
+/// Opens the store, saying what takes so long.
+fn open(settings: &Settings, health: &Health) -> Result<Opened, StartError> {
+    let options = OpenOptions {
+        fold: FoldOptions { cache_bytes: settings.views_cache_bytes, ..FoldOptions::default() },
+        remember_ms: settings.engine.remember_ms,
+        create: false,
+        ..OpenOptions::default()
+    };
+    let begun = Instant::now();
+    let mut told = begun;
+    let opened = mayfly_store::open(&settings.data_dir, ONLY_PARTITION, &options, |step| {
+        let what = match step {
+            Opening::Checking => "the views are being checked".to_owned(),
+            Opening::Loading => "the state is being loaded".to_owned(),
+            Opening::Replaying => "the latest records are being replayed".to_owned(),
+            Opening::Folding { sequence, last } => format!("record {sequence} of {last} is folded"),
+        };
+        if told.elapsed() >= TELL {
+            tracing::info!("{what}");
+            told = Instant::now();
+        }
+        health.enter(Phase::Starting(what));
+    })
+    .map_err(StartError::Store)?;
+    let (sequence, took_ms) = (opened.head.sequence, begun.elapsed().as_millis() as u64);
+    tracing::info!(sequence, took_ms, "the journal was opened");
+    Ok(opened)
+}
+
+/// What decides and writes.
+struct Core {
+    engine: Engine,
+    folder: Folder,
+    failed: watch::Receiver<Option<String>>,
+    failure: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Core {
+    fn start(
+        settings: &Settings,
+        (state, head, journal): (State, Head, SqliteJournal),
+        catalogue: &Arc<Catalogue>,
+        clock: &Arc<dyn Clock>,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, StartError> {
+        let progress = Arc::new(Progress::default());
+        shared.health.watch(&progress);
+        let (failure, failed) = watch::channel(None);
+        let failure = Arc::new(failure);
+        let fold = FoldOptions { cache_bytes: settings.views_cache_bytes, ..FoldOptions::default() };
+        let (of_folder, health) = (failure.clone(), shared.clone());
+        let on_error = move |error: &mayfly_store::StoreError| {
+            fail(&health.health, &of_folder, &format!("the views can't be folded: {error}"));
+        };
+        let folder = Folder::start(&settings.data_dir, ONLY_PARTITION, fold, progress.clone(), on_error)
+            .map_err(StartError::Store)?;
+        let archive = ViewsArchive::open(&settings.data_dir, ONLY_PARTITION, progress.clone(), &folder)
+            .map_err(StartError::Store)?;
+        let parts = Parts {
+            state,
+            head,
+            journal: Box::new(journal),
+            archive: Arc::new(archive),
+            catalogue: catalogue.clone(),
+            clock: clock.clone(),
+            progress: progress.clone(),
+            options: settings.engine,
+        };
+        let engine = Engine::start(parts)
+            .map_err(|error| StartError::System { what: "threads could not be started", error })?;
+        Ok(Self { engine, folder, failed, failure })
+    }
+
+    /// Of a start that did not come to its end: what went wrong is told already.
+    fn stop(self) {
+        drop(self.engine.stop());
+        drop(self.folder.stop());
+    }
+}
+
+/// The server can't go on.
+fn fail(health: &Health, failure: &watch::Sender<Option<String>>, why: &str) {
+    tracing::error!("{why}");
+    health.enter(Phase::Failed(why.to_owned()));
+    failure.send_if_modified(|first| {
+        let is_first = first.is_none();
+        first.get_or_insert_with(|| why.to_owned());
+        is_first
+    });
+}
+
+/// What others connect to.
+struct Front {
+    network: Network,
+    socket: AdminSocket,
+    addresses: Addresses,
+    background: Vec<JoinHandle<()>>,
+}
+
+async fn front(
+    settings: &Settings,
+    core: &Core,
+    catalogue: &Arc<Catalogue>,
+    clock: &Arc<dyn Clock>,
+    shared: &Arc<Shared>,
+    listener: UnixListener,
+    pages: Option<&AdminPages>,
+) -> Result<Front, StartError> {
+    let handle = core.engine.handle();
+    let views = Views::open(&settings.data_dir, ONLY_PARTITION, handle.clone(), core.folder.waker())
+        .map_err(StartError::Store)?;
+    let desk = Desk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), clock.clone());
+    let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
+    let network = Network::start(&settings.endpoints, handle.clone(), catalogue.clone(), settings.network)
+        .await
+        .map_err(StartError::Network)?;
+    let addresses = addresses(settings, &network, pages);
+    let run = Run {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: shared.started,
+        addresses: addresses.clone(),
+    };
+    run.write(&settings.data_dir)
+        .map_err(|error| StartError::System { what: "run.json could not be written", error })?;
+    let holds = Arc::new(HoldsMeter::default());
+    let live = Live {
+        handle: handle.clone(),
+        office: office.clone(),
+        network: network.meter(),
+        holds: holds.clone(),
+    };
+    // Set once, here.
+    drop(shared.live.set(live));
+    let status = status(run, handle.clone(), shared.clone(), clock.clone());
+    let clerk = Arc::new(Clerk::new(office.clone(), status));
+    let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
+    let background = vec![
+        tokio::spawn(watch_over(handle, shared.clone(), core.failure.clone())),
+        tokio::spawn(holds::run(office, holds)),
+    ];
+    Ok(Front { network, socket, addresses, background })
+}
+
+fn addresses(settings: &Settings, network: &Network, pages: Option<&AdminPages>) -> Addresses {
+    let dialects = settings.endpoints.iter().map(|endpoint| endpoint.dialect.name());
+    let listening = |(address, dialect): (&std::net::SocketAddr, &str)| Listening {
+        address: address.to_string(),
+        dialect: dialect.to_owned(),
+    };
+    Addresses {
+        iso8583: network.addresses().iter().zip(dialects).map(listening).collect(),
+        admin_http: pages.map(|pages| pages.address().to_string()),
+        admin_socket: absolute(&settings.socket),
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// How the server is, but for what only the engine's writer knows.
+fn status(run: Run, handle: Handle, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> impl Fn() -> Status {
+    move || {
+        let lag = shared.health.lag();
+        let folded = handle.progress().folded();
+        let counts = handle.meter().counts();
+        let reason = shared.health.not_ready();
+        Status {
+            version: run.version.clone(),
+            pid: run.pid,
+            started: run.started,
+            uptime_s: clock.now_ms().saturating_sub(run.started.0) / 1000,
+            ready: reason.is_none(),
+            reason,
+            durable: handle.progress().durable(),
+            folded,
+            lag_records: lag.records,
+            lag_ms: lag.ms,
+            waiting: handle.waiting(),
+            counts: Counts {
+                records: counts.records,
+                events: counts.events,
+                answers: counts.answers,
+                ..Counts::default()
+            },
+            addresses: run.addresses.clone(),
+        }
+    }
+}
+
+/// Sees whether the engine still takes work.
+async fn watch_over(handle: Handle, shared: Arc<Shared>, failure: Arc<watch::Sender<Option<String>>>) {
+    while !handle.is_stopping() {
+        tokio::time::sleep(WATCH).await;
+    }
+    fail(&shared.health, &failure, "the engine stopped by itself: the journal can't be written");
+}

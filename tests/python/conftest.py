@@ -1,0 +1,64 @@
+"""One server for all tests, an issuer with a programme for each that needs it."""
+
+import itertools
+import os
+
+import pytest
+
+import mayfly
+
+# Six digits for each programme, none of which another one's numbers begin with.
+prefixes = (f"40{count:04}" for count in itertools.count())
+
+
+def pytest_addoption(parser):
+    parser.addoption("--binary", default=os.environ.get("MAYFLY_BINARY"), help="the mayfly under test")
+
+
+@pytest.fixture(scope="session")
+def server(request, tmp_path_factory):
+    binary = request.config.getoption("--binary")
+    assert binary, "say which binary to test: --binary target/debug/mayfly"
+    server = mayfly.Server(os.path.abspath(binary), tmp_path_factory.mktemp("mayfly"))
+    server.start()
+    yield server
+    server.stop()
+    server.run("journal", "verify", "--views")
+
+
+@pytest.fixture
+def network(server):
+    with server.connect() as network:
+        yield network
+
+
+class Programme:
+    """An issuer with one programme."""
+
+    def __init__(self, server, *terms, prefix=None):
+        self.server = server
+        self.prefix = prefix or next(prefixes)
+        name = f"Issuer of {self.prefix}"
+        self.issuer = server.open_issuer(name)
+        self.id = server.open_programme(self.issuer, name, self.prefix, *terms)
+
+    def account(self, *args, **kwargs):
+        return self.server.open_account(self.issuer, *args, **kwargs)
+
+
+@pytest.fixture
+def programme(server):
+    """Makes a programme with the terms that a test wants."""
+    return lambda *terms, **kwargs: Programme(server, *terms, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def shop(server):
+    """A programme with the usual terms."""
+    return Programme(server)
+
+
+@pytest.fixture
+def account(shop):
+    """A fresh account with 1000.00 USD."""
+    return shop.account()
