@@ -191,12 +191,16 @@ reasons! {
     OtherContent => Duplicate, "other-content";
     /// Accepted, and put into suspense: nobody can be sure whose it is.
     Suspense => Approved, "suspense";
-    /// Accepted as told: somebody else authorised it although the number was not good.
-    ToldNotProven => Approved, "told-not-proven";
+    /// Accepted: we had approved it ourselves.
+    ToldBefore => Approved, "told-before";
     /// Noted: somebody else declined it.
     ToldDeclined => Approved, "told-declined";
+    /// A reversal of what does not stand: it has what it wants.
+    NothingStood => Approved, "nothing-stood";
     /// A reversal before its original: kept, so that the original is declined if it comes.
     ReversalFirst => Approved, "reversal-first";
+    /// The books can't hold such an amount.
+    BooksFull => Malfunction, "books-full";
     /// The views can't be asked now.
     LookUpFailed => Malfunction, "look-up-failed";
     /// The queue is full or we are stopping.
@@ -230,8 +234,10 @@ impl MessageAnswer {
 pub enum PageRequest {
     /// The transactions under a reference.
     Reference(Hash64),
-    /// The purchases ever made with a number at a merchant.
+    /// The transactions under a reference, and the purchases ever made with a number at a merchant.
     Purchases {
+        /// The reference.
+        reference: Hash64,
         /// The number.
         index: NumberIndex,
         /// The merchant.

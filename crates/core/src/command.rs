@@ -186,6 +186,8 @@ pub struct Request {
     pub currency: Currency,
     /// DE 39 of an advice said that the purchase was declined.
     pub declined_elsewhere: bool,
+    /// Its MTI says that it was sent before (0101, 0221, …).
+    pub repeat: bool,
     /// What else it said.
     pub facts: Facts,
     /// What was looked up in the views for it: none if nobody has looked yet.
@@ -275,6 +277,11 @@ pub enum Operation {
         number: NumberId,
         /// How it is found.
         index: NumberIndex,
+    },
+    /// What was approved too late is taken back: its peer was told something else.
+    TakeBack {
+        /// Which transaction; it has to be in memory.
+        transaction: TransactionId,
     },
     /// An authorisation that was not completed in time gives its hold back.
     ReleaseHold {

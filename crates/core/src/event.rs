@@ -226,8 +226,14 @@ pub struct Transacted {
     pub account: Option<AccountId>,
     /// Whose books it went through.
     pub issuer: Option<IssuerId>,
+    /// By whose terms, if a number or a purchase was found.
+    pub programme: Option<ProgrammeId>,
     /// The purchase that it belongs to, unless it is one itself.
     pub target: Option<TransactionId>,
+    /// Which message it takes back, and how much of it.
+    pub reverses: Option<(TransactionId, MinorUnits)>,
+    /// How much a purchase may come to, increments included: what its limits left.
+    pub ceiling: MinorUnits,
     /// DE 4.
     pub amount: MinorUnits,
     /// DE 49.

@@ -55,6 +55,7 @@ struct Plain {
     misses: u32,
     checks: u32,
     expires: u64,
+    revived: bool,
 }
 
 /// A purchase that was approved, in the model.
@@ -67,7 +68,7 @@ struct Bought {
     held: u64,
     captured: u64,
     refunded: u64,
-    use_returned: bool,
+    reversed: u64,
 }
 
 #[derive(Default)]
@@ -128,7 +129,7 @@ impl Model {
             held: if financial { 0 } else { amount },
             captured: if financial { amount } else { 0 },
             refunded: 0,
-            use_returned: false,
+            reversed: 0,
         });
         ResponseCode::Approved
     }
@@ -139,31 +140,25 @@ impl Model {
         if stays > amount {
             return ResponseCode::InvalidAmount;
         }
-        let back = amount - stays;
-        if bought.request.message == MessageKind::Financial {
-            let back = back.min(bought.captured - bought.refunded);
-            if back == 0 {
-                return ResponseCode::InvalidTransaction;
-            }
-            bought.captured -= back;
-            bought.authorised -= back;
-        } else {
-            let back = back.min(bought.held);
-            if back == 0 {
-                return ResponseCode::InvalidTransaction;
-            }
-            bought.held -= back;
-            bought.authorised -= back;
+        let wanted = (amount - stays).saturating_sub(bought.reversed);
+        let financial = bought.request.message == MessageKind::Financial;
+        let standing = if financial { bought.captured - bought.refunded } else { bought.held };
+        let back = wanted.min(standing);
+        if back == 0 {
+            return ResponseCode::InvalidTransaction;
         }
-        let small = amount <= 100
-            && bought.held == 0
-            && bought.captured == 0
-            && !bought.use_returned
-            && now < bought.at + 600_000;
+        if financial {
+            bought.captured -= back;
+        } else {
+            bought.held -= back;
+        }
+        bought.authorised -= back;
+        bought.reversed += back;
+        let nothing = bought.held == 0 && bought.captured == 0;
+        let small = amount <= 100 && stays == 0 && nothing && now < bought.at + 600_000;
         let plain = &mut self.numbers[bought.number];
-        let known = plain.tries > 0 && plain.misses > 0;
-        if small && known {
-            bought.use_returned = true;
+        if small && !plain.revived && plain.tries > 0 && plain.misses > 0 {
+            plain.revived = true;
             plain.uses += 1;
         }
         ResponseCode::Approved
@@ -203,7 +198,15 @@ impl Run {
                 let index = self.model.numbers.len() as u64 + 1000;
                 self.world.issue(IssueNumber { uses, ..World::order(self.accounts[account], index) });
                 let expires = self.world.now + 15 * 60_000;
-                self.model.numbers.push(Plain { account, uses, tries: 3, misses: 3, checks: 3, expires });
+                self.model.numbers.push(Plain {
+                    account,
+                    uses,
+                    tries: 3,
+                    misses: 3,
+                    checks: 3,
+                    expires,
+                    revived: false,
+                });
             }
             Step::Purchase { number, amount, merchant, financial, wrong_code } => {
                 let mut request = self.world.request(number as u64 + 1000, amount);
@@ -282,12 +285,19 @@ impl Run {
         let Some(nth) = self.pick(nth) else { return };
         let original = self.model.bought[nth].request.clone();
         let request = self.world.increment(&original, amount);
-        let available = self.model.money(self.model.numbers[self.model.bought[nth].number].account).0;
+        let number = &self.model.numbers[self.model.bought[nth].number];
+        let switched_off = number.uses > 0 && (number.tries == 0 || number.misses == 0);
+        let account = number.account;
+        let (available, blocked) = (self.model.money(account).0, self.model.blocked[account]);
         let bought = &mut self.model.bought[nth];
         let expected = if bought.held == 0 {
             ResponseCode::InvalidTransaction
         } else if amount == 0 {
             ResponseCode::InvalidAmount
+        } else if blocked {
+            ResponseCode::NotAllowed
+        } else if switched_off {
+            ResponseCode::Declined
         } else if amount as i64 > available {
             ResponseCode::Funds
         } else {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mayfly_core::Answer;
+use mayfly_core::{Answer, MessageAnswer, Reason, Refusal};
 
 use crate::mailbox::deliver;
 use crate::queue::Queue;
@@ -122,21 +122,22 @@ impl Committer {
                 break;
             }
         }
-        for batch in batches {
-            let mut answers: Vec<_> = batch
-                .answers
-                .into_iter()
-                .map(|(ticket, answer)| {
-                    let unknown = match answer {
-                        Answer::Message(_) => Answer::Message(mayfly_core::MessageAnswer::unrecorded(
-                            mayfly_core::Reason::Overloaded,
-                        )),
-                        _ => Answer::Refused(mayfly_core::Refusal::Storage),
-                    };
-                    (ticket, unknown)
-                })
-                .collect();
-            deliver(&mut answers);
-        }
+        batches.into_iter().for_each(refuse);
     }
+}
+
+/// Tells whoever waits for a batch that was not written.
+pub(crate) fn refuse(batch: Batch) {
+    let mut answers: Vec<_> = batch
+        .answers
+        .into_iter()
+        .map(|(ticket, answer)| {
+            let unknown = match answer {
+                Answer::Message(_) => Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded)),
+                _ => Answer::Refused(Refusal::Storage),
+            };
+            (ticket, unknown)
+        })
+        .collect();
+    deliver(&mut answers);
 }

@@ -130,11 +130,19 @@ impl Engine {
             spare,
             options,
             swept_at_ms: 0,
-            forgot_revived_at_ms: 0,
+            forgot_quarantine_at_ms: 0,
             events: Vec::new(),
         };
-        let committer = thread::Builder::new().name("committer".into()).spawn(move || committer.run())?;
-        let writer = thread::Builder::new().name("writer".into()).spawn(move || writer.run())?;
+        let guards = [0; 2].map(|_| Guard { queue: queue.clone(), failure: failure.clone() });
+        let [of_committer, of_writer] = guards;
+        let committer = thread::Builder::new().name("committer".into()).spawn(move || {
+            let _guard = of_committer;
+            committer.run();
+        })?;
+        let writer = thread::Builder::new().name("writer".into()).spawn(move || {
+            let _guard = of_writer;
+            writer.run();
+        })?;
         Ok(Self { handle: Handle { queue, meter, progress }, writer, committer, failure })
     }
 
@@ -158,6 +166,22 @@ impl Engine {
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+}
+
+/// Held by both threads: whichever ends, by whatever cause, nothing more is taken.
+struct Guard {
+    queue: Arc<Queue>,
+    failure: Arc<Mutex<Option<AppendError>>>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.queue.stop();
+        if thread::panicking() {
+            let broken = AppendError::Failed("a thread of the engine broke off; see the log".into());
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(broken);
         }
     }
 }

@@ -12,8 +12,9 @@ use crate::{Archive, Ticket};
 
 /// How many look-ups run at the same time.
 const THREADS: usize = 2;
-/// How many may wait: whoever comes when they are all taken is answered 96.
-const WAITING_MAX: usize = 1024;
+/// How many may wait, several times what one connection may have in flight: whoever comes when they are all taken
+/// is answered 96.
+const WAITING_MAX: usize = 8192;
 
 pub(crate) struct Pager {
     jobs: SyncSender<Job>,

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SendError, SyncSender};
 use std::time::Duration;
 
 use mayfly_card::MonthIndex;
 use mayfly_core::{Answer, Command, Event, MessageAnswer, PartitionId, Reason, State, TimeMs, decide};
 
-use crate::committer::Batch;
+use crate::committer::{Batch, refuse};
+use crate::mailbox::deliver;
 use crate::pager::Pager;
 use crate::queue::{Queue, Work};
 use crate::{Catalogue, Clock, Head, Options, Progress, Record, Ticket};
@@ -37,7 +38,7 @@ pub(crate) struct Writer {
     pub(crate) spare: Receiver<Batch>,
     pub(crate) options: Options,
     pub(crate) swept_at_ms: TimeMs,
-    pub(crate) forgot_revived_at_ms: TimeMs,
+    pub(crate) forgot_quarantine_at_ms: TimeMs,
     pub(crate) events: Vec<Event>,
 }
 
@@ -51,6 +52,7 @@ impl Writer {
             // A batch is bounded, so that neither a record nor the wait for it grows without end.
             while !rest.as_slice().is_empty() {
                 if self.one_batch(&mut rest, now).is_err() {
+                    deliver(&mut rest.filter_map(refusal).collect());
                     return;
                 }
             }
@@ -123,27 +125,38 @@ impl Writer {
             batch.record = Some(record);
         }
         self.waiting.store(false, Ordering::Release);
-        self.committer.send(batch).map_err(|_| Stopped)
+        self.committer.send(batch).map_err(|SendError(batch)| {
+            // Nobody writes any more: whoever waits is told at once.
+            refuse(batch);
+            Stopped
+        })
     }
 
     /// Everything that comes round by itself: the sweep, forgetting, and the bound on the views' lag.
     fn keep_house(&mut self, now: TimeMs) -> Result<(), Stopped> {
-        self.queue.set_lagging(self.progress.lag(now).ms > self.options.views_lag_max_ms);
+        // Twice as many transactions as are wanted in memory: they came faster than they may be forgotten.
+        let crowded = self.state.transactions.len() > self.options.transactions_max.saturating_mul(2);
+        self.queue.set_lagging(crowded || self.progress.lag(now).ms > self.options.views_lag_max_ms);
         if now < self.swept_at_ms + SWEEP_EVERY_MS {
             return Ok(());
         }
         self.swept_at_ms = now;
         self.forget(now);
+        self.sweep(now)
+    }
+
+    /// Retires numbers that are over, some thousand at a time.
+    fn sweep(&mut self, now: TimeMs) -> Result<(), Stopped> {
         let mut batch = self.new_batch();
-        let sweep = Command::Sweep { limit: SWEEP_LIMIT };
-        while decide(&self.state, &sweep, now, &mut self.events) != Answer::Swept(0) {
-            self.apply(now, &mut batch);
-            self.state.swept(now, SWEEP_LIMIT);
-            if batch.count >= SWEEPS_AT_ONCE {
+        for _ in 0..SWEEPS_AT_ONCE {
+            let limit = self.state.numbers.due_count(now, SWEEP_LIMIT);
+            if limit == 0 {
                 break;
             }
+            decide(&self.state, &Command::Sweep { limit }, now, &mut self.events);
+            self.apply(now, &mut batch);
+            self.state.swept(now, limit);
         }
-        self.state.swept(now, SWEEP_LIMIT);
         if batch.count > 0 { self.hand_over(batch, now) } else { Ok(()) }
     }
 
@@ -154,14 +167,14 @@ impl Writer {
         let idle_since_ms = now.saturating_sub(self.options.remember_ms).min(folded_at_ms);
         let transactions = &mut self.state.transactions;
         transactions.forget_oldest(idle_since_ms, folded, FORGET_CHUNKS);
+        transactions.forget_revived(idle_since_ms, folded);
         if transactions.len() > self.options.transactions_max {
             // Too many to remember for as long as we would like: the oldest go early.
             let early_ms = now.saturating_sub(MIN_REMEMBER_MS).min(folded_at_ms);
             transactions.forget_oldest(early_ms, folded, FORGET_CHUNKS);
         }
-        if now >= self.forgot_revived_at_ms + FORGET_REVIVED_EVERY_MS {
-            self.forgot_revived_at_ms = now;
-            transactions.forget_revived(idle_since_ms, folded);
+        if now >= self.forgot_quarantine_at_ms + FORGET_QUARANTINE_EVERY_MS {
+            self.forgot_quarantine_at_ms = now;
             self.state.quarantine.forget(MonthIndex::of_unix_ms(now));
         }
     }
@@ -169,10 +182,10 @@ impl Writer {
 
 /// How many chunks of transactions are forgotten at a time, in some milliseconds.
 const FORGET_CHUNKS: usize = 8;
-/// How often those that were looked up again are forgotten.
-const FORGET_REVIVED_EVERY_MS: TimeMs = 60_000;
-/// How many sweeps may be in one record.
-const SWEEPS_AT_ONCE: u32 = 16;
+/// How often the months of quarantine that are over are forgotten.
+const FORGET_QUARANTINE_EVERY_MS: TimeMs = 60_000;
+/// How many sweeps may be in one record: with the beat of the sweep, 80,000 numbers a second.
+const SWEEPS_AT_ONCE: usize = 32;
 /// However many there are, transactions are remembered that long: networks repeat within minutes.
 const MIN_REMEMBER_MS: TimeMs = 10 * 60 * 1000;
 

@@ -49,31 +49,30 @@ fn issued(state: &State, request: &IssueNumber, now: TimeMs) -> Result<(usize, N
     Ok((at, event))
 }
 
-pub(super) fn cancel(state: &State, reference: NumberRef, now: TimeMs, events: &mut Vec<Event>) -> Answer {
-    let active = state
-        .numbers
-        .find(reference.index)
-        .is_some_and(|number| number.id == reference.id && number.over(now).is_none());
-    if !active {
+/// Cancels a number that is in memory: also one that is used up and might get its use back.
+pub(super) fn cancel(state: &State, reference: NumberRef, events: &mut Vec<Event>) -> Answer {
+    if state.numbers.find(reference.index).is_none_or(|number| number.id != reference.id) {
         return Answer::Refused(Refusal::NoNumber(reference.id));
     }
     events.push(Event::NumbersRetired(vec![(reference, Retirement::Cancelled)]));
     Answer::Done
 }
 
-/// Retires what is over, at most `limit` numbers. An entry that is looked at and not over was extended since:
-/// it stands in the calendar again.
+/// Retires those that are over among the first `limit` that the calendar has due. One that is not over was
+/// extended since, and stands in the calendar again.
 pub(super) fn sweep(state: &State, limit: usize, now: TimeMs, events: &mut Vec<Event>) -> Answer {
-    let over: Vec<_> = state
+    let mut over: Vec<_> = state
         .numbers
         .due(now, limit)
         .filter_map(|number| {
-            let why = number
-                .over(now)
-                .filter(|_| number.usage.uses_left > 0 || now >= number.usage.revivable_until_ms)?;
-            Some((NumberRef { id: number.id, index: number.index }, why))
+            let usage = &number.usage;
+            let why = number.over(now).filter(|_| usage.uses_left > 0 || now >= usage.revivable_until_ms)?;
+            Some((number.reference(), why))
         })
         .collect();
+    // A number that was extended may be due by two entries.
+    over.sort_unstable_by_key(|(reference, _)| reference.id);
+    over.dedup_by_key(|(reference, _)| reference.id);
     let swept = over.len();
     if swept > 0 {
         events.push(Event::NumbersRetired(over));

@@ -3,15 +3,16 @@
 mod after;
 mod issue;
 mod operate;
+mod original;
 mod purchase;
 mod refund;
 
-use mayfly_card::ApprovalCode;
+use mayfly_card::{ApprovalCode, MinorUnits};
 
 use crate::state::{Account, Number, PER_REFERENCE_MAX, State};
 use crate::{
-    AccountId, Answer, Command, Effect, Event, IssuerId, Kind, MessageAnswer, MessageKind, NumberRef,
-    Processing, Reason, Request, ResponseCode, TimeMs, Transacted, TransactionId,
+    AccountId, Answer, Books, Command, Effect, Event, IssuerId, Kind, MessageAnswer, MessageKind, NumberRef,
+    Processing, ProgrammeId, Reason, Request, ResponseCode, TimeMs, Transacted, TransactionId,
 };
 
 /// Decides one command at `now`. The events that follow are appended to `events`; whoever calls applies them
@@ -20,7 +21,7 @@ pub fn decide(state: &State, command: &Command, now: TimeMs, events: &mut Vec<Ev
     match command {
         Command::Message(request) => message(state, request, now, events),
         Command::Issue(request) => issue::issue(state, request, now, events),
-        Command::Operate(operation) => operate::operate(state, operation, now, events),
+        Command::Operate(operation) => operate::operate(state, operation, events),
         Command::Sweep { limit } => issue::sweep(state, *limit, now, events),
     }
 }
@@ -38,29 +39,23 @@ fn message(state: &State, request: &Request, now: TimeMs, events: &mut Vec<Event
             });
         }
     }
-    if under >= PER_REFERENCE_MAX {
+    // A reversal has room of its own: nobody can keep it out by filling the list.
+    let reverses = matches!(request.message, MessageKind::Reversal | MessageKind::ReversalAdvice);
+    if under >= if reverses { 2 * PER_REFERENCE_MAX } else { PER_REFERENCE_MAX } {
         return Answer::Message(MessageAnswer::unrecorded(Reason::TooManyMessages));
     }
     let case = Case { state, request, now };
-    let verdict = match (request.message, request.processing) {
-        (MessageKind::Reversal | MessageKind::ReversalAdvice, _) => after::reversal(&case),
-        (_, Processing::Other) => Ok(case.declined(Kind::Purchase, Reason::ProcessingUnknown)),
-        (_, Processing::Refund) => refund::refund(&case),
-        (MessageKind::Authorisation, Processing::Purchase) if request.original.is_some() => {
-            after::increment(&case)
-        }
-        (MessageKind::Authorisation | MessageKind::Financial, Processing::Purchase) => {
-            Ok(purchase::purchase(&case))
-        }
-        (MessageKind::AuthorisationAdvice, Processing::Purchase) => Ok(purchase::advice(&case)),
-        (MessageKind::FinancialAdvice, Processing::Purchase) => after::completion(&case),
-        (MessageKind::Operator, _) => Ok(case.declined(Kind::Funding, Reason::ProcessingUnknown)),
-    };
-    match verdict {
-        Ok(verdict) => Answer::Message(case.record(verdict, events)),
+    match case.decide() {
+        Ok(verdict) if case.fits_the_books(&verdict) => Answer::Message(case.record(verdict, events)),
+        Ok(_) => Answer::Message(MessageAnswer::unrecorded(Reason::BooksFull)),
         Err(page) => Answer::Page(page),
     }
 }
+
+/// The largest balance of an account, in minor units: ten million million units of most currencies.
+const ACCOUNT_MAX: i64 = 1_000_000_000_000_000;
+/// The largest balance of an issuer's book: half of what 63 bits hold.
+const BOOK_MAX: i64 = i64::MAX / 2;
 
 /// A message, with what it is decided by.
 struct Case<'a> {
@@ -76,23 +71,83 @@ struct Verdict {
     number: Option<NumberRef>,
     account: Option<AccountId>,
     issuer: Option<IssuerId>,
+    programme: Option<ProgrammeId>,
     target: Option<TransactionId>,
+    reverses: Option<(TransactionId, MinorUnits)>,
+    ceiling: MinorUnits,
     effect: Effect,
 }
 
 impl Verdict {
     /// For the number and its account.
     fn of_number(mut self, number: &Number, account: Option<&Account>) -> Self {
-        self.number = Some(NumberRef { id: number.id, index: number.index });
+        self.number = Some(number.reference());
+        self.programme = Some(number.programme);
         self.account = Some(number.account);
         self.issuer = account.map(|account| account.issuer);
         self
     }
 }
 
-impl<'a> Case<'a> {
+impl Case<'_> {
+    fn decide(&self) -> original::Found<Verdict> {
+        let request = self.request;
+        // Whoever repeats knows that he was heard before, perhaps longer ago than memory reaches.
+        if request.repeat {
+            self.page_once(request.reference)?;
+        }
+        if request.message.is_advice() && request.declined_elsewhere {
+            return Ok(self.declined(Kind::Advice, Reason::ToldDeclined));
+        }
+        match (request.message, request.processing) {
+            (MessageKind::Reversal | MessageKind::ReversalAdvice, _) => after::reversal(self),
+            (_, Processing::Other) => Ok(self.declined(Kind::Purchase, Reason::ProcessingUnknown)),
+            (_, Processing::Refund) => refund::refund(self),
+            (MessageKind::Authorisation, Processing::Purchase) if request.original.is_some() => {
+                after::increment(self)
+            }
+            (MessageKind::Authorisation | MessageKind::Financial, Processing::Purchase) => {
+                Ok(purchase::purchase(self))
+            }
+            (MessageKind::AuthorisationAdvice, Processing::Purchase) => purchase::advice(self),
+            (MessageKind::FinancialAdvice, Processing::Purchase) => after::completion(self),
+            (MessageKind::Operator, _) => Ok(self.declined(Kind::Funding, Reason::ProcessingUnknown)),
+        }
+    }
+
+    /// Whether the books can take it: sums must never come near what a number can hold.
+    fn fits_the_books(&self, verdict: &Verdict) -> bool {
+        let change = verdict.effect.books();
+        if change == Books::default() {
+            return true;
+        }
+        let mut after = change;
+        if let Some(account) = verdict.account.and_then(|id| self.state.account(id)) {
+            after.add(&Books { cardholder: account.balance, held: account.held, ..Books::default() });
+        }
+        let key = verdict.issuer.map(|issuer| (issuer, self.request.currency));
+        if let Some(books) = key.and_then(|key| self.state.issuer_books.get(&key)) {
+            after.add(books);
+        }
+        let fits = |amount: i64, limit: i64| amount.abs() <= limit;
+        fits(after.cardholder, ACCOUNT_MAX)
+            && fits(after.held, ACCOUNT_MAX)
+            && [after.settlement, after.funding, after.suspense].into_iter().all(|book| fits(book, BOOK_MAX))
+    }
+
     fn verdict(&self, kind: Kind, reason: Reason, effect: Effect) -> Verdict {
-        Verdict { kind, reason, number: None, account: None, issuer: None, target: None, effect }
+        Verdict {
+            kind,
+            reason,
+            number: None,
+            account: None,
+            issuer: None,
+            programme: None,
+            target: None,
+            reverses: None,
+            ceiling: MinorUnits::ZERO,
+            effect,
+        }
     }
 
     fn declined(&self, kind: Kind, reason: Reason) -> Verdict {
@@ -119,7 +174,10 @@ impl<'a> Case<'a> {
             number: verdict.number,
             account: verdict.account,
             issuer: verdict.issuer,
+            programme: verdict.programme,
             target: verdict.target,
+            reverses: verdict.reverses,
+            ceiling: verdict.ceiling,
             amount: request.amount,
             currency: request.currency,
             facts: request.facts,

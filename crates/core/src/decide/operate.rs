@@ -2,18 +2,15 @@
 
 use mayfly_card::{AcquirerId, Currency, MinorUnits, Stan};
 
-use super::{after, issue};
-use crate::state::{Account, State};
+use super::{ACCOUNT_MAX, issue, original};
+use crate::state::{Account, State, Transaction};
 use crate::{
     AccountId, AccountOpened, Answer, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened,
     Kind, MessageKind, Name, NumberRef, Operation, ProgrammeId, ProgrammeOpened, Reason, Refusal,
-    ResponseCode, Terms, TimeMs, TotalsChange, Transacted, TransactionId,
+    ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
 };
 
-/// The largest balance of a book, in minor units: far enough from the end of 63 bits that sums can't overflow.
-const BALANCE_MAX: i64 = 1_000_000_000_000_000;
-
-pub(super) fn operate(state: &State, operation: &Operation, now: TimeMs, events: &mut Vec<Event>) -> Answer {
+pub(super) fn operate(state: &State, operation: &Operation, events: &mut Vec<Event>) -> Answer {
     let done = match operation {
         Operation::OpenIssuer { name } => open_issuer(state, *name, events),
         Operation::OpenProgramme { issuer, name, terms } => {
@@ -32,9 +29,10 @@ pub(super) fn operate(state: &State, operation: &Operation, now: TimeMs, events:
             Answer::Done
         }),
         Operation::CancelNumber { number, index } => {
-            return issue::cancel(state, NumberRef { id: *number, index: *index }, now, events);
+            return issue::cancel(state, NumberRef { id: *number, index: *index }, events);
         }
-        Operation::ReleaseHold { transaction } => release(state, *transaction, now, events),
+        Operation::TakeBack { transaction } => take_back(state, *transaction, events),
+        Operation::ReleaseHold { transaction } => release(state, *transaction, events),
     };
     done.unwrap_or_else(Answer::Refused)
 }
@@ -96,7 +94,7 @@ fn fund(state: &State, id: AccountId, minor: i64, events: &mut Vec<Event>) -> Re
     let account = known(state, id)?;
     let amount = MinorUnits::new(minor.unsigned_abs()).ok_or(Refusal::AmountTooLarge)?;
     match account.balance.checked_add(minor) {
-        Some(balance) if balance.abs() <= BALANCE_MAX => {}
+        Some(balance) if balance.abs() <= ACCOUNT_MAX => {}
         _ => return Err(Refusal::AmountTooLarge),
     }
     if minor < 0 && account.available() + minor < 0 {
@@ -107,29 +105,43 @@ fn fund(state: &State, id: AccountId, minor: i64, events: &mut Vec<Event>) -> Re
     Ok(Answer::Done)
 }
 
-fn release(
+fn release(state: &State, id: TransactionId, events: &mut Vec<Event>) -> Result<Answer, Refusal> {
+    let purchase = original::held(state, id).ok_or(Refusal::NoHold(id))?;
+    let totals = TotalsChange { held: -purchase.totals.held, ..TotalsChange::default() };
+    give_back(state, Kind::HoldReleased, purchase, purchase.totals.held, totals, events)
+}
+
+/// Takes back what still stands of a purchase: its peer was told that there was none. The use is not given back.
+fn take_back(state: &State, id: TransactionId, events: &mut Vec<Event>) -> Result<Answer, Refusal> {
+    let purchase = state.transactions.find(id).filter(|purchase| purchase.is_purchase());
+    let purchase = purchase.ok_or(Refusal::NoHold(id))?;
+    let captured = purchase.totals.captured - purchase.totals.refunded;
+    let amount = purchase.totals.held + captured;
+    if amount <= 0 {
+        return Err(Refusal::NoHold(id));
+    }
+    let totals =
+        TotalsChange { authorised: -amount, held: -purchase.totals.held, captured: -captured, refunded: 0 };
+    give_back(state, Kind::Reversal, purchase, amount, totals, events)
+}
+
+fn give_back(
     state: &State,
-    id: TransactionId,
-    now: TimeMs,
+    kind: Kind,
+    purchase: &Transaction,
+    amount: i64,
+    totals: TotalsChange,
     events: &mut Vec<Event>,
 ) -> Result<Answer, Refusal> {
-    let purchase = after::held(state, id).ok_or(Refusal::NoHold(id))?;
-    let account_id = purchase.account.ok_or(Refusal::NoHold(id))?;
+    let account_id = purchase.account.ok_or(Refusal::NoHold(purchase.id))?;
     let account = known(state, account_id)?;
-    debug_assert!(now >= purchase.at_ms);
-    let held = purchase.totals.held;
-    let effect =
-        Effect { totals: TotalsChange { held: -held, ..TotalsChange::default() }, ..Effect::default() };
-    let amount = MinorUnits::new(held.unsigned_abs()).ok_or(Refusal::AmountTooLarge)?;
-    events.push(Event::Transacted(act(
-        state,
-        Kind::HoldReleased,
-        account_id,
-        account,
-        amount,
-        Some(id),
-        effect,
-    )));
+    let effect = Effect { totals, ..Effect::default() };
+    let amount = MinorUnits::new(amount.unsigned_abs()).ok_or(Refusal::AmountTooLarge)?;
+    let mut event = act(state, kind, account_id, account, amount, Some(purchase.id), effect);
+    if kind == Kind::Reversal {
+        event.reverses = Some((purchase.id, amount));
+    }
+    events.push(Event::Transacted(event));
     Ok(Answer::Done)
 }
 
@@ -157,7 +169,10 @@ fn act(
         number: None,
         account: Some(id),
         issuer: Some(account.issuer),
+        programme: None,
         target,
+        reverses: None,
+        ceiling: MinorUnits::ZERO,
         amount,
         currency: account.currency,
         facts: Facts { acquirer: AcquirerId::default(), stan: Stan::default(), ..Facts::default() },

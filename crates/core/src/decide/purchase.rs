@@ -2,7 +2,8 @@
 
 use mayfly_card::{MinorUnits, MonthIndex};
 
-use super::{Case, Verdict};
+use super::original::Found;
+use super::{Case, Verdict, after};
 use crate::scheme::{self, Located};
 use crate::state::{Account, Number, Programme};
 use crate::{Effect, FailedControl, Kind, MerchantRule, MessageKind, Reason, TotalsChange};
@@ -29,7 +30,11 @@ pub(super) fn purchase(case: &Case<'_>) -> Verdict {
         return case.declined(kind, Reason::UnknownNumber);
     };
     let verdict = match decide_on(case, kind, number, programme, account) {
-        Ok(effect) => case.verdict(kind, Reason::Approved, effect),
+        Ok(effect) => {
+            let mut verdict = case.verdict(kind, Reason::Approved, effect);
+            verdict.ceiling = ceiling(number, programme);
+            verdict
+        }
         Err((reason, effect)) => case.verdict(kind, reason, effect),
     };
     verdict.of_number(number, Some(account))
@@ -41,11 +46,7 @@ fn of_itself(case: &Case<'_>) -> Result<(), Reason> {
     if case.request.expiry.is_some_and(|expiry| expiry.month_near(today) < today) {
         return Err(Reason::DateOver);
     }
-    // A reversal that came first has won: it would not come again.
-    let reversed = case.state.transactions.under(case.request.reference).any(|earlier| {
-        earlier.reason == Reason::ReversalFirst && earlier.merchant == case.request.facts.merchant
-    });
-    if reversed { Err(Reason::ReversedBefore) } else { Ok(()) }
+    if case.was_reversed_before() { Err(Reason::ReversedBefore) } else { Ok(()) }
 }
 
 fn decide_on(
@@ -121,23 +122,20 @@ fn control(case: &Case<'_>, number: &Number, programme: &Programme, account: &Ac
             return Err(Reason::CountryNotAllowed);
         }
     }
-    amounts(number, programme, request.amount, request.amount)
-}
-
-/// Whether the limits take `more` for a purchase that comes to `whole`.
-pub(super) fn amounts(
-    number: &Number,
-    programme: &Programme,
-    whole: MinorUnits,
-    more: MinorUnits,
-) -> Result<(), Reason> {
     let amount_max = number.controls().amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max);
-    if whole > amount_max {
+    if request.amount > amount_max {
         return Err(Reason::OverAmount);
     }
-    match number.controls().total_max {
-        Some(total_max) if number.usage.spent.saturating_add(more) > total_max => Err(Reason::OverTotal),
-        _ => Ok(()),
+    if request.amount > ceiling(number, programme) { Err(Reason::OverTotal) } else { Ok(()) }
+}
+
+/// What a purchase made now may come to, by the limits of number and programme.
+fn ceiling(number: &Number, programme: &Programme) -> MinorUnits {
+    let controls = number.controls();
+    let amount_max = controls.amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max);
+    match controls.total_max {
+        Some(total_max) => amount_max.min(total_max.saturating_sub(number.usage.spent)),
+        None => amount_max,
     }
 }
 
@@ -157,25 +155,39 @@ pub(super) fn fund(case: &Case<'_>, account: &Account) -> Result<(), Reason> {
     if case.request.amount.signed() <= account.available() { Ok(()) } else { Err(Reason::FundsMissing) }
 }
 
-/// Somebody else authorised a purchase while we could not be asked (0120). It can't be refused: what was
-/// approved is held, whether or not we would have; what was declined is noted.
-pub(super) fn advice(case: &Case<'_>) -> Verdict {
-    if case.request.declined_elsewhere {
-        return case.declined(Kind::Advice, Reason::ToldDeclined);
+/// Somebody else authorised a purchase while we could not be asked (0120). It can't be refused: what is proven to
+/// be the number's is held, whether or not we would have approved it; what is not goes to suspense.
+pub(super) fn advice(case: &Case<'_>) -> Found<Verdict> {
+    if case.request.amount == MinorUnits::ZERO {
+        return Ok(case.declined(Kind::Advice, Reason::AmountZero));
     }
-    let Located::Number(number) = scheme::locate(case.state, case.request, case.now) else {
-        return case.declined(Kind::Advice, Reason::Suspense);
-    };
-    let account = case.state.account(number.account);
-    if account.is_none_or(|account| account.currency != case.request.currency) {
-        return case.declined(Kind::Advice, Reason::Suspense).of_number(number, account);
+    if case.was_reversed_before() {
+        return Ok(case.declined(Kind::Advice, Reason::ReversedBefore));
     }
-    let scheme = case.state.programme(number.programme).map_or(crate::Scheme::Issued, |p| p.terms.scheme);
-    let reason = match scheme::prove(scheme, number, case.request, case.now) {
-        Ok(()) => Reason::Approved,
-        Err(_) => Reason::ToldNotProven,
-    };
-    let mut effect = approved_now(case.request.message, case.request.amount.signed());
-    effect.uses = -i32::from(number.usage.uses_left > 0);
-    case.verdict(Kind::Advice, reason, effect).of_number(number, account)
+    // We may have approved it, and only our answer was lost.
+    if let Ok((_, purchase)) = case.original()? {
+        let mut verdict = case.declined(Kind::Advice, Reason::ToldBefore);
+        verdict.target = Some(purchase.id);
+        return Ok(verdict);
+    }
+    Ok(match told(case) {
+        Ok((number, account)) => {
+            let effect = approved_now(case.request.message, case.request.amount.signed());
+            let mut verdict = case.verdict(Kind::Advice, Reason::Approved, effect);
+            verdict.ceiling = case.request.amount;
+            verdict.of_number(number, Some(account))
+        }
+        // Nothing is held in suspense: only its completion will move money.
+        Err(misses) => after::suspended(case, Kind::Advice, 0, misses),
+    })
+}
+
+/// Whose purchase somebody tells us of, if its proof holds; how many failed proofs it counts, if not.
+pub(super) fn told<'a>(case: &Case<'a>) -> Result<(&'a Number, &'a Account), u8> {
+    let Located::Number(number) = scheme::locate(case.state, case.request, case.now) else { return Err(0) };
+    let account = case.state.account(number.account).ok_or(0)?;
+    let scheme = case.state.programme(number.programme).ok_or(0)?.terms.scheme;
+    scheme::prove(scheme, number, case.request, case.now)
+        .map_err(|reason| u8::from(scheme::issued::counts(reason)))?;
+    if account.currency == case.request.currency { Ok((number, account)) } else { Err(0) }
 }

@@ -3,14 +3,13 @@
 
 use mayfly_card::MinorUnits;
 
-use super::after::Found;
-use super::{Case, Verdict};
-use crate::scheme::{self, Located};
+use super::original::Found;
+use super::{Case, Verdict, after};
 use crate::state::Transaction;
-use crate::{Effect, Kind, NumberRef, PageRequest, Presented, Reason, TotalsChange};
+use crate::{Effect, Kind, PageRequest, Presented, Reason, TotalsChange};
 
 pub(super) fn refund(case: &Case<'_>) -> Found<Verdict> {
-    let Presented::Number { index, .. } = case.request.number else {
+    let Presented::Number { .. } = case.request.number else {
         return Ok(case.declined(Kind::Refund, Reason::NotANumber));
     };
     if case.request.amount == MinorUnits::ZERO {
@@ -32,7 +31,8 @@ pub(super) fn refund(case: &Case<'_>) -> Found<Verdict> {
     let totals = TotalsChange { refunded: amount, ..TotalsChange::default() };
     let mut verdict = case.verdict(Kind::Refund, Reason::Approved, Effect { totals, ..Effect::default() });
     verdict.target = Some(latest.id);
-    verdict.number = latest.number.map(|id| NumberRef { id, index });
+    verdict.number = latest.number;
+    verdict.programme = latest.programme;
     verdict.account = latest.account;
     verdict.issuer = latest.account.and_then(|id| case.state.account(id)).map(|account| account.issuer);
     Ok(verdict)
@@ -42,19 +42,19 @@ pub(super) fn refund(case: &Case<'_>) -> Found<Verdict> {
 fn purchases<'a>(case: &Case<'a>) -> Found<Vec<&'a Transaction>> {
     let (state, request) = (case.state, case.request);
     let fits = |purchase: &&Transaction| {
-        purchase.is_purchase()
-            && purchase.merchant == request.facts.merchant
-            && purchase.currency == request.currency
+        purchase.is_purchase() && purchase.currency == request.currency && case.is_ours(purchase)
     };
-    let reference = request.original.map_or(request.reference, |original| original.reference);
+    let reference = case.original_reference();
     let by_reference: Vec<_> = state.transactions.under(reference).filter(fits).collect();
     if !by_reference.is_empty() {
         return Ok(by_reference);
     }
-    let Presented::Number { index, .. } = request.number else { return Ok(Vec::new()) };
+    let Presented::Number { index, programme: Some(_), .. } = request.number else { return Ok(Vec::new()) };
     let Some(paged) = &request.paged else {
-        // The views know every purchase that was ever made with the number; memory knows a part of them.
-        return Err(PageRequest::Purchases { index, merchant: request.facts.merchant });
+        // The views know every purchase that was ever made with the number, and whether this refund was heard of
+        // before; memory knows a part of that.
+        let merchant = request.facts.merchant;
+        return Err(PageRequest::Purchases { reference: request.reference, index, merchant });
     };
     Ok(paged.iter().filter_map(|id| state.transactions.find(*id)).filter(fits).collect())
 }
@@ -65,15 +65,5 @@ fn refused(case: &Case<'_>, reason: Reason) -> Verdict {
 }
 
 fn suspended(case: &Case<'_>) -> Verdict {
-    let programme = match scheme::locate(case.state, case.request, case.now) {
-        Located::Number(number) => Some(number.programme),
-        Located::Nothing(_, programme) => programme,
-    };
-    let Some(programme) = programme.and_then(|id| case.state.programme(id)) else {
-        return case.declined(Kind::Refund, Reason::UnknownPrefix);
-    };
-    let effect = Effect { suspended: case.request.amount.signed(), ..Effect::default() };
-    let mut verdict = case.verdict(Kind::Refund, Reason::Suspense, effect);
-    verdict.issuer = Some(programme.issuer);
-    verdict
+    after::suspended(case, Kind::Refund, case.request.amount.signed(), 0)
 }

@@ -2,7 +2,7 @@
 //! CVC2 where one is sent, and the merchant and currency that the number is bound to.
 
 use crate::state::Number;
-use crate::{Cvc2Check, Reason, Request, TimeMs};
+use crate::{Cvc2Check, MerchantRule, Reason, Request, TimeMs};
 
 use super::retired;
 
@@ -21,7 +21,9 @@ pub fn prove(number: &Number, request: &Request, now: TimeMs) -> Result<(), Reas
     if request.cvc2 == Cvc2Check::Wrong {
         return Err(Reason::Cvc2Wrong);
     }
-    if number.only_merchant().is_some_and(|merchant| merchant != request.facts.merchant) {
+    let merchant = request.facts.merchant;
+    let binds = number.controls().merchant != MerchantRule::Any;
+    if number.only_merchant().is_some_and(|only| only != merchant) || binds && merchant.is_empty() {
         return Err(Reason::MerchantWrong);
     }
     if number.controls().currency.is_some_and(|currency| currency != request.currency) {

@@ -224,6 +224,12 @@ impl State {
             target.use_returned |= event.effect.uses > 0;
             target.touched_ms = at_ms;
         }
+        if let Some((reversed, amount)) = event.reverses
+            && let Some(reversed) = self.transactions.find_mut(reversed)
+        {
+            reversed.reversed += amount.signed();
+            reversed.touched_ms = at_ms;
+        }
         self.transactions.push(transaction);
     }
 

@@ -8,7 +8,7 @@ use mayfly_keys::NumberIndex;
 use super::REVIVAL_MS;
 use super::sharded::ShardedMap;
 use crate::{
-    AccountId, Controls, Effect, MerchantRule, NumberId, NumberIssued, ProgrammeId, ResponseCode, Retirement,
+    AccountId, Controls, Effect, MerchantRule, NumberId, NumberIssued, NumberRef, ProgrammeId, Retirement,
     TimeMs, Transacted, TransactionId,
 };
 
@@ -71,6 +71,11 @@ impl Number {
         }
     }
 
+    /// Its id and its index.
+    pub fn reference(&self) -> NumberRef {
+        NumberRef { id: self.id, index: self.index }
+    }
+
     /// What it may do.
     pub fn controls(&self) -> &Controls {
         self.controls.as_deref().unwrap_or(&NO_CONTROLS)
@@ -116,6 +121,8 @@ pub struct Usage {
     pub last_transaction: Option<TransactionId>,
     /// Until when a small purchase that is reversed gives its use back; 0 if none can.
     pub revivable_until_ms: TimeMs,
+    /// Whether a reversal has given a use back: that happens once.
+    pub revived: bool,
 }
 
 impl Usage {
@@ -130,6 +137,7 @@ impl Usage {
             bound_to: None,
             last_transaction: None,
             revivable_until_ms: 0,
+            revived: false,
         }
     }
 
@@ -167,10 +175,15 @@ impl Usage {
         if binds_merchant {
             self.bound_to = Some(event.facts.merchant);
         }
-        if uses < 0 && event.response == ResponseCode::Approved && event.amount <= event.currency.one_unit() {
+        if uses < 0 && event.approved() && !self.revived && event.amount <= event.currency.one_unit() {
             self.revivable_until_ms = at_ms + REVIVAL_MS;
         }
         if uses > 0 {
+            self.revivable_until_ms = 0;
+            self.revived = true;
+        }
+        // A failed control that used it up has the last word.
+        if uses < 0 && !event.approved() {
             self.revivable_until_ms = 0;
         }
     }
@@ -204,7 +217,7 @@ impl Numbers {
 
     /// The number of an index.
     pub fn find(&self, index: NumberIndex) -> Option<&Number> {
-        self.slots[self.by_index.find(index.0)? as usize].as_ref()
+        self.slots[*self.by_index.find(index.0)? as usize].as_ref()
     }
 
     /// Each of them, in no order.
@@ -212,11 +225,24 @@ impl Numbers {
         self.slots.iter().flatten()
     }
 
-    /// Numbers that may be over at `now`, at most `limit`.
+    /// How many entries of the calendar are due at `now`, at most `limit`.
+    pub fn due_count(&self, now: TimeMs, limit: usize) -> usize {
+        let mut count = 0;
+        for (_, indices) in self.due.range(..now / DUE_STEP_MS) {
+            count += indices.len();
+            if count >= limit {
+                return limit;
+            }
+        }
+        count
+    }
+
+    /// The numbers of the first `limit` entries that are due at `now`. A number that was used up or cancelled
+    /// since has an entry and is not there any more.
     pub fn due(&self, now: TimeMs, limit: usize) -> impl Iterator<Item = &Number> {
         self.due
             .range(..now / DUE_STEP_MS)
-            .flat_map(|(_, indices)| indices)
+            .flat_map(|(_, indices)| indices.iter().rev())
             .take(limit)
             .filter_map(|index| self.find(*index))
     }
@@ -239,7 +265,7 @@ impl Numbers {
     }
 
     pub(super) fn find_mut(&mut self, index: NumberIndex) -> Option<&mut Number> {
-        self.slots[self.by_index.find(index.0)? as usize].as_mut()
+        self.slots[*self.by_index.find(index.0)? as usize].as_mut()
     }
 
     pub(super) fn remove(&mut self, index: NumberIndex) -> Option<Number> {
@@ -267,7 +293,8 @@ impl Numbers {
                 limit -= indices.len();
                 entry.remove();
             } else {
-                indices.drain(..limit);
+                // From the end, as they were looked at: nothing has to move up.
+                indices.truncate(indices.len() - limit);
                 return;
             }
         }

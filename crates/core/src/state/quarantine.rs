@@ -22,7 +22,11 @@ impl Quarantine {
 
     /// Why a number is in quarantine in `month`, if it is: its latest stay.
     pub fn find(&self, index: NumberIndex, month: MonthIndex) -> Option<Retirement> {
-        self.months.iter().rev().take_while(|(free, _)| **free > month).find_map(|(_, set)| set.find(index.0))
+        self.months
+            .iter()
+            .rev()
+            .take_while(|(free, _)| **free > month)
+            .find_map(|(_, set)| set.find(index.0).copied())
     }
 
     /// Forgets the months that are over. Changes no answer, only memory.

@@ -22,21 +22,31 @@ fn shard(key: u64) -> usize {
     (key >> SHARD_SHIFT) as usize % SHARDS
 }
 
-impl<V: Copy> Default for ShardedMap<V> {
+impl<V> Default for ShardedMap<V> {
     fn default() -> Self {
         Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect(), length: 0 }
     }
 }
 
-impl<V: Copy> ShardedMap<V> {
+impl<V> ShardedMap<V> {
     /// How many keys.
     pub(super) fn len(&self) -> usize {
         self.length
     }
 
     /// The value of a key.
-    pub(super) fn find(&self, key: u64) -> Option<V> {
-        self.shards[shard(key)].find(key, |entry| entry.0 == key).map(|entry| entry.1)
+    pub(super) fn find(&self, key: u64) -> Option<&V> {
+        self.shards[shard(key)].find(key, |entry| entry.0 == key).map(|entry| &entry.1)
+    }
+
+    /// The value of a key, to change it.
+    pub(super) fn find_mut(&mut self, key: u64) -> Option<&mut V> {
+        self.shards[shard(key)].find_mut(key, |entry| entry.0 == key).map(|entry| &mut entry.1)
+    }
+
+    /// Each value, in no order.
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.shards.iter().flat_map(|shard| shard.iter().map(|entry| &entry.1))
     }
 
     /// Sets a key's value and returns the one it had.

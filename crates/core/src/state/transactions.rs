@@ -1,13 +1,13 @@
 //! The transactions of the last days, for repeats and for what comes after an authorisation.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use mayfly_card::{ApprovalCode, Currency, MerchantId, MinorUnits, Stan};
 
 use super::sharded::ShardedMap;
 use crate::{
-    AccountId, Hash64, Kind, MessageAnswer, MessageKind, NumberId, Reason, ResponseCode, TimeMs,
-    TotalsChange, Transacted, TransactionId,
+    AccountId, Hash64, Kind, MessageAnswer, MessageKind, NumberRef, ProgrammeId, Reason, ResponseCode,
+    TimeMs, TotalsChange, Transacted, TransactionId,
 };
 
 /// How many transactions may stand under one reference. Whoever sends more is answered 65, so that nobody can
@@ -40,7 +40,9 @@ pub struct Transaction {
     /// Its content.
     pub content: Hash64,
     /// The number.
-    pub number: Option<NumberId>,
+    pub number: Option<NumberRef>,
+    /// By whose terms.
+    pub programme: Option<ProgrammeId>,
     /// The account.
     pub account: Option<AccountId>,
     /// The purchase that it belongs to.
@@ -53,6 +55,10 @@ pub struct Transaction {
     pub amount: MinorUnits,
     /// DE 49.
     pub currency: Currency,
+    /// How much it may come to, if it is a purchase.
+    pub ceiling: MinorUnits,
+    /// How much of this message was reversed, in minor units.
+    pub reversed: i64,
     /// What stands of it now, if it is a purchase.
     pub totals: Totals,
     /// Whether a reversal has given its use back.
@@ -104,13 +110,16 @@ impl Transaction {
             reference: event.reference,
             identity: event.identity,
             content: event.content,
-            number: event.number.map(|number| number.id),
+            number: event.number,
+            programme: event.programme,
             account: event.account,
             target: event.target,
             stan: event.facts.stan,
             merchant: event.facts.merchant,
             amount: event.amount,
             currency: event.currency,
+            ceiling: event.ceiling,
+            reversed: 0,
             totals,
             use_returned: false,
             previous_by_reference: None,
@@ -127,6 +136,11 @@ impl Transaction {
             transaction: Some(self.id),
             repeat: true,
         }
+    }
+
+    /// Whether it was accepted without anybody knowing whose it is.
+    pub fn is_suspended(&self) -> bool {
+        self.reason == Reason::Suspense
     }
 
     /// Whether it is a purchase that was approved, by us or by somebody who told us.
@@ -148,7 +162,9 @@ pub struct Transactions {
     first: u64,
     next: u64,
     /// Older ones: brought back from the views, or not idle long enough when their chunk was forgotten.
-    revived: HashMap<TransactionId, Transaction>,
+    revived: ShardedMap<Box<Transaction>>,
+    /// The order in which those are looked at, to be forgotten.
+    turn: VecDeque<TransactionId>,
     /// The latest transaction of each reference.
     by_reference: ShardedMap<TransactionId>,
 }
@@ -188,13 +204,13 @@ impl Transactions {
     pub fn find(&self, id: TransactionId) -> Option<&Transaction> {
         match id.0.checked_sub(self.first) {
             Some(at) => self.chunks.get(at as usize / CHUNK)?.get(at as usize % CHUNK),
-            None => self.revived.get(&id),
+            None => self.revived.find(spread(id)).map(|transaction| &**transaction),
         }
     }
 
     /// Those under a reference, the latest first.
     pub fn under(&self, reference: Hash64) -> impl Iterator<Item = &Transaction> {
-        let mut next = self.by_reference.find(reference.0);
+        let mut next = self.by_reference.find(reference.0).copied();
         std::iter::from_fn(move || {
             let transaction = self.find(next?)?;
             next = transaction.previous_by_reference;
@@ -214,13 +230,13 @@ impl Transactions {
 
     /// Each of them, the oldest first; those brought back come first, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Transaction> {
-        self.revived.values().chain(self.chunks.iter().flatten())
+        self.revived.values().map(|transaction| &**transaction).chain(self.chunks.iter().flatten())
     }
 
     pub(super) fn find_mut(&mut self, id: TransactionId) -> Option<&mut Transaction> {
         match id.0.checked_sub(self.first) {
             Some(at) => self.chunks.get_mut(at as usize / CHUNK)?.get_mut(at as usize % CHUNK),
-            None => self.revived.get_mut(&id),
+            None => self.revived.find_mut(spread(id)).map(|transaction| &mut **transaction),
         }
     }
 
@@ -241,10 +257,10 @@ impl Transactions {
 
     /// Brings an older one back from the views, unless it is in memory already.
     pub(super) fn admit(&mut self, mut transaction: Transaction) {
-        if transaction.id.0 >= self.first || self.revived.contains_key(&transaction.id) {
+        if transaction.id.0 >= self.first || self.revived.find(spread(transaction.id)).is_some() {
             return;
         }
-        let latest = self.by_reference.find(transaction.reference.0);
+        let latest = self.by_reference.find(transaction.reference.0).copied();
         match latest {
             // Keep the list in order of age: it goes where its age puts it.
             Some(latest) if latest > transaction.id => self.link_below(latest, &mut transaction),
@@ -253,7 +269,7 @@ impl Transactions {
                 self.by_reference.insert(transaction.reference.0, transaction.id);
             }
         }
-        self.revived.insert(transaction.id, transaction);
+        self.revive(transaction);
     }
 
     fn link_below(&mut self, latest: TransactionId, transaction: &mut Transaction) {
@@ -272,7 +288,8 @@ impl Transactions {
     }
 
     /// Forgets whole chunks, at most `chunks_max`, whose transactions are all older than `idle_since_ms` and than
-    /// `folded`. One that was touched since is kept beside them. Returns how many are gone.
+    /// `folded`. One that was touched since is kept beside them, with everything that belongs to it: as long as a
+    /// purchase is in memory, so is all that was done to it. Returns how many are gone.
     pub fn forget_oldest(
         &mut self,
         idle_since_ms: TimeMs,
@@ -287,37 +304,87 @@ impl Transactions {
             if self.chunks.len() < 2 || !old || self.first + CHUNK as u64 > folded.0 {
                 break;
             }
-            for transaction in self.chunks.pop_front().into_iter().flatten() {
-                if transaction.touched_ms >= idle_since_ms {
-                    self.revived.insert(transaction.id, transaction);
+            let keeps: Vec<bool> = self
+                .chunks
+                .front()
+                .into_iter()
+                .flatten()
+                .map(|transaction| !self.is_idle(transaction, idle_since_ms))
+                .collect();
+            let chunk = self.chunks.pop_front().unwrap_or_default();
+            self.first += CHUNK as u64;
+            // The youngest first: those that are kept are then found when an older one leaves their list.
+            for (transaction, keep) in chunk.into_iter().zip(keeps).rev() {
+                if keep {
+                    self.revive(transaction);
                 } else {
                     self.unlink(&transaction);
                     forgotten += 1;
                 }
             }
-            self.first += CHUNK as u64;
         }
         forgotten
     }
 
-    /// Forgets those that were brought back, or kept, and are idle again. Looks at all of them: not to be called
-    /// too often.
+    /// Looks at some of those that were brought back, or kept, in turn, and forgets the idle ones. Returns how many.
     pub fn forget_revived(&mut self, idle_since_ms: TimeMs, folded: TransactionId) -> usize {
-        let idle =
-            |transaction: &Transaction| transaction.touched_ms < idle_since_ms && transaction.id < folded;
-        let gone: Vec<_> = self.revived.extract_if(|_, transaction| idle(transaction)).collect();
-        for (_, transaction) in &gone {
-            self.unlink(transaction);
+        let mut gone = Vec::new();
+        for _ in 0..self.turn.len().min(CHUNK) {
+            let Some(id) = self.turn.pop_front() else { break };
+            let Some(transaction) = self.revived.find(spread(id)) else { continue };
+            if id < folded && self.is_idle(transaction, idle_since_ms) {
+                gone.push(id);
+            } else {
+                self.turn.push_back(id);
+            }
+        }
+        for id in &gone {
+            if let Some(transaction) = self.revived.remove(spread(*id)) {
+                self.unlink(&transaction);
+            }
         }
         gone.len()
     }
 
-    /// A forgotten one must not stay the head of its list. Elsewhere in a list, the list just ends there.
+    /// Whether nothing has happened to it, nor to the purchase that it belongs to, since then.
+    fn is_idle(&self, transaction: &Transaction, since_ms: TimeMs) -> bool {
+        let purchase = transaction.target.and_then(|target| self.find(target));
+        transaction.touched_ms < since_ms && purchase.is_none_or(|purchase| purchase.touched_ms < since_ms)
+    }
+
+    fn revive(&mut self, transaction: Transaction) {
+        self.turn.push_back(transaction.id);
+        self.revived.insert(spread(transaction.id), Box::new(transaction));
+    }
+
+    /// Takes one that is forgotten out of its list: what stands above it is linked to what stands below.
     fn unlink(&mut self, transaction: &Transaction) {
-        if self.by_reference.find(transaction.reference.0) == Some(transaction.id) {
-            self.by_reference.remove(transaction.reference.0);
+        let below = transaction.previous_by_reference.filter(|id| self.find(*id).is_some());
+        let Some(latest) = self.by_reference.find(transaction.reference.0).copied() else { return };
+        if latest == transaction.id {
+            match below {
+                Some(below) => drop(self.by_reference.insert(transaction.reference.0, below)),
+                None => drop(self.by_reference.remove(transaction.reference.0)),
+            }
+            return;
+        }
+        let mut above = latest;
+        while let Some(found) = self.find_mut(above) {
+            match found.previous_by_reference {
+                Some(next) if next == transaction.id => {
+                    found.previous_by_reference = below;
+                    return;
+                }
+                Some(next) => above = next,
+                None => return,
+            }
         }
     }
+}
+
+/// Ids are consecutive; a map wants keys that are spread over all bits.
+fn spread(id: TransactionId) -> u64 {
+    id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
@@ -338,12 +405,15 @@ mod tests {
             identity: Hash64(id),
             content: Hash64(0),
             number: None,
+            programme: None,
             account: Some(AccountId(1)),
             target: None,
             stan: Stan::default(),
             merchant: MerchantId::default(),
             amount: MinorUnits::ZERO,
             currency: Currency::from_number(840).unwrap(),
+            ceiling: MinorUnits::ZERO,
+            reversed: 0,
             totals: Totals::default(),
             use_returned: false,
             previous_by_reference: None,
@@ -351,9 +421,8 @@ mod tests {
         }
     }
 
-    /// As a keyed hash would.
     fn spread(id: u64) -> u64 {
-        id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        super::spread(TransactionId(id))
     }
 
     fn under(transactions: &Transactions, reference: u64) -> Vec<u64> {
@@ -428,5 +497,24 @@ mod tests {
         transactions.find_mut(TransactionId(3)).unwrap().totals.held = 5;
         transactions.admit(transaction(3, spread(3), 3));
         assert_eq!(transactions.find(TransactionId(3)).unwrap().totals.held, 5);
+    }
+
+    /// A list from which the middle goes keeps its end, and what belongs to a purchase stays with it.
+    #[test]
+    fn a_list_stays_whole_when_something_in_it_is_forgotten() {
+        let chunk = CHUNK as u64;
+        let mut transactions = filled();
+        transactions.find_mut(TransactionId(10)).unwrap().touched_ms = 1_000_000;
+        let all = TransactionId(u64::MAX);
+        transactions.forget_oldest(500_000, all, 2);
+        assert_eq!(under(&transactions, 7), [2 * chunk + 10, 10]);
+
+        let mut transactions = filled();
+        transactions.find_mut(TransactionId(10)).unwrap().touched_ms = 1_000_000;
+        transactions.find_mut(TransactionId(chunk + 10)).unwrap().target = Some(TransactionId(10));
+        transactions.forget_oldest(500_000, all, 2);
+        assert_eq!(under(&transactions, 7), [2 * chunk + 10, chunk + 10, 10]);
+        assert_eq!(transactions.forget_revived(2_000_000, all), 2);
+        assert_eq!(under(&transactions, 7), [2 * chunk + 10]);
     }
 }

@@ -123,6 +123,7 @@ impl World {
             replacement: None,
             currency: usd(),
             declined_elsewhere: false,
+            repeat: false,
             facts: Facts {
                 acquirer: AcquirerId::parse("123456").unwrap(),
                 stan,

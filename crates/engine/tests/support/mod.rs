@@ -182,6 +182,7 @@ pub fn purchase(bench: &Bench, pan: &mayfly_card::Pan, expiry: mayfly_card::Expi
         replacement: None,
         currency: Currency::from_number(840).unwrap(),
         declined_elsewhere: false,
+        repeat: false,
         facts: Facts { merchant: MerchantId::parse("M-001").unwrap(), ..Facts::default() },
         paged: None,
     }))
