@@ -203,6 +203,8 @@ reasons! {
     BooksFull => Malfunction, "books-full";
     /// The views can't be asked now.
     LookUpFailed => Malfunction, "look-up-failed";
+    /// Approved too late, and taken back.
+    TakenBack => Malfunction, "taken-back";
     /// The queue is full or we are stopping.
     Overloaded => Malfunction, "overloaded";
 }

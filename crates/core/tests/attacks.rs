@@ -244,6 +244,8 @@ fn what_was_approved_too_late_is_taken_back_whole() {
     assert_eq!(world.operate(Operation::TakeBack { transaction }), Answer::Done);
     assert_eq!(world.money(account), (10_000, 0));
     assert!(matches!(world.operate(Operation::TakeBack { transaction }), Answer::Refused(_)));
+    // Whoever asks again is told what he was told: nothing was approved.
+    assert_eq!(world.send(&purchase).reason, Reason::TakenBack);
     let again = world.request(1, 5000);
     assert_eq!(world.send(&again).reason, Reason::NumberUsed);
 }

@@ -198,6 +198,11 @@ impl Submission {
         self.work.push(Work::Decide(command, Ticket::Mailbox(mailbox.clone(), key)));
     }
 
+    /// Adds a command whose answer nobody waits for.
+    pub fn tell(&mut self, command: Command) {
+        self.work.push(Work::Decide(command, Ticket::Nobody));
+    }
+
     /// Whether nothing waits to be queued.
     pub fn is_empty(&self) -> bool {
         self.work.is_empty()

@@ -104,7 +104,9 @@ impl Output {
 
     /// The same for something of which nobody knows how long it takes.
     pub(crate) fn spinner(self, what: &'static str) -> ProgressBar {
-        let spinner = ProgressBar::with_draw_target(None, self.target()).with_message(what);
+        let spinner = ProgressBar::with_draw_target(None, self.target())
+            .with_style(ProgressStyle::default_spinner())
+            .with_message(what);
         spinner.enable_steady_tick(Duration::from_millis(200));
         spinner
     }

@@ -24,6 +24,8 @@ use load::{Load, Sent};
 
 /// How often the server is killed if nothing else is asked.
 const ROUNDS: u64 = 5;
+/// How many of those rounds a data directory lives through; then a new one is begun.
+const LIFE: u64 = 20;
 /// How many workers load it.
 const WORKERS: usize = 12;
 /// How long a load lasts before the kill, in milliseconds.
@@ -35,6 +37,17 @@ const REPEATED: (usize, usize) = (300, 100);
 fn kill_nine_loses_nothing() {
     let mut random = Random::of_environment();
     let rounds = std::env::var("MAYFLY_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
+    let mut left = rounds;
+    while left > 0 {
+        let rounds = left.min(LIFE);
+        live(rounds, &mut random);
+        left -= rounds;
+    }
+    println!("{rounds} rounds");
+}
+
+/// The life of a data directory.
+fn live(rounds: u64, random: &mut Random) {
     let home = Home::new();
     let mut server = home.start();
     let accounts = {
@@ -47,14 +60,14 @@ fn kill_nine_loses_nothing() {
     let mut damage = Damage::default();
     for round in 1..=rounds {
         let before = sent.len();
-        let load = Load::begin(&server, &accounts, round, &mut random);
+        let load = Load::begin(&server, &accounts, round, random);
         let (shortest, longest) = LOAD_MS;
         let lasts = Duration::from_millis(shortest + random.below(longest - shortest));
         std::thread::sleep(lasts);
         server.kill();
         let done = load.end();
         sent.extend(done.sent);
-        let what = damage.inflict(&home, &mut random);
+        let what = damage.inflict(&home, random);
         // Without a server: what is on the disk is a whole chain, however the server ended.
         home.json(["journal", "verify"]);
 
@@ -67,7 +80,7 @@ fn kill_nine_loses_nothing() {
             server.kill();
             server = home.start();
         }
-        let open = ask_again(&server, &mut sent, before, &mut random);
+        let open = ask_again(&server, &mut sent, before, random);
         let told: Vec<_> = accounts.iter().map(|account| server.admin().money(account)).collect();
         server.stop();
 
@@ -77,11 +90,12 @@ fn kill_nine_loses_nothing() {
         history.has_answered(&sent[before..]);
         history.no_number_was_overused();
         history.books_balance(&accounts, &told);
-        damage.keep_copy(&home, round, &mut random);
+        damage.keep_copy(&home, round, random);
         server = home.start();
-        history.views_show(&home, &mut random);
+        history.views_show(&home, random);
         println!(
-            "round {round}: killed after {} ms, {} answered, {open} not, {} records, views {what}, ready after {} ms",
+            "round {round}: killed after {} ms, {} answered, {open} not, {} records, views {what}, \
+             ready after {} ms",
             lasts.as_millis(),
             sent.len() - before - open,
             verified["records"],
@@ -97,7 +111,7 @@ fn kill_nine_loses_nothing() {
     whole.has_answered(&sent);
     whole.no_number_was_overused();
     assert!(whole == history, "the journal's past has changed");
-    println!("{rounds} rounds, {} messages, seen {} times in the journal", sent.len(), whole.len());
+    println!("{} messages, {} of them in the journal", sent.len(), whole.len());
 }
 
 /// Sends what was not answered once more, and some of what was: the latter gets the same answer, the former one

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use mayfly_card::ApprovalCode;
-use mayfly_core::{Answer, Command, MessageAnswer, Reason, ResponseCode};
+use mayfly_core::{Answer, Command, MessageAnswer, Operation, Reason, ResponseCode};
 use mayfly_engine::{Mailbox, Submission};
 use mayfly_iso8583::{Dialect, FrameError, Message, MtiClass, ParseFailure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -279,7 +279,7 @@ impl Connection {
         let mut letters = std::mem::take(&mut self.letters);
         self.mailbox.take(&mut letters);
         for (key, answer) in letters.drain(..) {
-            let MessageAnswer { response, approval, .. } = match answer {
+            let MessageAnswer { response, approval, transaction, repeat, .. } = match answer {
                 Answer::Message(answer) => answer,
                 // Nothing but messages is asked from here, so nothing else is answered.
                 _ => MessageAnswer::unrecorded(Reason::Overloaded),
@@ -287,9 +287,18 @@ impl Connection {
             if !self.answer(key, response, approval) {
                 self.service.meter.late.one();
                 tracing::warn!(code = response.code(), "an answer came after its time");
+                // The peer was told 96: what was approved after that must not stand.
+                if let Some(transaction) =
+                    transaction.filter(|_| response == ResponseCode::Approved && !repeat)
+                {
+                    self.submission.tell(Command::Operate(Box::new(Operation::TakeBack { transaction })));
+                }
             }
         }
         self.letters = letters;
+        if !self.submission.is_empty() {
+            self.service.handle.submit(&mut self.submission);
+        }
     }
 
     /// Appends an answer to what is to be written. False if nobody waits for it any more.
@@ -369,7 +378,7 @@ fn consider(message: &Message<'_>, service: &Service, signed_on: bool) -> Outcom
 
 /// Whether a message signs its sender on, or off.
 fn signs_on(message: &Message<'_>) -> Option<bool> {
-    if message.mti().class() != MtiClass::NetworkManagement {
+    if message.mti().class() != MtiClass::NetworkManagement || message.mti().is_response() {
         return None;
     }
     match Management::of(message) {

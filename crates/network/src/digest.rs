@@ -90,6 +90,8 @@ pub(crate) fn identity(
     let [_, class, function, _] = *kind.mti().as_bytes().first_chunk().unwrap_or(b"----");
     let [_, stan @ ..] = of.stan.value().to_be_bytes();
     let mut fixed = [0; 6];
+    // A reversal that is asked for and then told (0400, 0420) is one and the same.
+    let function = if kind == MessageKind::ReversalAdvice { b'0' } else { function };
     fixed[0] = class << 4 | function & 0xf;
     fixed[1..4].copy_from_slice(&stan);
     fixed[4..].copy_from_slice(&low_bytes::<2>(message.number(De::LOCAL_DATE)));

@@ -104,6 +104,7 @@ pub fn translate(message: &Message<'_>, catalogue: &Catalogue) -> Result<Box<Req
         replacement: parts.replacement,
         currency: parts.currency,
         declined_elsewhere: parts.declined_elsewhere,
+        repeat: message.mti().repeat(),
         facts,
         paged: None,
     }))

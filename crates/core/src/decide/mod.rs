@@ -9,7 +9,7 @@ mod refund;
 
 use mayfly_card::{ApprovalCode, MinorUnits};
 
-use crate::state::{Account, Number, PER_REFERENCE_MAX, State};
+use crate::state::{Account, Number, PER_REFERENCE_MAX, State, Transaction};
 use crate::{
     AccountId, Answer, Books, Command, Effect, Event, IssuerId, Kind, MessageAnswer, MessageKind, NumberRef,
     Processing, ProgrammeId, Reason, Request, ResponseCode, TimeMs, Transacted, TransactionId,
@@ -31,11 +31,12 @@ fn message(state: &State, request: &Request, now: TimeMs, events: &mut Vec<Event
     for earlier in state.transactions.under(request.reference) {
         under += 1;
         if earlier.identity == request.identity {
-            let same = earlier.content == request.content;
-            return Answer::Message(if same {
-                earlier.repeated()
-            } else {
+            return Answer::Message(if earlier.content != request.content {
                 MessageAnswer::unrecorded(Reason::OtherContent)
+            } else if was_taken_back(state, earlier) {
+                MessageAnswer::unrecorded(Reason::TakenBack)
+            } else {
+                earlier.repeated()
             });
         }
     }
@@ -50,6 +51,15 @@ fn message(state: &State, request: &Request, now: TimeMs, events: &mut Vec<Event
         Ok(_) => Answer::Message(MessageAnswer::unrecorded(Reason::BooksFull)),
         Err(page) => Answer::Page(page),
     }
+}
+
+/// Whether we took it back ourselves, because our approval came too late: whoever asked was told 96.
+fn was_taken_back(state: &State, earlier: &Transaction) -> bool {
+    state.transactions.under(earlier.reference).any(|later| {
+        later.message == MessageKind::Operator
+            && later.kind == Kind::Reversal
+            && later.target == Some(earlier.id)
+    })
 }
 
 /// The largest balance of an account, in minor units: ten million million units of most currencies.

@@ -113,7 +113,10 @@ fn release(state: &State, id: TransactionId, events: &mut Vec<Event>) -> Result<
 
 /// Takes back what still stands of a purchase: its peer was told that there was none. The use is not given back.
 fn take_back(state: &State, id: TransactionId, events: &mut Vec<Event>) -> Result<Answer, Refusal> {
-    let purchase = state.transactions.find(id).filter(|purchase| purchase.is_purchase());
+    let purchase = state
+        .transactions
+        .find(id)
+        .filter(|purchase| purchase.is_purchase() && !purchase.message.is_advice());
     let purchase = purchase.ok_or(Refusal::NoHold(id))?;
     let captured = purchase.totals.captured - purchase.totals.refunded;
     let amount = purchase.totals.held + captured;
@@ -140,6 +143,8 @@ fn give_back(
     let mut event = act(state, kind, account_id, account, amount, Some(purchase.id), effect);
     if kind == Kind::Reversal {
         event.reverses = Some((purchase.id, amount));
+        // It stands with what it takes back, so that a repeat of that finds it.
+        event.reference = purchase.reference;
     }
     events.push(Event::Transacted(event));
     Ok(Answer::Done)

@@ -1,5 +1,6 @@
 //! Damage to the views, which follow from the journal alone: a start has to notice and to build them again.
 
+use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -9,16 +10,18 @@ use crate::harness::{Home, Random};
 const VIEWS: &str = "views.db";
 /// What is overwritten, in bytes: a page.
 const PAGE: usize = 16_384;
+/// How many copies are kept.
+const COPIES_MAX: usize = 3;
 
 /// Copies of earlier views, and what is done with them.
 #[derive(Default)]
 pub(crate) struct Damage {
-    copies: Vec<PathBuf>,
+    copies: VecDeque<PathBuf>,
 }
 
 impl Damage {
     /// Does something to the views, or nothing; says what.
-    pub(crate) fn inflict(&self, home: &Home, random: &mut Random) -> String {
+    pub(crate) fn inflict(&mut self, home: &Home, random: &mut Random) -> String {
         let views = home.file(VIEWS);
         let Ok(bytes) = fs::metadata(&views).map(|metadata| metadata.len()) else {
             return "are missing".into();
@@ -36,7 +39,7 @@ impl Damage {
                 format!("overwritten at {at} of {bytes} bytes")
             }
             2 => {
-                self.remove(home);
+                Self::remove(home);
                 "removed".into()
             }
             3 => {
@@ -45,9 +48,9 @@ impl Damage {
                 let _ = fs::remove_file(home.file("views.db-shm"));
                 "without their write-ahead log".into()
             }
-            4 | 5 => match random.of(&self.copies) {
+            4 | 5 => match random.of(self.copies.make_contiguous()) {
                 Some(copy) => {
-                    self.remove(home);
+                    Self::remove(home);
                     fs::copy(copy, &views).unwrap();
                     format!("replaced by {}", copy.file_name().unwrap_or_default().display())
                 }
@@ -57,18 +60,24 @@ impl Damage {
         }
     }
 
-    fn remove(&self, home: &Home) {
+    fn remove(home: &Home) {
         for name in [VIEWS, "views.db-wal", "views.db-shm"] {
             let _ = fs::remove_file(home.file(name));
         }
     }
 
-    /// Keeps a copy of the views of a server that has stopped, for a later round. At most three are kept.
+    /// Keeps a copy of the views of a server that has stopped, for a later round. The latest few are kept.
     pub(crate) fn keep_copy(&mut self, home: &Home, round: u64, random: &mut Random) {
-        if self.copies.len() < 3 && random.below(2) == 0 {
-            let copy = home.beside(&format!("views of round {round}"));
-            fs::copy(home.file(VIEWS), &copy).unwrap();
-            self.copies.push(copy);
+        if random.below(2) == 0 {
+            return;
+        }
+        let copy = home.beside(&format!("views of round {round}"));
+        fs::copy(home.file(VIEWS), &copy).unwrap();
+        self.copies.push_back(copy);
+        if self.copies.len() > COPIES_MAX
+            && let Some(oldest) = self.copies.pop_front()
+        {
+            fs::remove_file(oldest).unwrap();
         }
     }
 }

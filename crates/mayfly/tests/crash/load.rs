@@ -1,5 +1,5 @@
 //! The load: purchases with fresh numbers, the same number twice, numbers for many purchases, reversals,
-//! completions, repeats. Several messages of each connection are under way at any time.
+//! completions, refunds, repeats. Several messages of each connection are under way at any time.
 
 use std::collections::HashMap;
 use std::io;
@@ -166,7 +166,8 @@ impl Worker {
             0 => self.presented_again(),
             1 => self.completed(),
             2 => self.reversed(),
-            3..7 => self.of_many(),
+            3 => self.refunded(),
+            4..7 => self.of_many(),
             _ => None,
         }
         .unwrap_or_else(|| self.fresh())
@@ -209,6 +210,14 @@ impl Worker {
         let at = self.approved.pop()?;
         let purchase = self.done.sent[at].message.clone();
         Some(self.about(&purchase, Kind::Reversal, purchase.amount))
+    }
+
+    /// Without a reference: what was bought with the number has to be looked up.
+    fn refunded(&mut self) -> Option<Message> {
+        let at = *self.random.of(&self.approved)?;
+        let Message { kind, card, amount, .. } = self.done.sent[at].message.clone();
+        let whole = self.purchase(card);
+        (kind == Kind::Financial).then_some(Message { kind: Kind::Refund, amount: amount / 2, ..whole })
     }
 
     fn about(&mut self, purchase: &Message, kind: Kind, amount: u64) -> Message {

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Purchase,
     /// 0200
     Financial,
+    /// 0200 with processing code 20
+    Refund,
     /// 0220
     Completion,
     /// 0400
@@ -34,7 +36,7 @@ impl Kind {
     pub(crate) fn mti(self) -> Mti {
         match self {
             Self::Purchase => Mti::AUTHORISATION_REQUEST,
-            Self::Financial => Mti::FINANCIAL_REQUEST,
+            Self::Financial | Self::Refund => Mti::FINANCIAL_REQUEST,
             Self::Completion => Mti::FINANCIAL_ADVICE,
             Self::Reversal => Mti::REVERSAL_REQUEST,
         }
@@ -66,7 +68,7 @@ impl Message {
         let mut message = MessageBuilder::new(if repeat { mti.with_repeat() } else { mti });
         message
             .set(De::PAN, &self.card.number)
-            .set(De::PROCESSING_CODE, "000000")
+            .set(De::PROCESSING_CODE, if self.kind == Kind::Refund { "200000" } else { "000000" })
             .set_number(De::AMOUNT, self.amount)
             .set(De::TRANSMISSION_TIME, SENT)
             .set_number(De::STAN, u64::from(self.stan))
