@@ -186,6 +186,7 @@ impl Requests {
             replacement: None,
             currency: self.currency,
             declined_elsewhere: false,
+            repeat: false,
             facts: Facts {
                 acquirer: self.acquirer,
                 stan: Stan::from_value((counter % 1_000_000) as u32).unwrap_or_default(),

@@ -9,5 +9,6 @@ pub mod rig;
 mod run;
 mod tcp;
 
+pub use rig::BenchError;
 pub use run::{Part, Plan, run};
 pub use tcp::make_load;

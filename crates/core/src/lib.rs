@@ -1,6 +1,6 @@
 //! The decision core: a deterministic state machine.
 //!
-//! [`decide`] looks at the [`State`], a [`Command`] and the time, and says which [`Event`]s follow and what the
+//! [`decide()`] looks at the [`State`], a [`Command`] and the time, and says which [`Event`]s follow and what the
 //! [`Answer`] is; [`State::apply`] is the only thing that changes the state. Nothing here reads a clock, draws
 //! randomness or does I/O: what a decision needs of those comes with the command. So the journal of events is
 //! the truth, and the same events always give the same state.

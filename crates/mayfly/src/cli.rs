@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, demo, init, inspect, issuer, journal, number, programme, send, serve, shell, status, transaction,
+    account, bench, demo, init, inspect, issuer, journal, number, programme, send, serve, shell, status,
+    transaction,
 };
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -55,6 +56,7 @@ enum Command {
     Journal(journal::JournalCommand),
     /// Show how the server is; exit code 1 if it takes no work
     Status,
+    Bench(Box<bench::Bench>),
     Completions(shell::Completions),
     Man(shell::Man),
 }
@@ -84,6 +86,7 @@ impl Command {
             Self::Inspect(inspect) => inspect.run(output),
             Self::Journal(command) => command.run(place, output),
             Self::Status => status::run(place, output),
+            Self::Bench(bench) => bench.run(output),
             Self::Completions(completions) => completions.run(Cli::command(), output),
             Self::Man(man) => man.run(Cli::command(), output),
         }

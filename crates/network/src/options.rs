@@ -32,7 +32,7 @@ pub struct Options {
     /// Default 10,000; 10 to 600,000.
     pub write_ms_max: u64,
     /// How long the engine may take for an answer before the peer is told 96, in milliseconds. What the engine
-    /// decides after that stands nevertheless: the peer's repeat or reversal finds it.
+    /// approves after that is taken back by itself, and a repeat is told 96 again.
     /// Default 25,000; 10 to 600,000.
     pub answer_ms_max: u64,
     /// How long a stop waits until everything in flight is answered and written, in milliseconds.

@@ -229,6 +229,7 @@ mod tests {
                 replacement: None,
                 currency: Currency::parse_alphabetic("USD").unwrap(),
                 declined_elsewhere: false,
+                repeat: false,
                 facts: Facts::default(),
                 paged: None,
             }

@@ -1,12 +1,13 @@
 //! The archive: transactions that are not in memory any more, for refunds, late completions and reversals.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use mayfly_card::MerchantId;
 use mayfly_core::state::{PER_REFERENCE_MAX, Transaction};
-use mayfly_core::{Hash64, NumberId, PageRequest, PartitionId};
+use mayfly_core::{NumberId, PageRequest, PartitionId, TransactionId};
 use mayfly_engine::{Archive, ArchiveError, Progress};
 use mayfly_keys::NumberIndex;
 use rusqlite::Connection;
@@ -18,6 +19,11 @@ use crate::views::{self, numbers, transactions};
 use crate::{Folder, StoreError};
 
 const CACHE_BYTES: usize = 16 << 20;
+/// How many transactions under one reference are found, the latest first: twice as many as memory takes, for
+/// reversals have room of their own.
+const UNDER_MAX: usize = 2 * PER_REFERENCE_MAX;
+/// A look-up that has found so many transactions looks for no more.
+const FOUND_MAX: usize = 4096;
 /// How long a look-up waits for the views.
 const WAIT_MAX: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(2);
@@ -88,14 +94,16 @@ impl ViewsArchive {
 
     fn find(&self, views: &Connection, request: &PageRequest) -> rusqlite::Result<Vec<Transaction>> {
         let cursor = views::cursor::find(views, self.partition)?.unwrap_or(views::cursor::Cursor::START);
-        match *request {
-            PageRequest::Reference(reference) => {
-                under(views, self.partition, reference, cursor.next_transaction.0)
-            }
-            PageRequest::Purchases { index, merchant } => {
-                purchases(views, self.partition, index, merchant, cursor.next_number.0)
-            }
+        let (reference, of_number) = match *request {
+            PageRequest::Reference(reference) => (reference, None),
+            PageRequest::Purchases { reference, index, merchant } => (reference, Some((index, merchant))),
+        };
+        let (partition, next) = (self.partition, cursor.next_transaction.0);
+        let mut ids = Lookup::Reference.find(views, partition, reference.0, next, UNDER_MAX)?;
+        if let Some((index, merchant)) = of_number {
+            ids.extend(purchases(views, partition, index, merchant, cursor.next_number.0)?);
         }
+        families(views, ids)
     }
 }
 
@@ -107,29 +115,18 @@ impl Archive for ViewsArchive {
     }
 }
 
-/// The transactions under a reference, the latest first, and the purchases that they belong to.
-fn under(
-    views: &Connection,
-    partition: PartitionId,
-    reference: Hash64,
-    next: u64,
-) -> rusqlite::Result<Vec<Transaction>> {
-    let ids = Lookup::Reference.find(views, partition, reference.0, next, PER_REFERENCE_MAX)?;
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        found.extend(transactions::find(views, mayfly_core::TransactionId(id))?);
+/// These transactions, the purchases that they belong to, and all that was done to those: whoever has a purchase in
+/// memory must see what has come for it already. The latest first.
+fn families(views: &Connection, ids: Vec<u64>) -> rusqlite::Result<Vec<Transaction>> {
+    let mut found = BTreeMap::new();
+    for id in ids.into_iter().map(TransactionId) {
+        if found.len() < FOUND_MAX && !found.contains_key(&id) {
+            let family = transactions::family(views, id)?;
+            let itself = transactions::find(views, id)?;
+            found.extend(family.into_iter().chain(itself).map(|member| (member.id, member)));
+        }
     }
-    let mut targets: Vec<_> = found
-        .iter()
-        .filter_map(|transaction| transaction.target)
-        .filter(|target| found.iter().all(|transaction| transaction.id != *target))
-        .collect();
-    targets.sort_unstable();
-    targets.dedup();
-    for target in targets {
-        found.extend(transactions::find(views, target)?);
-    }
-    Ok(found)
+    Ok(found.into_values().rev().collect())
 }
 
 /// The purchases at a merchant with all numbers that ever had an index, the latest first.
@@ -139,7 +136,7 @@ fn purchases(
     index: NumberIndex,
     merchant: MerchantId,
     next: u64,
-) -> rusqlite::Result<Vec<Transaction>> {
+) -> rusqlite::Result<Vec<u64>> {
     let mut found = Vec::new();
     let mut looked_at = 0;
     for id in Lookup::Number.find(views, partition, index.0, next, NUMBERS_MAX)? {
@@ -152,7 +149,7 @@ fn purchases(
             earlier = transaction.previous_by_number;
             looked_at += 1;
             if transaction.is_purchase() && transaction.merchant == merchant {
-                found.push(transaction);
+                found.push(transaction.id.0);
             }
         }
     }

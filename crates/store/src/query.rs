@@ -194,7 +194,9 @@ impl Views {
             None => numbers::last_transaction(&self.connection, number).at(&self.path)?,
         };
         follow(first, limit, |id| {
-            let found = self.transaction(id)?.filter(|row| row.transaction.number == Some(number));
+            let found = self
+                .transaction(id)?
+                .filter(|row| row.transaction.number.map(|number| number.id) == Some(number));
             let earlier = found.as_ref().and_then(|row| row.transaction.previous_by_number);
             Ok((found, earlier))
         })

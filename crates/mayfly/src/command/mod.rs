@@ -1,6 +1,7 @@
 //! One module for each group of commands.
 
 pub(crate) mod account;
+pub(crate) mod bench;
 pub(crate) mod demo;
 pub(crate) mod init;
 pub(crate) mod inspect;

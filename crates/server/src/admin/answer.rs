@@ -154,7 +154,7 @@ pub(super) fn transaction(row: TransactionRow) -> Transaction {
         response: transaction.response.code().to_owned(),
         reason: transaction.reason.name().to_owned(),
         approval: transaction.approval.map(|approval| approval.to_string()),
-        number: transaction.number,
+        number: transaction.number.map(|number| number.id),
         account: transaction.account,
         target: transaction.target,
         amount: Amount { minor: transaction.amount.signed(), currency: transaction.currency },

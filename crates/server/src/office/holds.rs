@@ -53,7 +53,7 @@ impl Office {
             let page = page.await?;
             for row in page.rows.iter().filter(|row| row.transaction.totals.held > 0) {
                 left -= row.transaction.totals.held;
-                holds.extend(self.hold(row).await?);
+                holds.extend(self.hold(row));
             }
             from = page.next;
             if from.is_none() {
@@ -63,16 +63,12 @@ impl Office {
         Ok(holds)
     }
 
-    async fn hold(&self, row: &TransactionRow) -> Result<Option<Hold>, OfficeError> {
-        let Some(number) = row.transaction.number else { return Ok(None) };
-        let Some(number) = self.views.read_now(move |views| views.number(number)).await? else {
-            return Ok(None);
-        };
-        let entry = self.catalogue.programme(number.programme);
-        Ok(entry.map(|entry| Hold {
+    fn hold(&self, row: &TransactionRow) -> Option<Hold> {
+        let entry = self.catalogue.programme(row.transaction.programme?)?;
+        Some(Hold {
             transaction: row.transaction.id,
             due_ms: row.transaction.at_ms.saturating_add(entry.programme.terms.hold_ms()),
-        }))
+        })
     }
 
     /// Gives a hold back. Says whether it did: not if nothing is held any more.

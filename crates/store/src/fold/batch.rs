@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use mayfly_card::{Currency, MonthIndex};
 use mayfly_core::state::{Account, QUARANTINE_MONTHS, Usage, quarantine_over};
 use mayfly_core::{
@@ -21,7 +22,7 @@ use crate::views::cursor::{Cursor, CursorWriter};
 use crate::views::issuers::IssuerWriter;
 use crate::views::lookups::{Lookup, LookupWriter};
 use crate::views::numbers::{Active, NumberWriter, Retired};
-use crate::views::transactions::{Touch, TransactionWriter};
+use crate::views::transactions::{Links, Touch, TransactionWriter};
 
 /// In which table a number's row stood before this batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,12 +118,14 @@ impl<'c> Batch<'c> {
     /// Reads the rows that these events change, in the order in which they lie in the file: several times faster
     /// than in the order in which the events come.
     pub(crate) fn expect(&mut self, events: &[(TimeMs, Event)]) -> Result<()> {
-        let (mut accounts, mut numbers) = (Vec::new(), Vec::new());
+        let (mut accounts, mut numbers, mut touched) = (Vec::new(), Vec::new(), Vec::new());
         for (_, event) in events {
             match event {
                 Event::Transacted(event) => {
                     accounts.extend(event.account);
                     numbers.extend(event.number.map(|number| number.id));
+                    touched.extend(event.target);
+                    touched.extend(event.reverses.map(|(reversed, _)| reversed));
                 }
                 Event::NumberIssued(event) => accounts.push(event.account),
                 Event::NumbersRetired(retired) => {
@@ -142,6 +145,12 @@ impl<'c> Batch<'c> {
             {
                 self.memory.accounts.insert(id, AccountSlot { row, pending: Pending::Nothing });
             }
+        }
+        touched.retain(|id| *id < self.next_transaction);
+        touched.sort_unstable();
+        touched.dedup();
+        for id in touched {
+            self.touch(id)?;
         }
         // Those that are issued in this very batch stand nowhere yet.
         numbers.retain(|id| *id < self.next_number);
@@ -227,37 +236,60 @@ impl<'c> Batch<'c> {
     fn transacted(&mut self, event: &Transacted, at_ms: TimeMs) -> Result<()> {
         self.next_transaction = self.next_transaction.max(TransactionId(event.id.0 + 1));
         let books = event.effect.books();
-        let mut previous_by_account = None;
+        let mut by_account = None;
         if let Some(account) = event.account {
             self.change_account(account, |row| {
                 row.account.balance += books.cardholder;
                 row.account.held += books.held;
-                previous_by_account = row.last_transaction.replace(event.id);
+                by_account = row.last_transaction.replace(event.id);
             })?;
         }
         if let Some(issuer) = event.issuer.filter(|_| books != Books::default()) {
             let of_issuer = Books { cardholder: 0, held: 0, ..books };
             self.books.entry((issuer, event.currency)).or_default().add(&of_issuer);
         }
-        let previous_by_number = match event.number {
+        let by_number = match event.number {
             Some(number) => self.use_number(number, event, at_ms)?,
             None => None,
         };
-        if let Some(target) = event.target {
-            self.touch(target, event, at_ms);
+        let follow_up = match event.target {
+            Some(target) => self.follow_up(target, event, at_ms)?,
+            None => None,
+        };
+        if let Some((reversed, amount)) = event.reverses {
+            let touch = self.touch(reversed)?;
+            touch.reversed += amount.signed();
+            touch.at_ms = at_ms;
         }
         self.references.add(event.reference.0, event.id.0);
-        self.transactions.add(event, at_ms, previous_by_number, previous_by_account)
+        self.transactions.add(event, at_ms, Links { follow_up, by_number, by_account })
     }
 
-    fn touch(&mut self, target: TransactionId, event: &Transacted, at_ms: TimeMs) {
-        let touch = self.touched.entry(target).or_default();
+    /// What a transaction does to the purchase that it belongs to. Returns what was done to that before.
+    fn follow_up(
+        &mut self,
+        target: TransactionId,
+        event: &Transacted,
+        at_ms: TimeMs,
+    ) -> Result<Option<TransactionId>> {
+        let touch = self.touch(target)?;
         touch.change.authorised += event.effect.totals.authorised;
         touch.change.held += event.effect.totals.held;
         touch.change.captured += event.effect.totals.captured;
         touch.change.refunded += event.effect.totals.refunded;
         touch.use_returned |= event.effect.uses > 0;
         touch.at_ms = at_ms;
+        Ok(touch.last_follow_up.replace(event.id))
+    }
+
+    fn touch(&mut self, id: TransactionId) -> Result<&mut Touch> {
+        match self.touched.entry(id) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let last_follow_up = self.transactions.last_follow_up(id)?;
+                Ok(entry.insert(Touch { last_follow_up, ..Touch::default() }))
+            }
+        }
     }
 
     /// What a transaction does to its number. Returns the number's transaction before this one.

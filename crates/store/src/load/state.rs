@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mayfly_card::MonthIndex;
 use mayfly_core::state::Account;
-use mayfly_core::{AccountId, Event, PartitionId, State, TimeMs, Transacted, TransactionId};
+use mayfly_core::{AccountId, Event, PartitionId, State, TimeMs, TransactionId};
 use mayfly_engine::Head;
 use rusqlite::Connection;
 
@@ -59,12 +59,11 @@ impl Loaded {
             head.sequence,
             |_| (),
             |event, at_ms| {
-                if let Event::Transacted(Transacted { target: Some(target), .. }) = &event
-                    && state.transactions.find(*target).is_none()
-                {
-                    match transactions::find(views, *target) {
-                        Ok(found) => found.into_iter().for_each(|found| state.admit(found)),
-                        Err(error) => result = Err(error),
+                if let Event::Transacted(event) = &event {
+                    for id in touched_by(event.target, event.reverses.map(|(id, _)| id)) {
+                        if let Err(error) = admit(state, views, id) {
+                            result = Err(error);
+                        }
                     }
                 }
                 state.apply(&event, at_ms);
@@ -72,6 +71,26 @@ impl Loaded {
         )?;
         result.at(path)
     }
+}
+
+/// The earlier transactions that one changes.
+fn touched_by(
+    target: Option<TransactionId>,
+    reverses: Option<TransactionId>,
+) -> impl Iterator<Item = TransactionId> {
+    target.into_iter().chain(reverses)
+}
+
+/// Brings an old transaction back, if it is not in memory, with the purchase that it belongs to and all that was
+/// done to that. Says whether it was there.
+fn admit(state: &mut State, views: &Connection, id: TransactionId) -> rusqlite::Result<bool> {
+    if state.transactions.find(id).is_some() {
+        return Ok(true);
+    }
+    for member in transactions::family(views, id)? {
+        state.admit(member);
+    }
+    Ok(state.transactions.find(id).is_some())
 }
 
 /// Loads all tables. Says in which one a row is missing, if one is.
@@ -133,20 +152,17 @@ fn load_transactions(
     let first = transactions::first_since(views, since_ms, cursor.next_transaction)?;
     let (mut next, mut whole) = (first, true);
     let mut older = BTreeSet::new();
-    transactions::each_from(views, state.partition, first, |transaction| {
+    transactions::each_from(views, state.partition, first, |transaction, reverses| {
         // Once one is missing nothing is loaded any more: ids in memory have no gaps.
         whole &= transaction.id == next;
         if whole {
-            older.extend(transaction.target.filter(|target| *target < first));
+            older.extend(touched_by(transaction.target, reverses).filter(|id| *id < first));
             state.load_transaction(transaction);
             next = TransactionId(next.0 + 1);
         }
     })?;
     for id in older {
-        match transactions::find(views, id)? {
-            Some(transaction) => state.admit(transaction),
-            None => whole = false,
-        }
+        whole &= admit(state, views, id)?;
     }
     Ok(whole && next == cursor.next_transaction)
 }

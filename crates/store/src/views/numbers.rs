@@ -45,6 +45,7 @@ CREATE TABLE number_state (
     spent INTEGER NOT NULL,
     bound_to TEXT,
     last_transaction INTEGER,
+    revived INTEGER NOT NULL,
     revivable_until_ms INTEGER NOT NULL
 ) STRICT;
 
@@ -61,7 +62,8 @@ CREATE TABLE retired_numbers (
     checks_left INTEGER NOT NULL,
     spent INTEGER NOT NULL,
     bound_to TEXT,
-    last_transaction INTEGER
+    last_transaction INTEGER,
+    revived INTEGER NOT NULL
 ) STRICT;
 
 -- Indices that must not be drawn yet, by the month in which they come free.
@@ -91,16 +93,16 @@ CREATE VIEW number_list AS SELECT
 const ADD: &str = "INSERT INTO numbers (id, partition, number_index, last_four, account, programme, expiry,
     issued_ms, expires_ms, uses, controls, previous_by_account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const FIND_ACTIVE: &str = "SELECT account, programme, uses_left, tries_left, misses_left, checks_left, spent,
-    bound_to, last_transaction, revivable_until_ms FROM number_state WHERE id = ?";
+    bound_to, last_transaction, revived, revivable_until_ms FROM number_state WHERE id = ?";
 const PUT_ACTIVE: &str = "INSERT OR REPLACE INTO number_state (id, partition, account, programme, uses_left,
-    tries_left, misses_left, checks_left, spent, bound_to, last_transaction, revivable_until_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    tries_left, misses_left, checks_left, spent, bound_to, last_transaction, revived, revivable_until_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const REMOVE_ACTIVE: &str = "DELETE FROM number_state WHERE id = ?";
 const FIND_RETIRED: &str = "SELECT why, retired_ms, uses_left, tries_left, misses_left, checks_left, spent,
-    bound_to, last_transaction FROM retired_numbers WHERE id = ?";
+    bound_to, last_transaction, revived FROM retired_numbers WHERE id = ?";
 const PUT_RETIRED: &str = "INSERT OR REPLACE INTO retired_numbers (id, partition, why, retired_ms, uses_left,
-    tries_left, misses_left, checks_left, spent, bound_to, last_transaction)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    tries_left, misses_left, checks_left, spent, bound_to, last_transaction, revived)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const ADD_QUARANTINE: &str =
     "INSERT OR REPLACE INTO quarantine (partition, free_month, number, number_index, why)
     VALUES (?, ?, ?, ?, ?)";
@@ -110,7 +112,7 @@ const FREE_QUARANTINE: &str = "DELETE FROM quarantine WHERE (partition, free_mon
 const QUARANTINE: &str =
     "SELECT free_month, number_index, why FROM quarantine WHERE partition = ? AND free_month > ?";
 const ACTIVE: &str = "SELECT number_state.account, number_state.programme, uses_left, tries_left, misses_left,
-    checks_left, spent, bound_to, last_transaction, revivable_until_ms, numbers.id, number_index,
+    checks_left, spent, bound_to, last_transaction, revived, revivable_until_ms, numbers.id, number_index,
     last_four, expiry, expires_ms, controls FROM number_state CROSS JOIN numbers ON numbers.id = number_state.id
     WHERE number_state.partition = ?";
 const FIND: &str =
@@ -174,6 +176,7 @@ fn usage(cells: &mut Cells<'_, '_>) -> Result<Usage> {
         spent: cells.code(|spent: i64| MinorUnits::new(u64::try_from(spent).ok()?))?,
         bound_to: cells.text_or_none(MerchantId::parse)?,
         last_transaction: cells.bits_or_none()?.map(TransactionId),
+        revived: cells.next()?,
         revivable_until_ms: 0,
     })
 }
@@ -266,6 +269,7 @@ impl<'c> NumberWriter<'c> {
             usage.spent.signed(),
             usage.bound_to.as_ref().map(MerchantId::as_str),
             usage.last_transaction.map(|id| id.0 as i64),
+            usage.revived,
             usage.revivable_until_ms as i64,
         ])?;
         Ok(())
@@ -293,6 +297,7 @@ impl<'c> NumberWriter<'c> {
             usage.spent.signed(),
             usage.bound_to.as_ref().map(MerchantId::as_str),
             usage.last_transaction.map(|id| id.0 as i64),
+            usage.revived,
         ])?;
         Ok(())
     }

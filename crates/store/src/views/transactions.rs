@@ -6,9 +6,10 @@ use mayfly_card::{
 };
 use mayfly_core::state::{Totals, Transaction};
 use mayfly_core::{
-    AccountId, Books, Facts, Hash64, IssuerId, Kind, MessageKind, NumberId, PartitionId, Reason,
-    ResponseCode, TimeMs, TotalsChange, Transacted, TransactionId,
+    AccountId, Books, Facts, Hash64, IssuerId, Kind, MessageKind, NumberId, NumberRef, PartitionId,
+    ProgrammeId, Reason, ResponseCode, TimeMs, TotalsChange, Transacted, TransactionId,
 };
+use mayfly_keys::NumberIndex;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
 use super::cells::Cells;
@@ -16,8 +17,10 @@ use super::codes::{Code, InTables};
 
 pub(super) const CREATE: &str = "
 -- What a message said, what was answered and what it moved (cardholder to suspense: its ledger entries) is
--- written once. The total columns are what stands of a purchase now; together with use_returned and touched_ms
--- they change when something that belongs to it comes.
+-- written once. The total columns are what stands of a purchase now; together with `reversed` (how much of this
+-- very message was reversed), use_returned, last_follow_up and touched_ms they change when something that belongs
+-- to it comes. `last_follow_up` begins the list of all that was done to a purchase, previous_follow_up goes on
+-- with it; the other lists begin in number_state, retired_numbers and accounts.
 CREATE TABLE transactions (
     id INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL,
@@ -32,20 +35,28 @@ CREATE TABLE transactions (
     identity INTEGER NOT NULL,
     content INTEGER NOT NULL,
     number INTEGER,
+    number_index INTEGER,
+    programme INTEGER,
     account INTEGER,
     target INTEGER,
     stan INTEGER NOT NULL,
     merchant TEXT NOT NULL,
     amount INTEGER NOT NULL,
     currency INTEGER NOT NULL,
+    ceiling INTEGER NOT NULL,
+    reversed INTEGER NOT NULL,
     total_authorised INTEGER NOT NULL,
     total_held INTEGER NOT NULL,
     total_captured INTEGER NOT NULL,
     total_refunded INTEGER NOT NULL,
     use_returned INTEGER NOT NULL,
+    last_follow_up INTEGER,
+    previous_follow_up INTEGER,
     previous_by_number INTEGER,
     previous_by_account INTEGER,
     issuer INTEGER,
+    reverses INTEGER,
+    reverses_amount INTEGER,
     acquirer TEXT NOT NULL,
     rrn TEXT NOT NULL,
     terminal TEXT NOT NULL,
@@ -91,7 +102,7 @@ CREATE VIEW transaction_list AS SELECT
     acquirer, printf('%06d', stan) AS stan, rrn, terminal, merchant, mcc, country,
     printf('%03d', entry_mode) AS entry_mode,
     total_authorised, total_held, total_captured, total_refunded, use_returned,
-    cardholder, held, settlement, funding, suspense
+    ceiling, reversed, reverses, cardholder, held, settlement, funding, suspense
     FROM transactions
     JOIN kinds ON kinds.code = kind
     JOIN messages ON messages.code = message
@@ -99,24 +110,27 @@ CREATE VIEW transaction_list AS SELECT
     JOIN reasons ON reasons.code = reason;";
 
 const ADD: &str = "INSERT INTO transactions (id, partition, at_ms, touched_ms, kind, message, response, reason,
-    approval, reference, identity, content, number, account, target, stan, merchant, amount, currency,
-    total_authorised, total_held, total_captured, total_refunded, use_returned, previous_by_number,
-    previous_by_account, issuer, acquirer, rrn, terminal, mcc, country, entry_mode, transmitted, local_date,
+    approval, reference, identity, content, number, number_index, programme, account, target, stan, merchant,
+    amount, currency, ceiling, reversed, total_authorised, total_held, total_captured, total_refunded,
+    use_returned, previous_follow_up, previous_by_number, previous_by_account, issuer, reverses, reverses_amount,
+    acquirer, rrn, terminal, mcc, country, entry_mode, transmitted, local_date,
     local_time, cardholder, held, settlement, funding, suspense, authorised_change, refunded_change, uses_change,
     spent_change, tries, misses, checks, binds_merchant)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const TOUCH: &str = "UPDATE transactions SET total_authorised = total_authorised + ?,
     total_held = total_held + ?, total_captured = total_captured + ?, total_refunded = total_refunded + ?,
-    use_returned = max(use_returned, ?), touched_ms = ? WHERE id = ?";
+    use_returned = max(use_returned, ?), reversed = reversed + ?,
+    last_follow_up = coalesce(?, last_follow_up), touched_ms = ? WHERE id = ?";
+const FOLLOW_UP: &str = "SELECT last_follow_up, previous_follow_up FROM transactions WHERE id = ?";
 
 /// What the core keeps of a transaction.
 const CORE: &str = "id, at_ms, touched_ms, kind, message, response, reason, approval, reference, identity,
-    content, number, account, target, stan, merchant, amount, currency, total_authorised, total_held,
-    total_captured, total_refunded, use_returned, previous_by_number";
+    content, number, number_index, programme, account, target, stan, merchant, amount, currency, ceiling,
+    reversed, total_authorised, total_held, total_captured, total_refunded, use_returned, previous_by_number";
 /// What is shown beyond that.
 const REST: &str =
-    "previous_by_account, issuer, acquirer, rrn, terminal, mcc, country, entry_mode, transmitted,
+    "previous_by_account, issuer, reverses, acquirer, rrn, terminal, mcc, country, entry_mode, transmitted,
     local_date, local_time, cardholder, held, settlement, funding, suspense";
 
 /// A transaction with everything that people are shown of it.
@@ -126,6 +140,8 @@ pub struct TransactionRow {
     pub transaction: Transaction,
     /// Whose books it went through.
     pub issuer: Option<IssuerId>,
+    /// Which message it took back.
+    pub reverses: Option<TransactionId>,
     /// What else the message said.
     pub facts: Facts,
     /// Its ledger entries, in minor units.
@@ -139,7 +155,19 @@ pub struct TransactionRow {
 pub(crate) struct Touch {
     pub(crate) change: TotalsChange,
     pub(crate) use_returned: bool,
+    /// How much more of this very message was reversed.
+    pub(crate) reversed: i64,
+    /// The last that was done to it.
+    pub(crate) last_follow_up: Option<TransactionId>,
     pub(crate) at_ms: TimeMs,
+}
+
+/// What a transaction comes after in each of the lists that it is put at the head of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Links {
+    pub(crate) follow_up: Option<TransactionId>,
+    pub(crate) by_number: Option<TransactionId>,
+    pub(crate) by_account: Option<TransactionId>,
 }
 
 /// Writes transactions.
@@ -147,20 +175,20 @@ pub(crate) struct TransactionWriter<'c> {
     partition: PartitionId,
     add: CachedStatement<'c>,
     touch: CachedStatement<'c>,
+    follow_up: CachedStatement<'c>,
 }
 
 impl<'c> TransactionWriter<'c> {
     pub(crate) fn new(connection: &'c Connection, partition: PartitionId) -> Result<Self> {
-        Ok(Self { partition, add: connection.prepare_cached(ADD)?, touch: connection.prepare_cached(TOUCH)? })
+        Ok(Self {
+            partition,
+            add: connection.prepare_cached(ADD)?,
+            touch: connection.prepare_cached(TOUCH)?,
+            follow_up: connection.prepare_cached(FOLLOW_UP)?,
+        })
     }
 
-    pub(crate) fn add(
-        &mut self,
-        event: &Transacted,
-        at_ms: TimeMs,
-        previous_by_number: Option<TransactionId>,
-        previous_by_account: Option<TransactionId>,
-    ) -> Result<()> {
+    pub(crate) fn add(&mut self, event: &Transacted, at_ms: TimeMs, links: Links) -> Result<()> {
         let (facts, effect) = (&event.facts, &event.effect);
         let books = effect.books();
         let totals = if event.target.is_none() { effect.totals } else { TotalsChange::default() };
@@ -178,20 +206,27 @@ impl<'c> TransactionWriter<'c> {
             event.identity.0 as i64,
             event.content.0 as i64,
             event.number.map(|number| number.id.0 as i64),
+            event.number.map(|number| number.index.0 as i64),
+            event.programme.map(|id| id.0 as i64),
             event.account.map(|id| id.0 as i64),
             event.target.map(|id| id.0 as i64),
             facts.stan.value(),
             facts.merchant.as_str(),
             event.amount.signed(),
             event.currency.number(),
+            event.ceiling.signed(),
+            0,
             totals.authorised,
             totals.held,
             totals.captured,
             totals.refunded,
             false,
-            previous_by_number.map(|id| id.0 as i64),
-            previous_by_account.map(|id| id.0 as i64),
+            links.follow_up.map(|id| id.0 as i64),
+            links.by_number.map(|id| id.0 as i64),
+            links.by_account.map(|id| id.0 as i64),
             event.issuer.map(|id| id.0 as i64),
+            event.reverses.map(|(id, _)| id.0 as i64),
+            event.reverses.map(|(_, amount)| amount.signed()),
             facts.acquirer.as_str(),
             facts.rrn.as_str(),
             facts.terminal.as_str(),
@@ -218,6 +253,12 @@ impl<'c> TransactionWriter<'c> {
         Ok(())
     }
 
+    /// The last that was done to a purchase.
+    pub(crate) fn last_follow_up(&mut self, id: TransactionId) -> Result<Option<TransactionId>> {
+        let found = self.follow_up.query_row([id.0 as i64], |row| row.get::<_, Option<i64>>(0)).optional()?;
+        Ok(found.flatten().map(|id| TransactionId(id as u64)))
+    }
+
     /// Changes what stands of a purchase.
     pub(crate) fn touch(&mut self, id: TransactionId, touch: &Touch) -> Result<()> {
         let TotalsChange { authorised, held, captured, refunded } = touch.change;
@@ -227,11 +268,18 @@ impl<'c> TransactionWriter<'c> {
             captured,
             refunded,
             touch.use_returned,
+            touch.reversed,
+            touch.last_follow_up.map(|id| id.0 as i64),
             touch.at_ms as i64,
             id.0 as i64,
         ])?;
         Ok(())
     }
+}
+
+fn number(cells: &mut Cells<'_, '_>) -> Result<Option<NumberRef>> {
+    let (id, index) = (cells.bits_or_none()?, cells.bits_or_none()?);
+    Ok(id.zip(index).map(|(id, index)| NumberRef { id: NumberId(id), index: NumberIndex(index) }))
 }
 
 fn core(cells: &mut Cells<'_, '_>) -> Result<Transaction> {
@@ -247,13 +295,16 @@ fn core(cells: &mut Cells<'_, '_>) -> Result<Transaction> {
         reference: Hash64(cells.bits()?),
         identity: Hash64(cells.bits()?),
         content: Hash64(cells.bits()?),
-        number: cells.bits_or_none()?.map(NumberId),
+        number: number(cells)?,
+        programme: cells.bits_or_none()?.map(ProgrammeId),
         account: cells.bits_or_none()?.map(AccountId),
         target: cells.bits_or_none()?.map(TransactionId),
         stan: cells.code(Stan::from_value)?,
         merchant: cells.text(MerchantId::parse)?,
         amount: cells.code(|amount: i64| MinorUnits::new(u64::try_from(amount).ok()?))?,
         currency: cells.code(Currency::from_number)?,
+        ceiling: cells.code(|amount: i64| MinorUnits::new(u64::try_from(amount).ok()?))?,
+        reversed: cells.next()?,
         totals: Totals {
             authorised: cells.next()?,
             held: cells.next()?,
@@ -271,6 +322,7 @@ fn whole(row: &Row<'_>) -> Result<TransactionRow> {
     let transaction = core(&mut cells)?;
     let previous_by_account = cells.bits_or_none()?.map(TransactionId);
     let issuer = cells.bits_or_none()?.map(IssuerId);
+    let reverses = cells.bits_or_none()?.map(TransactionId);
     let facts = Facts {
         stan: transaction.stan,
         merchant: transaction.merchant,
@@ -291,13 +343,38 @@ fn whole(row: &Row<'_>) -> Result<TransactionRow> {
         funding: cells.next()?,
         suspense: cells.next()?,
     };
-    Ok(TransactionRow { transaction, issuer, facts, books, previous_by_account })
+    Ok(TransactionRow { transaction, issuer, reverses, facts, books, previous_by_account })
 }
 
 /// One transaction, as the core keeps it.
 pub(crate) fn find(connection: &Connection, id: TransactionId) -> Result<Option<Transaction>> {
     let sql = format!("SELECT {CORE} FROM transactions WHERE id = ?");
     connection.prepare_cached(&sql)?.query_row([id.0 as i64], |row| core(&mut Cells::new(row))).optional()
+}
+
+/// How much that was done to one purchase is found at the most, the latest first.
+const FOLLOW_UPS_MAX: usize = 1000;
+
+/// The purchase that a transaction belongs to, or is, and all that was done to it.
+pub(crate) fn family(connection: &Connection, id: TransactionId) -> Result<Vec<Transaction>> {
+    let Some(found) = find(connection, id)? else { return Ok(Vec::new()) };
+    let purchase = match found.target {
+        Some(target) => find(connection, target)?,
+        None => Some(found),
+    };
+    let Some(purchase) = purchase else { return Ok(Vec::new()) };
+    let mut link = connection.prepare_cached(FOLLOW_UP)?;
+    let mut follow = |id: TransactionId, column: usize| -> Result<Option<TransactionId>> {
+        let next: Option<i64> = link.query_row([id.0 as i64], |row| row.get(column))?;
+        Ok(next.map(|id| TransactionId(id as u64)))
+    };
+    let mut next = follow(purchase.id, 0)?;
+    let mut family = vec![purchase];
+    while let Some(id) = next.filter(|_| family.len() <= FOLLOW_UPS_MAX) {
+        family.extend(find(connection, id)?);
+        next = follow(id, 1)?;
+    }
+    Ok(family)
 }
 
 /// One transaction, with all of it.
@@ -321,18 +398,21 @@ pub(crate) fn latest(
     connection.prepare_cached(&sql)?.query_map((before, partition.0, limit), whole)?.collect()
 }
 
-/// Each one from `from` on, by id.
+/// Each one from `from` on, by id, and which one it takes back.
 pub(crate) fn each_from(
     connection: &Connection,
     partition: PartitionId,
     from: TransactionId,
-    mut each: impl FnMut(Transaction),
+    mut each: impl FnMut(Transaction, Option<TransactionId>),
 ) -> Result<()> {
-    let sql = format!("SELECT {CORE} FROM transactions WHERE id >= ? AND partition = ? ORDER BY id");
+    let sql =
+        format!("SELECT {CORE}, reverses FROM transactions WHERE id >= ? AND partition = ? ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query((from.0 as i64, partition.0))?;
     while let Some(row) = rows.next()? {
-        each(core(&mut Cells::new(row))?);
+        let mut cells = Cells::new(row);
+        let transaction = core(&mut cells)?;
+        each(transaction, cells.bits_or_none()?.map(TransactionId));
     }
     Ok(())
 }

@@ -3,12 +3,14 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mayfly_card::{
     AcquirerId, Channel, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits,
     MonthIndex, PosEntryMode, Prefix, Rrn, Stan, TerminalId,
 };
+use mayfly_core::state::Transaction;
 use mayfly_core::{
     AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, Event, Facts, FailedControl,
     Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name, NumberIssued, NumberRef, Operation,
@@ -230,7 +232,12 @@ impl Play {
             7 => {
                 let last = self.state.transactions.next_id().0;
                 let transaction = TransactionId(self.draw(last) + 1);
-                self.operate(Operation::ReleaseHold { transaction });
+                let operation = if self.one_in(3) {
+                    Operation::TakeBack { transaction }
+                } else {
+                    Operation::ReleaseHold { transaction }
+                };
+                self.operate(operation);
             }
             8..12 => {
                 self.decide(&Command::Sweep { limit: 10 });
@@ -325,6 +332,7 @@ impl Play {
             replacement: None,
             currency: if self.one_in(25) { Currency::from_number(978).unwrap() } else { usd() },
             declined_elsewhere: self.one_in(10),
+            repeat: false,
             facts: Facts {
                 acquirer: AcquirerId::parse("123456").unwrap(),
                 stan: Stan::from_value(self.stan).unwrap(),
@@ -421,23 +429,24 @@ impl Play {
 
     /// What the archive would find: here, everything is still in memory.
     pub(crate) fn look_up(&self, page: &PageRequest) -> Vec<TransactionId> {
-        let mut found: Vec<_> = match *page {
-            PageRequest::Reference(reference) => {
-                self.state.transactions.under(reference).map(|found| found.id).collect()
-            }
-            PageRequest::Purchases { index, merchant } => {
-                let of_index: Vec<_> =
-                    self.numbers.iter().filter(|number| number.index == index).map(|it| it.id).collect();
-                let ours = |number: Option<_>| number.is_some_and(|number| of_index.contains(&number));
-                self.state
-                    .transactions
-                    .iter()
-                    .filter(|it| it.is_purchase() && it.merchant == merchant && ours(it.number))
-                    .map(|it| it.id)
-                    .collect()
-            }
+        let transactions = &self.state.transactions;
+        let (reference, of_number) = match *page {
+            PageRequest::Reference(reference) => (reference, None),
+            PageRequest::Purchases { reference, index, merchant } => (reference, Some((index, merchant))),
         };
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        found
+        let bought = |it: &&Transaction| {
+            of_number.is_some_and(|(index, merchant)| {
+                let ours = it.number.is_some_and(|number| number.index == index);
+                it.is_purchase() && it.merchant == merchant && ours
+            })
+        };
+        let mut found: BTreeSet<_> = transactions.under(reference).map(|it| it.id).collect();
+        found.extend(transactions.iter().filter(bought).map(|it| it.id));
+        let purchases: Vec<_> =
+            found.iter().map(|id| transactions.find(*id).unwrap().target.unwrap_or(*id)).collect();
+        found.extend(&purchases);
+        let belongs = |it: &&Transaction| it.target.is_some_and(|target| purchases.contains(&target));
+        found.extend(transactions.iter().filter(belongs).map(|it| it.id));
+        found.into_iter().rev().collect()
     }
 }
