@@ -63,6 +63,8 @@ pub(crate) struct Memory {
     /// How long each programme's numbers stay in quarantine, in months.
     pub(crate) months: HashMap<ProgrammeId, u16>,
     accounts: HashMap<AccountId, AccountSlot>,
+    /// Empty between batches: only its room is kept.
+    numbers: HashMap<NumberId, Slot>,
 }
 
 /// How many accounts are remembered: some 25 MB.
@@ -80,7 +82,6 @@ pub(crate) struct Batch<'c> {
     indices: LookupWriter<'c>,
     cursor: CursorWriter<'c>,
     changed_accounts: Vec<AccountId>,
-    number_slots: HashMap<NumberId, Slot>,
     quarantined: Vec<(MonthIndex, NumberId, NumberIndex, Retirement)>,
     touched: HashMap<TransactionId, Touch>,
     books: BTreeMap<(IssuerId, Currency), Books>,
@@ -95,6 +96,8 @@ impl<'c> Batch<'c> {
         memory: &'c mut Memory,
         cursor: &Cursor,
     ) -> Result<Self> {
+        // What a batch that failed has left.
+        memory.numbers.clear();
         Ok(Self {
             partition,
             memory,
@@ -106,7 +109,6 @@ impl<'c> Batch<'c> {
             indices: LookupWriter::new(connection, partition, Lookup::Number)?,
             cursor: CursorWriter::new(connection)?,
             changed_accounts: Vec::new(),
-            number_slots: HashMap::new(),
             quarantined: Vec::new(),
             touched: HashMap::new(),
             books: BTreeMap::new(),
@@ -156,7 +158,7 @@ impl<'c> Batch<'c> {
         numbers.retain(|id| *id < self.next_number);
         numbers.sort_unstable();
         numbers.dedup();
-        self.number_slots.reserve(numbers.len());
+        self.memory.numbers.reserve(numbers.len());
         numbers.into_iter().try_for_each(|id| self.number(id).map(|_| ()))
     }
 
@@ -229,7 +231,7 @@ impl<'c> Batch<'c> {
         self.indices.add(event.number.index.0, id.0);
         let active =
             Active { account: event.account, programme: event.programme, usage: Usage::issued(event.uses) };
-        self.number_slots.insert(id, Slot::Active(active, Stood::Nowhere));
+        self.memory.numbers.insert(id, Slot::Active(active, Stood::Nowhere));
         Ok(())
     }
 
@@ -329,7 +331,7 @@ impl<'c> Batch<'c> {
 
     fn number(&mut self, id: NumberId) -> Result<&mut Slot> {
         // Looked up twice where it is new, which costs less than the row that is read then.
-        if !self.number_slots.contains_key(&id) {
+        if !self.memory.numbers.contains_key(&id) {
             let slot = match self.numbers.find_active(id)? {
                 Some(active) => Slot::Active(active, Stood::Active),
                 None => match self.numbers.find_retired(id)? {
@@ -337,9 +339,9 @@ impl<'c> Batch<'c> {
                     None => Slot::Unknown,
                 },
             };
-            self.number_slots.insert(id, slot);
+            self.memory.numbers.insert(id, slot);
         }
-        Ok(self.number_slots.entry(id).or_insert(Slot::Unknown))
+        Ok(self.memory.numbers.entry(id).or_insert(Slot::Unknown))
     }
 
     /// Changes an account, if there is one of that id.
@@ -370,20 +372,21 @@ impl<'c> Batch<'c> {
     }
 
     fn write_numbers(&mut self) -> Result<()> {
-        let mut slots: Vec<_> = self.number_slots.drain().collect();
-        slots.sort_unstable_by_key(|(id, _)| *id);
-        for (id, slot) in &slots {
-            match slot {
-                Slot::Active(active, _) => self.numbers.put_active(*id, active)?,
-                Slot::Retired(_, _, Stood::Active) => self.numbers.remove_active(*id)?,
-                Slot::Retired(..) | Slot::Unknown => {}
+        let mut ids: Vec<_> = self.memory.numbers.keys().copied().collect();
+        ids.sort_unstable();
+        for id in &ids {
+            match self.memory.numbers.get(id) {
+                Some(Slot::Active(active, _)) => self.numbers.put_active(*id, active)?,
+                Some(Slot::Retired(_, _, Stood::Active)) => self.numbers.remove_active(*id)?,
+                Some(Slot::Retired(..) | Slot::Unknown) | None => {}
             }
         }
-        for (id, slot) in &slots {
-            if let Slot::Retired(retired, usage, _) = slot {
+        for id in &ids {
+            if let Some(Slot::Retired(retired, usage, _)) = self.memory.numbers.get(id) {
                 self.numbers.put_retired(*id, retired, usage)?;
             }
         }
+        self.memory.numbers.clear();
         self.quarantined.sort_unstable_by_key(|(free, id, ..)| (*free, *id));
         for (free, id, index, why) in &self.quarantined {
             self.numbers.add_quarantine(*free, *id, *index, *why)?;

@@ -64,6 +64,8 @@ pub(crate) struct ViewsWriter {
     cursor: Cursor,
     memory: Memory,
     options: FoldOptions,
+    /// The events of one transaction; empty between transactions, only the room is kept.
+    events: Vec<(TimeMs, Event)>,
     /// How many events the next transaction takes.
     events_next: u64,
 }
@@ -81,7 +83,7 @@ impl ViewsWriter {
         let cursor = views::cursor(&connection, &path, partition)?;
         let memory = remember(&connection, partition).at(&path)?;
         let events_next = options.events_max;
-        Ok(Self { connection, path, partition, cursor, memory, options, events_next })
+        Ok(Self { connection, path, partition, cursor, memory, options, events: Vec::new(), events_next })
     }
 
     pub(crate) fn cursor(&self) -> &Cursor {
@@ -109,12 +111,13 @@ impl ViewsWriter {
 
     fn fold_some(&mut self, journal: &JournalReader, through: u64) -> Result<Folded, StoreError> {
         let mut cursor = self.cursor;
-        let (folded, events) = read(&mut cursor, journal, through, self.events_next)?;
+        self.events.clear();
+        let folded = read(&mut self.events, &mut cursor, journal, through, self.events_next)?;
         // Dropped without a commit, it is rolled back.
         let transaction = self.connection.unchecked_transaction().at(&self.path)?;
         let mut batch = Batch::new(&transaction, self.partition, &mut self.memory, &cursor).at(&self.path)?;
-        batch.expect(&events).at(&self.path)?;
-        for (at_ms, event) in &events {
+        batch.expect(&self.events).at(&self.path)?;
+        for (at_ms, event) in &self.events {
             batch.event(event, *at_ms).at(&self.path)?;
         }
         cursor = batch.finish(&cursor).at(&self.path)?;
@@ -163,13 +166,13 @@ fn remember(connection: &Connection, partition: PartitionId) -> rusqlite::Result
 
 /// Reads the records of one transaction, checks them, and moves the cursor behind them.
 fn read(
+    events: &mut Vec<(TimeMs, Event)>,
     cursor: &mut Cursor,
     journal: &JournalReader,
     through: u64,
     events_max: u64,
-) -> Result<(Folded, Vec<(TimeMs, Event)>), StoreError> {
+) -> Result<Folded, StoreError> {
     let mut folded = Folded::default();
-    let mut events = Vec::new();
     for record in journal.records(cursor.head.sequence + 1) {
         let record = record?;
         let bad =
@@ -183,5 +186,5 @@ fn read(
             break;
         }
     }
-    Ok((folded, events))
+    Ok(folded)
 }
