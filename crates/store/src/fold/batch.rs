@@ -330,32 +330,34 @@ impl<'c> Batch<'c> {
     }
 
     fn number(&mut self, id: NumberId) -> Result<&mut Slot> {
-        // Looked up twice where it is new, which costs less than the row that is read then.
-        if !self.memory.numbers.contains_key(&id) {
-            let slot = match self.numbers.find_active(id)? {
-                Some(active) => Slot::Active(active, Stood::Active),
-                None => match self.numbers.find_retired(id)? {
-                    Some((retired, usage)) => Slot::Retired(retired, usage, Stood::Retired),
-                    None => Slot::Unknown,
-                },
-            };
-            self.memory.numbers.insert(id, slot);
+        match self.memory.numbers.entry(id) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let slot = match self.numbers.find_active(id)? {
+                    Some(active) => Slot::Active(active, Stood::Active),
+                    None => match self.numbers.find_retired(id)? {
+                        Some((retired, usage)) => Slot::Retired(retired, usage, Stood::Retired),
+                        None => Slot::Unknown,
+                    },
+                };
+                Ok(entry.insert(slot))
+            }
         }
-        Ok(self.memory.numbers.entry(id).or_insert(Slot::Unknown))
     }
 
     /// Changes an account, if there is one of that id.
     fn change_account(&mut self, id: AccountId, change: impl FnOnce(&mut AccountRow)) -> Result<()> {
-        if !self.memory.accounts.contains_key(&id) {
-            let Some(row) = self.accounts.find(id)? else { return Ok(()) };
-            self.memory.accounts.insert(id, AccountSlot { row, pending: Pending::Nothing });
-        }
-        if let Some(slot) = self.memory.accounts.get_mut(&id) {
-            change(&mut slot.row);
-            if slot.pending == Pending::Nothing {
-                slot.pending = Pending::Change;
-                self.changed_accounts.push(id);
-            }
+        let slot = match self.memory.accounts.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => match self.accounts.find(id)? {
+                Some(row) => entry.insert(AccountSlot { row, pending: Pending::Nothing }),
+                None => return Ok(()),
+            },
+        };
+        change(&mut slot.row);
+        if slot.pending == Pending::Nothing {
+            slot.pending = Pending::Change;
+            self.changed_accounts.push(id);
         }
         Ok(())
     }

@@ -24,9 +24,9 @@ pub struct FoldOptions {
     /// If a transaction takes longer than this, the next ones take fewer events. Default 1 s.
     pub time_max: Duration,
     /// So long, at least, between two transactions while little is to do: each writes the same hot pages again.
-    /// Default 100 ms.
+    /// Default 300 ms.
     pub pace: Duration,
-    /// The write-ahead log is copied into the file when it has so many bytes. Default 256 MiB.
+    /// The write-ahead log is copied into the file when it has so many bytes. Default 64 MiB.
     pub checkpoint_bytes: u64,
 }
 
@@ -36,8 +36,8 @@ impl Default for FoldOptions {
             cache_bytes: 128 << 20,
             events_max: 100_000,
             time_max: Duration::from_secs(1),
-            pace: Duration::from_millis(100),
-            checkpoint_bytes: 256 << 20,
+            pace: Duration::from_millis(300),
+            checkpoint_bytes: 64 << 20,
         }
     }
 }
