@@ -45,7 +45,7 @@ pub async fn authorise(url: &str, numbers: u64, run_for: Duration) -> Result<Fig
     let numbers_sql = numbers as i64;
     setup
         .execute(
-            "INSERT INTO mayfly_bench.accounts SELECT a, 1000000000000, 0 FROM generate_series(1, $1) a",
+            "INSERT INTO mayfly_bench.accounts SELECT a, 1000000000000, 0 FROM generate_series(1::bigint, $1) a",
             &[&(numbers_sql / 10).max(1)],
         )
         .await?;

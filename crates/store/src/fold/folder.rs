@@ -138,7 +138,7 @@ fn publish(writer: &ViewsWriter, progress: &Progress) {
 }
 
 /// How far the folder's thread steps back, as `nice` counts it: 0 not at all, 19 the most.
-const FOLDER_NICE: i32 = 10;
+const FOLDER_NICE: i32 = 5;
 
 struct Work {
     journal: JournalReader,

@@ -26,7 +26,7 @@ pub struct FoldOptions {
     /// So long, at least, between two transactions while little is to do: each writes the same hot pages again.
     /// Default 300 ms.
     pub pace: Duration,
-    /// The write-ahead log is copied into the file when it has so many bytes. Default 64 MiB.
+    /// The write-ahead log is copied into the file when it has so many bytes. Default 128 MiB.
     pub checkpoint_bytes: u64,
 }
 
@@ -37,7 +37,7 @@ impl Default for FoldOptions {
             events_max: 100_000,
             time_max: Duration::from_secs(1),
             pace: Duration::from_millis(300),
-            checkpoint_bytes: 64 << 20,
+            checkpoint_bytes: 128 << 20,
         }
     }
 }
