@@ -154,7 +154,7 @@ fn fold_up(
     if head.sequence - writer.cursor().head.sequence <= REPLAY_MAX {
         return Ok(());
     }
-    while writer.fold(reader, head.sequence)?.records > 0 {
+    while writer.fold(reader, head.sequence)? > 0 {
         progress(Opening::Folding { sequence: writer.cursor().head.sequence, last: head.sequence });
     }
     writer.checkpoint()

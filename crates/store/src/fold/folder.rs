@@ -5,9 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mayfly_core::PartitionId;
+use mayfly_core::{Event, PartitionId, TimeMs};
 use mayfly_engine::Progress;
 
+use super::ahead::{Chunk, ReadAhead};
 use super::{FoldOptions, ViewsWriter};
 use crate::{JournalReader, StoreError, views};
 
@@ -75,7 +76,9 @@ impl Folder {
         publish(&writer, &progress);
         let shared = Arc::new(Shared::default());
         let home = directory.to_owned();
-        let mut work = Work { journal, writer, options, progress, shared: shared.clone() };
+        let ahead = ReadAhead::start(directory, partition)?;
+        let mut work =
+            Work { journal, ahead, room: Vec::new(), writer, options, progress, shared: shared.clone() };
         let thread = std::thread::Builder::new()
             .name("mayfly-folder".to_owned())
             .spawn(move || {
@@ -125,7 +128,7 @@ impl Drop for Folder {
 }
 
 /// Lets the threads that answer go first: the views may wait a little, a purchase should not.
-fn step_back() {
+pub(super) fn step_back() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), FOLDER_NICE) {
         tracing::debug!(%error, "the folder runs like any other thread");
@@ -140,8 +143,14 @@ fn publish(writer: &ViewsWriter, progress: &Progress) {
 /// How far the folder's thread steps back, as `nice` counts it: 0 not at all, 19 the most.
 const FOLDER_NICE: i32 = 5;
 
+/// From how many events in a transaction on the next one's records are read meanwhile: below that there is time.
+const READ_AHEAD_FROM: u64 = 4096;
+
 struct Work {
     journal: JournalReader,
+    ahead: ReadAhead,
+    /// Where events were, for those that come.
+    room: Vec<(TimeMs, Event)>,
     writer: ViewsWriter,
     options: FoldOptions,
     progress: Arc<Progress>,
@@ -158,7 +167,9 @@ impl Work {
             // What was durable when the stop was asked for is durable now.
             let through = self.progress.durable();
             let begun = Instant::now();
-            while self.writer.fold(&self.journal, through)?.records > 0 {
+            while let Some(chunk) = self.next(through)? {
+                self.writer.fold_chunk(&chunk)?;
+                self.room = chunk.events;
                 publish(&self.writer, &self.progress);
                 (last, checkpointed) = (begun, false);
             }
@@ -170,6 +181,24 @@ impl Work {
                 checkpointed = true;
             }
         }
+    }
+
+    /// The next records to fold, if there are any. If more are waiting behind them, those are read meanwhile.
+    fn next(&mut self, through: u64) -> Result<Option<Chunk>, StoreError> {
+        let events_max = self.writer.events_next();
+        let chunk = match self.ahead.take() {
+            Some(chunk) => chunk?,
+            None => {
+                let (head, room) = (self.writer.cursor().head, std::mem::take(&mut self.room));
+                Chunk::read(&self.journal, head, through, events_max, room)?
+            }
+        };
+        let durable = self.progress.durable();
+        if chunk.records > 0 && chunk.events.len() as u64 >= READ_AHEAD_FROM && chunk.head.sequence < durable
+        {
+            self.ahead.order(chunk.head, durable, events_max, std::mem::take(&mut self.room));
+        }
+        Ok((chunk.records > 0).then_some(chunk))
     }
 
     /// Waits until there is something to fold and it is time to. Says whether to stop after it.

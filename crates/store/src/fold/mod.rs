@@ -1,6 +1,7 @@
 //! Folding: the journal's records become rows, on a thread of its own that never holds anything the journal's
 //! writer needs.
 
+mod ahead;
 mod batch;
 mod folder;
 mod writer;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mayfly_card::MonthIndex;
-use mayfly_core::{Event, PartitionId, TimeMs};
+use mayfly_core::PartitionId;
 use rusqlite::Connection;
 
+use super::ahead::Chunk;
 use super::batch::{Batch, Memory};
 use crate::error::At;
 use crate::views::cursor::Cursor;
@@ -49,13 +50,6 @@ const EVENTS_MIN: u64 = 1000;
 /// How many indices leave quarantine in one transaction.
 const FREED_MAX: usize = 4096;
 
-/// What one transaction has folded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Folded {
-    pub(crate) records: u64,
-    pub(crate) events: u64,
-}
-
 /// The views' one writer.
 pub(crate) struct ViewsWriter {
     connection: Connection,
@@ -64,8 +58,6 @@ pub(crate) struct ViewsWriter {
     cursor: Cursor,
     memory: Memory,
     options: FoldOptions,
-    /// The events of one transaction; empty between transactions, only the room is kept.
-    events: Vec<(TimeMs, Event)>,
     /// How many events the next transaction takes.
     events_next: u64,
 }
@@ -83,55 +75,61 @@ impl ViewsWriter {
         let cursor = views::cursor(&connection, &path, partition)?;
         let memory = remember(&connection, partition).at(&path)?;
         let events_next = options.events_max;
-        Ok(Self { connection, path, partition, cursor, memory, options, events: Vec::new(), events_next })
+        Ok(Self { connection, path, partition, cursor, memory, options, events_next })
     }
 
     pub(crate) fn cursor(&self) -> &Cursor {
         &self.cursor
     }
 
-    /// Folds what follows the cursor, up to record `through` or as much as one transaction takes. Either all of
-    /// that is folded, or nothing.
-    pub(crate) fn fold(&mut self, journal: &JournalReader, through: u64) -> Result<Folded, StoreError> {
-        if through <= self.cursor.head.sequence {
-            return Ok(Folded::default());
-        }
-        let begun = Instant::now();
-        let folded = match self.fold_some(journal, through) {
-            Ok(folded) => folded,
-            Err(error) => {
-                self.memory = remember(&self.connection, self.partition).at(&self.path)?;
-                return Err(error);
-            }
-        };
-        self.adjust(&folded, begun.elapsed());
-        self.bound_log()?;
-        Ok(folded)
+    /// How many events the next transaction takes.
+    pub(crate) fn events_next(&self) -> u64 {
+        self.events_next
     }
 
-    fn fold_some(&mut self, journal: &JournalReader, through: u64) -> Result<Folded, StoreError> {
-        let mut cursor = self.cursor;
-        self.events.clear();
-        let folded = read(&mut self.events, &mut cursor, journal, through, self.events_next)?;
+    /// Folds what follows the cursor, up to record `through` or as much as one transaction takes. Returns how many
+    /// records that were.
+    pub(crate) fn fold(&mut self, journal: &JournalReader, through: u64) -> Result<u64, StoreError> {
+        let chunk = Chunk::read(journal, self.cursor.head, through, self.events_next, Vec::new())?;
+        self.fold_chunk(&chunk)?;
+        Ok(chunk.records)
+    }
+
+    /// Folds records that follow the cursor. Either all of them are folded, or none.
+    pub(crate) fn fold_chunk(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
+        if chunk.records == 0 {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        if let Err(error) = self.fold_events(chunk) {
+            self.memory = remember(&self.connection, self.partition).at(&self.path)?;
+            return Err(error);
+        }
+        self.adjust(chunk.events.len() as u64, begun.elapsed());
+        self.bound_log()
+    }
+
+    fn fold_events(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
+        let cursor = Cursor { head: chunk.head, ..self.cursor };
         // Dropped without a commit, it is rolled back.
         let transaction = self.connection.unchecked_transaction().at(&self.path)?;
         let mut batch = Batch::new(&transaction, self.partition, &mut self.memory, &cursor).at(&self.path)?;
-        batch.expect(&self.events).at(&self.path)?;
-        for (at_ms, event) in &self.events {
+        batch.expect(&chunk.events).at(&self.path)?;
+        for (at_ms, event) in &chunk.events {
             batch.event(event, *at_ms).at(&self.path)?;
         }
-        cursor = batch.finish(&cursor).at(&self.path)?;
+        let cursor = batch.finish(&cursor).at(&self.path)?;
         let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
         numbers::free_quarantine(&transaction, self.partition, month, FREED_MAX).at(&self.path)?;
         transaction.commit().at(&self.path)?;
         self.cursor = cursor;
-        Ok(folded)
+        Ok(())
     }
 
     /// Takes less at a time if it took too long, and more again if it did not.
-    fn adjust(&mut self, folded: &Folded, took: Duration) {
+    fn adjust(&mut self, events: u64, took: Duration) {
         if took > self.options.time_max {
-            self.events_next = (folded.events / 2).max(EVENTS_MIN);
+            self.events_next = (events / 2).max(EVENTS_MIN);
         } else if took < self.options.time_max / 2 {
             self.events_next = (self.events_next * 2).min(self.options.events_max);
         }
@@ -162,29 +160,4 @@ fn remember(connection: &Connection, partition: PartitionId) -> rusqlite::Result
         memory.months.insert(id, programme.terms.quarantine_months);
     }
     Ok(memory)
-}
-
-/// Reads the records of one transaction, checks them, and moves the cursor behind them.
-fn read(
-    events: &mut Vec<(TimeMs, Event)>,
-    cursor: &mut Cursor,
-    journal: &JournalReader,
-    through: u64,
-    events_max: u64,
-) -> Result<Folded, StoreError> {
-    let mut folded = Folded::default();
-    for record in journal.records(cursor.head.sequence + 1) {
-        let record = record?;
-        let bad =
-            |why| StoreError::Record { path: journal.path().to_owned(), sequence: record.sequence, why };
-        record.check(&cursor.head).map_err(bad)?;
-        record.each_event(|event| events.push((record.at_ms, event))).map_err(bad)?;
-        cursor.head = record.head();
-        folded.records += 1;
-        folded.events += u64::from(record.count);
-        if folded.events >= events_max || record.sequence >= through {
-            break;
-        }
-    }
-    Ok(folded)
 }
