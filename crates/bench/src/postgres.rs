@@ -52,7 +52,7 @@ pub async fn authorise(url: &str, numbers: u64, run_for: Duration) -> Result<Fig
     setup
         .execute(
             "INSERT INTO mayfly_bench.numbers SELECT n, n % ($1::bigint / 10) + 1, 203512, 1000, 0
-             FROM generate_series(0::bigint, $1 - 1) n",
+             FROM generate_series(0::bigint, $1::bigint - 1) n",
             &[&numbers_sql.max(10)],
         )
         .await?;
