@@ -19,5 +19,5 @@ pub use codes::{
 pub use layout::{Fields, Layout, LayoutError, Prefix};
 pub use money::{Currency, MinorUnits};
 pub use month::{Expiry, MonthIndex};
-pub use pan::{Iin, LastFour, Pan, PanError};
+pub use pan::{LastFour, Pan, PanError};
 pub use text::{Ascii, TextError};

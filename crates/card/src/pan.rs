@@ -86,11 +86,6 @@ impl Pan {
         std::str::from_utf8(self.digits()).unwrap_or_default()
     }
 
-    /// The leading digits that say whose number it is.
-    pub fn iin(&self) -> Iin {
-        Iin::of(self.digits())
-    }
-
     /// The last four digits, which may be shown and stored.
     pub fn last_four(&self) -> LastFour {
         let tail = &self.digits()[usize::from(self.length) - 4..];
@@ -120,26 +115,6 @@ impl fmt::Display for Pan {
 impl fmt::Debug for Pan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pan({self})")
-    }
-}
-
-/// The first eight digits of a number: the issuer identification number at its longest (ISO/IEC 7812-1:2017).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Iin(u32);
-
-impl Iin {
-    /// How many digits are kept.
-    pub const DIGITS: usize = 8;
-
-    /// Of digits that were parsed; shorter ones are filled with zeros on the right.
-    pub fn of(digits: &[u8]) -> Self {
-        let digit = |at: usize| digits.get(at).map_or(0, |byte| u32::from(byte.wrapping_sub(b'0') % 10));
-        Self((0..Self::DIGITS).fold(0, |value, at| value * 10 + digit(at)))
-    }
-
-    /// As a number of eight digits.
-    pub fn value(self) -> u32 {
-        self.0
     }
 }
 
@@ -181,7 +156,6 @@ mod tests {
         assert_eq!(pan.to_string(), "456940******0520");
         assert_eq!(format!("{pan:?}"), "Pan(456940******0520)");
         assert_eq!(pan.last_four().to_string(), "0520");
-        assert_eq!(pan.iin().value(), 45_694_093);
     }
 
     #[test]
