@@ -34,11 +34,13 @@ fn nothing_is_answered_before_it_is_on_the_disk() {
     let bench = fresh(Options::default());
     let account = bank(&bench);
     let issued = issue(&bench, account, 1);
-    bench.journal.with(|disk| disk.held = true);
+    let tried = bench.journal.with(|disk| {
+        disk.held = true;
+        disk.tried
+    });
     let buy = bench.engine.handle().ask(purchase(&bench, &issued.pan, issued.expiry, 1)).unwrap();
     // A look sees the state with the purchase in it, and waits with it.
     let look = bench.engine.handle().look(|state| state.numbers.len()).unwrap();
-    let tried = bench.journal.with(|disk| disk.tried);
     while bench.journal.with(|disk| disk.tried) == tried {
         std::thread::sleep(Duration::from_millis(1));
     }
