@@ -122,18 +122,21 @@ fn control(case: &Case<'_>, number: &Number, programme: &Programme, account: &Ac
             return Err(Reason::CountryNotAllowed);
         }
     }
-    let amount_max = number.controls().amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max);
-    if request.amount > amount_max {
+    if request.amount > amount_max(number, programme) {
         return Err(Reason::OverAmount);
     }
     if request.amount > ceiling(number, programme) { Err(Reason::OverTotal) } else { Ok(()) }
 }
 
+/// The largest amount of one purchase.
+fn amount_max(number: &Number, programme: &Programme) -> MinorUnits {
+    number.controls().amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max)
+}
+
 /// What a purchase made now may come to, by the limits of number and programme.
 fn ceiling(number: &Number, programme: &Programme) -> MinorUnits {
-    let controls = number.controls();
-    let amount_max = controls.amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max);
-    match controls.total_max {
+    let amount_max = amount_max(number, programme);
+    match number.controls().total_max {
         Some(total_max) => amount_max.min(total_max.saturating_sub(number.usage.spent)),
         None => amount_max,
     }
