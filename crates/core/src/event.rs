@@ -222,6 +222,10 @@ pub struct Transacted {
     pub content: Hash64,
     /// The number, if one was found.
     pub number: Option<NumberRef>,
+    /// The transaction with the same number before it.
+    pub previous: Previous,
+    /// Why the number is not active any more from now on, if it is not.
+    pub retires: Option<Retirement>,
     /// The account, if one was found.
     pub account: Option<AccountId>,
     /// Whose books it went through.
@@ -242,6 +246,32 @@ pub struct Transacted {
     pub facts: Facts,
     /// What it changed.
     pub effect: Effect,
+}
+
+/// What a transaction comes after in the list of those with the same number. It is written down so that whoever
+/// keeps that list in a table need not read it to add to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Previous {
+    /// It is the first, or there is no number.
+    Nothing,
+    /// This one.
+    Transaction(TransactionId),
+    /// Whatever was last: the number had retired, and is remembered in tables only.
+    Retired,
+}
+
+/// What a transaction does to the time in which a reversal may give a use back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Revival {
+    /// Nothing.
+    #[default]
+    Unchanged,
+    /// It begins: the number stays active for [`crate::state::REVIVAL_MS`], even without a use left.
+    Begins,
+    /// It is over, because the use was given back: that happens once.
+    Happened,
+    /// It is over.
+    Ends,
 }
 
 /// By how much a transaction changed things. All zero for most that were declined.
@@ -265,6 +295,8 @@ pub struct Effect {
     pub checks: u8,
     /// The number is bound to this transaction's merchant from now on.
     pub binds_merchant: bool,
+    /// What it does to the time in which a use may be given back.
+    pub revival: Revival,
 }
 
 /// By how much the totals of a purchase change, in minor units.
@@ -305,13 +337,18 @@ impl Transacted {
 }
 
 /// The version of records whose events have this form.
-pub const EVENTS_VERSION: u8 = 1;
+pub const EVENTS_VERSION: u8 = 2;
 
 /// Why a record's events can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventsError {
     /// Written by a newer version of the software.
     Newer {
+        /// Its version.
+        version: u8,
+    },
+    /// Written by an older version of the software, in a form that this one does not read any more.
+    Older {
         /// Its version.
         version: u8,
     },
@@ -325,6 +362,11 @@ impl std::fmt::Display for EventsError {
             Self::Newer { version } => {
                 write!(f, "the events have format {version}; this software reads {EVENTS_VERSION}: update it")
             }
+            Self::Older { version } => write!(
+                f,
+                "the events have format {version} of a preview; this software reads {EVENTS_VERSION}: begin with a \
+                 new data directory"
+            ),
             Self::Damaged => f.write_str("the events are damaged"),
         }
     }
@@ -346,6 +388,10 @@ impl Event {
     pub fn read_all(version: u8, mut payload: &[u8], mut each: impl FnMut(Self)) -> Result<(), EventsError> {
         if version > EVENTS_VERSION {
             return Err(EventsError::Newer { version });
+        }
+        // Format 1 did not say what a transaction comes after.
+        if version < EVENTS_VERSION {
+            return Err(EventsError::Older { version });
         }
         while !payload.is_empty() {
             let (event, rest) = postcard::take_from_bytes(payload).map_err(|_| EventsError::Damaged)?;

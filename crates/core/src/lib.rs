@@ -27,7 +27,7 @@ pub use command::{
 pub use decide::decide;
 pub use event::{
     AccountOpened, EVENTS_VERSION, Effect, Event, EventsError, IssuerOpened, Kind, NumberIssued, NumberRef,
-    ProgrammeOpened, Retirement, TotalsChange, Transacted,
+    Previous, ProgrammeOpened, Retirement, Revival, TotalsChange, Transacted,
 };
 pub use ids::{
     AccountId, Hash64, IdError, IssuerId, Name, NumberId, PartitionId, ProgrammeId, TimeMs, TransactionId,

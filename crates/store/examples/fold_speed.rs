@@ -17,8 +17,8 @@ use mayfly_card::{
 };
 use mayfly_core::{
     AccountId, AccountOpened, Controls, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened,
-    Kind, MessageKind, Name, NumberId, NumberIssued, NumberRef, PartitionId, ProgrammeId, ProgrammeOpened,
-    Reason, ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
+    Kind, MessageKind, Name, NumberId, NumberIssued, NumberRef, PartitionId, Previous, ProgrammeId,
+    ProgrammeOpened, Reason, ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
 };
 use mayfly_engine::{Head, Journal, Progress, Record};
 use mayfly_keys::NumberIndex;
@@ -119,6 +119,7 @@ struct Maker {
     numbers: u64,
     accounts: u64,
     transactions: u64,
+    last_by_number: Vec<Option<TransactionId>>,
     random: u64,
     appending: Duration,
     commits: Vec<Duration>,
@@ -138,6 +139,7 @@ impl Maker {
             numbers,
             accounts: (numbers / 10).max(1),
             transactions: 0,
+            last_by_number: vec![None; numbers as usize],
             random: 0x9e37_79b9_7f4a_7c15,
             appending: Duration::ZERO,
             commits: Vec::new(),
@@ -253,6 +255,9 @@ impl Maker {
                 local_date: 1122,
                 local_time: 131_415,
             };
+            let last = &mut self.last_by_number[(number_id - 1) as usize];
+            let previous = last.map_or(Previous::Nothing, Previous::Transaction);
+            *last = Some(TransactionId(self.transactions));
             let event = Transacted {
                 id: TransactionId(self.transactions),
                 kind: Kind::Purchase,
@@ -264,6 +269,8 @@ impl Maker {
                 identity: Hash64(self.random()),
                 content: Hash64(self.random()),
                 number: Some(number(number_id)),
+                previous,
+                retires: None,
                 account: Some(AccountId(number_id % self.accounts + 1)),
                 issuer: Some(IssuerId(1)),
                 programme: Some(ProgrammeId(1)),

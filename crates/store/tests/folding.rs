@@ -11,7 +11,7 @@ use mayfly_card::{MerchantId, MinorUnits};
 use mayfly_core::state::Transaction;
 use mayfly_core::{
     AccountId, Effect, Event, Facts, Hash64, IssuerId, Kind, MessageKind, NumberId, NumberRef, PageRequest,
-    ProgrammeId, Reason, ResponseCode, Retirement, TotalsChange, Transacted, TransactionId,
+    Previous, ProgrammeId, Reason, ResponseCode, Retirement, TotalsChange, Transacted, TransactionId,
 };
 use mayfly_engine::{Archive, Lag, Progress};
 use mayfly_keys::NumberIndex;
@@ -173,6 +173,8 @@ fn made_up(id: u64, number: NumberRef) -> Transacted {
         identity: Hash64(id),
         content: Hash64(id),
         number: Some(number),
+        previous: Previous::Nothing,
+        retires: None,
         account: Some(AccountId(1)),
         issuer: Some(IssuerId(1)),
         programme: Some(ProgrammeId(1)),

@@ -12,7 +12,8 @@ use mayfly_card::{ApprovalCode, MinorUnits};
 use crate::state::{Account, Number, PER_REFERENCE_MAX, State, Transaction};
 use crate::{
     AccountId, Answer, Books, Command, Effect, Event, IssuerId, Kind, MessageAnswer, MessageKind, NumberRef,
-    Processing, ProgrammeId, Reason, Request, ResponseCode, TimeMs, Transacted, TransactionId,
+    Previous, Processing, ProgrammeId, Reason, Request, ResponseCode, Retirement, TimeMs, Transacted,
+    TransactionId,
 };
 
 /// Decides one command at `now`. The events that follow are appended to `events`; whoever calls applies them
@@ -165,12 +166,13 @@ impl Case<'_> {
     }
 
     /// Writes the decision down and gives its answer.
-    fn record(&self, verdict: Verdict, events: &mut Vec<Event>) -> MessageAnswer {
+    fn record(&self, mut verdict: Verdict, events: &mut Vec<Event>) -> MessageAnswer {
         let request = self.request;
         let id = self.state.transactions.next_id();
         let response = verdict.reason.response();
         let approval =
             (response == ResponseCode::Approved && verdict.kind != Kind::Check).then(|| approval(id));
+        let (previous, retires) = self.of_its_number(&mut verdict, response == ResponseCode::Approved);
         events.push(Event::Transacted(Transacted {
             id,
             kind: verdict.kind,
@@ -182,6 +184,8 @@ impl Case<'_> {
             identity: request.identity,
             content: request.content,
             number: verdict.number,
+            previous,
+            retires,
             account: verdict.account,
             issuer: verdict.issuer,
             programme: verdict.programme,
@@ -194,6 +198,16 @@ impl Case<'_> {
             effect: verdict.effect,
         }));
         MessageAnswer { response, approval, reason: verdict.reason, transaction: Some(id), repeat: false }
+    }
+
+    /// What it comes after in the life of its number, and whether that ends with it.
+    fn of_its_number(&self, verdict: &mut Verdict, approved: bool) -> (Previous, Option<Retirement>) {
+        let Some(reference) = verdict.number else { return (Previous::Nothing, None) };
+        let Some(number) = self.state.numbers.active(reference) else { return (Previous::Retired, None) };
+        let is_small = self.request.amount <= self.request.currency.one_unit();
+        let (revival, retires) = number.usage.outcome(&verdict.effect, approved, is_small, self.now);
+        verdict.effect.revival = revival;
+        (number.usage.last_transaction.map_or(Previous::Nothing, Previous::Transaction), retires)
     }
 }
 

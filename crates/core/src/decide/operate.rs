@@ -6,7 +6,7 @@ use super::{ACCOUNT_MAX, issue, original};
 use crate::state::{Account, State, Transaction};
 use crate::{
     AccountId, AccountOpened, Answer, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened,
-    Kind, MessageKind, Name, NumberRef, Operation, ProgrammeId, ProgrammeOpened, Reason, Refusal,
+    Kind, MessageKind, Name, NumberRef, Operation, Previous, ProgrammeId, ProgrammeOpened, Reason, Refusal,
     ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
 };
 
@@ -172,6 +172,8 @@ fn act(
         identity: Hash64(transaction.0),
         content: Hash64(0),
         number: None,
+        previous: Previous::Nothing,
+        retires: None,
         account: Some(id),
         issuer: Some(account.issuer),
         programme: None,

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use mayfly_card::{Channel, Currency, MonthIndex};
 use mayfly_keys::NumberIndex;
 
-pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage};
+pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage, UsageChange};
 pub use quarantine::Quarantine;
 pub use transactions::{PER_REFERENCE_MAX, Totals, Transaction, Transactions};
 
@@ -215,9 +215,8 @@ impl State {
 
     fn apply_transacted(&mut self, event: &Transacted, at_ms: TimeMs) {
         self.post(event);
-        let mut transaction = Transaction::recorded(event, at_ms);
         if let Some(number) = event.number {
-            transaction.previous_by_number = self.use_number(number, event, at_ms);
+            self.use_number(number, event, at_ms);
         }
         if let Some(target) = event.target.and_then(|id| self.transactions.find_mut(id)) {
             target.totals.add(&event.effect.totals);
@@ -230,7 +229,7 @@ impl State {
             reversed.reversed += amount.signed();
             reversed.touched_ms = at_ms;
         }
-        self.transactions.push(transaction);
+        self.transactions.push(Transaction::recorded(event, at_ms));
     }
 
     /// Enters the movement into the books.
@@ -249,32 +248,21 @@ impl State {
         }
     }
 
-    /// What a transaction does to its number. Returns the number's transaction before this one.
-    fn use_number(
-        &mut self,
-        reference: NumberRef,
-        event: &Transacted,
-        at_ms: TimeMs,
-    ) -> Option<TransactionId> {
-        let number = self.numbers.find_mut(reference.index).filter(|number| number.id == reference.id)?;
-        let usage = &mut number.usage;
-        let previous = usage.last_transaction;
-        match usage.record(event, at_ms) {
+    /// What a transaction does to its number.
+    fn use_number(&mut self, reference: NumberRef, event: &Transacted, at_ms: TimeMs) {
+        let Some(number) = self.numbers.active_mut(reference) else { return };
+        number.usage.apply(&UsageChange::of(event, at_ms));
+        let waits = number.usage.uses_left == 0 || event.effect.uses > 0;
+        match event.retires {
             Some(why) => self.retire(reference, why, at_ms),
             // It waits for the reversal that gives its use back, or has just got it back.
-            None if usage.over() == Some(Retirement::Used) || event.effect.uses > 0 => {
-                self.numbers.reschedule(reference.index);
-            }
+            None if waits => self.numbers.reschedule(reference.index),
             None => {}
         }
-        previous
     }
 
     fn retire(&mut self, reference: NumberRef, why: Retirement, at_ms: TimeMs) {
-        let Some(number) = self.numbers.find(reference.index).filter(|number| number.id == reference.id)
-        else {
-            return;
-        };
+        let Some(number) = self.numbers.active(reference) else { return };
         let (account, programme) = (number.account, number.programme);
         self.numbers.remove(reference.index);
         if let Some(account) = self.account_mut(account) {

@@ -9,7 +9,7 @@ use super::REVIVAL_MS;
 use super::sharded::ShardedMap;
 use crate::{
     AccountId, Controls, Effect, MerchantRule, NumberId, NumberIssued, NumberRef, ProgrammeId, Retirement,
-    TimeMs, Transacted, TransactionId,
+    Revival, TimeMs, Transacted, TransactionId,
 };
 
 /// How many purchases may fail a control, or lack funds, before a number is blocked.
@@ -152,40 +152,109 @@ impl Usage {
         }
     }
 
-    /// Changes it by a transaction. Says why the number retires with it, if it does: it is used up or blocked,
-    /// and no reversal may bring it back.
-    pub fn record(&mut self, event: &Transacted, at_ms: TimeMs) -> Option<Retirement> {
-        self.last_transaction = Some(event.id);
-        self.change(event, at_ms);
-        match self.over() {
-            Some(Retirement::Used) if at_ms < self.revivable_until_ms => None,
-            why @ Some(Retirement::Used | Retirement::Blocked) => why,
-            _ => None,
+    /// What a transaction with this effect does to the time in which a use may be given back, and why the number
+    /// retires with it, if it does: it is used up or blocked, and no reversal may bring it back.
+    pub(crate) fn outcome(
+        &self,
+        effect: &Effect,
+        approved: bool,
+        is_small: bool,
+        now: TimeMs,
+    ) -> (Revival, Option<Retirement>) {
+        let revival = if effect.uses > 0 {
+            Revival::Happened
+        } else if effect.uses < 0 && !approved {
+            // A failed control that used it up has the last word.
+            Revival::Ends
+        } else if effect.uses < 0 && is_small && !self.revived {
+            Revival::Begins
+        } else {
+            Revival::Unchanged
+        };
+        let mut after = *self;
+        after.apply(&UsageChange::of_effect(&Effect { revival, ..*effect }, now));
+        let retires =
+            after.over().filter(|why| *why == Retirement::Blocked || now >= after.revivable_until_ms);
+        (revival, retires)
+    }
+
+    /// Changes it by a transaction, or by several in a row.
+    pub fn apply(&mut self, change: &UsageChange) {
+        self.uses_left = (i64::from(self.uses_left) + change.uses).clamp(0, u32::MAX.into()) as u32;
+        let spent = self.spent.signed().saturating_add(change.spent).max(0);
+        self.spent = MinorUnits::new(spent.unsigned_abs()).unwrap_or(MinorUnits::MAX);
+        self.tries_left = self.tries_left.saturating_sub(change.tries);
+        self.misses_left = self.misses_left.saturating_sub(change.misses);
+        self.checks_left = self.checks_left.saturating_sub(change.checks);
+        self.bound_to = change.bound_to.or(self.bound_to);
+        self.last_transaction = change.last_transaction.or(self.last_transaction);
+        self.revivable_until_ms = change.revivable_until_ms.unwrap_or(self.revivable_until_ms);
+        self.revived |= change.revived;
+    }
+}
+
+/// By how much transactions change the usage of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct UsageChange {
+    /// Uses: fewer, or one more that was given back.
+    pub uses: i64,
+    /// Bought, in minor units.
+    pub spent: i64,
+    /// Failed tries.
+    pub tries: u8,
+    /// Failed proofs.
+    pub misses: u8,
+    /// Zero-amount checks.
+    pub checks: u8,
+    /// To which merchant it is bound from now on, if that changed.
+    pub bound_to: Option<MerchantId>,
+    /// The last transaction.
+    pub last_transaction: Option<TransactionId>,
+    /// Until when a use may be given back, if that changed.
+    pub revivable_until_ms: Option<TimeMs>,
+    /// Whether a use was given back.
+    pub revived: bool,
+}
+
+impl UsageChange {
+    /// By one transaction.
+    pub fn of(event: &Transacted, at_ms: TimeMs) -> Self {
+        Self {
+            bound_to: event.effect.binds_merchant.then_some(event.facts.merchant),
+            last_transaction: Some(event.id),
+            ..Self::of_effect(&event.effect, at_ms)
         }
     }
 
-    fn change(&mut self, event: &Transacted, at_ms: TimeMs) {
-        let Effect { uses, spent, tries, misses, checks, binds_merchant, .. } = event.effect;
-        self.uses_left = self.uses_left.saturating_add_signed(uses);
-        let total = self.spent.signed().saturating_add(spent).max(0);
-        self.spent = MinorUnits::new(total.unsigned_abs()).unwrap_or(MinorUnits::MAX);
-        self.tries_left = self.tries_left.saturating_sub(tries);
-        self.misses_left = self.misses_left.saturating_sub(misses);
-        self.checks_left = self.checks_left.saturating_sub(checks);
-        if binds_merchant {
-            self.bound_to = Some(event.facts.merchant);
+    fn of_effect(effect: &Effect, at_ms: TimeMs) -> Self {
+        Self {
+            uses: effect.uses.into(),
+            spent: effect.spent,
+            tries: effect.tries,
+            misses: effect.misses,
+            checks: effect.checks,
+            bound_to: None,
+            last_transaction: None,
+            revivable_until_ms: match effect.revival {
+                Revival::Unchanged => None,
+                Revival::Begins => Some(at_ms + REVIVAL_MS),
+                Revival::Happened | Revival::Ends => Some(0),
+            },
+            revived: effect.revival == Revival::Happened,
         }
-        if uses < 0 && event.approved() && !self.revived && event.amount <= event.currency.one_unit() {
-            self.revivable_until_ms = at_ms + REVIVAL_MS;
-        }
-        if uses > 0 {
-            self.revivable_until_ms = 0;
-            self.revived = true;
-        }
-        // A failed control that used it up has the last word.
-        if uses < 0 && !event.approved() {
-            self.revivable_until_ms = 0;
-        }
+    }
+
+    /// Adds what a later one changed.
+    pub fn then(&mut self, later: &Self) {
+        self.uses += later.uses;
+        self.spent = self.spent.saturating_add(later.spent);
+        self.tries = self.tries.saturating_add(later.tries);
+        self.misses = self.misses.saturating_add(later.misses);
+        self.checks = self.checks.saturating_add(later.checks);
+        self.bound_to = later.bound_to.or(self.bound_to);
+        self.last_transaction = later.last_transaction.or(self.last_transaction);
+        self.revivable_until_ms = later.revivable_until_ms.or(self.revivable_until_ms);
+        self.revived |= later.revived;
     }
 }
 
@@ -218,6 +287,11 @@ impl Numbers {
     /// The number of an index.
     pub fn find(&self, index: NumberIndex) -> Option<&Number> {
         self.slots[*self.by_index.find(index.0)? as usize].as_ref()
+    }
+
+    /// The number of that index, if it is still the one of that id.
+    pub fn active(&self, reference: NumberRef) -> Option<&Number> {
+        self.find(reference.index).filter(|number| number.id == reference.id)
     }
 
     /// Each of them, in no order.
@@ -264,8 +338,9 @@ impl Numbers {
         self.schedule(index, due_ms);
     }
 
-    pub(super) fn find_mut(&mut self, index: NumberIndex) -> Option<&mut Number> {
-        self.slots[*self.by_index.find(index.0)? as usize].as_mut()
+    pub(super) fn active_mut(&mut self, reference: NumberRef) -> Option<&mut Number> {
+        let slot = *self.by_index.find(reference.index.0)?;
+        self.slots[slot as usize].as_mut().filter(|number| number.id == reference.id)
     }
 
     pub(super) fn remove(&mut self, index: NumberIndex) -> Option<Number> {

@@ -6,8 +6,8 @@ use mayfly_card::{ApprovalCode, Currency, MerchantId, MinorUnits, Stan};
 
 use super::sharded::ShardedMap;
 use crate::{
-    AccountId, Hash64, Kind, MessageAnswer, MessageKind, NumberRef, ProgrammeId, Reason, ResponseCode,
-    TimeMs, TotalsChange, Transacted, TransactionId,
+    AccountId, Hash64, Kind, MessageAnswer, MessageKind, NumberRef, Previous, ProgrammeId, Reason,
+    ResponseCode, TimeMs, TotalsChange, Transacted, TransactionId,
 };
 
 /// How many transactions may stand under one reference. Whoever sends more is answered 65, so that nobody can
@@ -123,7 +123,11 @@ impl Transaction {
             totals,
             use_returned: false,
             previous_by_reference: None,
-            previous_by_number: None,
+            previous_by_number: match event.previous {
+                Previous::Transaction(previous) => Some(previous),
+                // Nobody asks for what was made with a number that is not active.
+                Previous::Nothing | Previous::Retired => None,
+            },
         }
     }
 

@@ -1,18 +1,18 @@
 //! One transaction's worth of folding: what many events change in the same row is written once, and rows are
 //! written in the order in which they lie in the file.
 //!
-//! The effect of an event on the rows is the same as that of [`mayfly_core::State::apply`] on the memory. What a
-//! purchase does to a number is decided in one place, [`mayfly_core::state::Usage::record`], for both.
+//! The effect of an event on the rows is the same as that of [`mayfly_core::State::apply`] on the memory. Events say
+//! by how much, so that the rows of numbers, which purchases change most, are changed without being read.
 
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use mayfly_card::{Currency, MonthIndex};
-use mayfly_core::state::{Account, QUARANTINE_MONTHS, Usage, quarantine_over};
+use mayfly_card::Currency;
+use mayfly_core::state::{Account, QUARANTINE_MONTHS, Usage, UsageChange, quarantine_over};
 use mayfly_core::{
     AccountId, AccountOpened, Books, Event, IssuerId, NumberId, NumberIssued, NumberRef, PartitionId,
-    ProgrammeId, Retirement, TimeMs, Transacted, TransactionId,
+    Previous, ProgrammeId, Retirement, TimeMs, Transacted, TransactionId,
 };
 use mayfly_keys::NumberIndex;
 use rusqlite::{Connection, Result};
@@ -21,23 +21,23 @@ use crate::views::accounts::{AccountRow, AccountWriter};
 use crate::views::cursor::{Cursor, CursorWriter};
 use crate::views::issuers::IssuerWriter;
 use crate::views::lookups::{Lookup, LookupWriter};
-use crate::views::numbers::{Active, NumberWriter, Retired};
+use crate::views::numbers::{NumberWriter, Retired};
 use crate::views::transactions::{Links, Touch, TransactionWriter};
 
-/// In which table a number's row stood before this batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stood {
-    Nowhere,
-    Active,
-    Retired,
-}
-
+/// What happens to a number.
 #[derive(Clone, Copy, Debug)]
-enum Slot {
-    Active(Active, Stood),
-    Retired(Retired, Usage, Stood),
-    /// Never issued, as far as the views know.
-    Unknown,
+enum NumberChange {
+    /// It is issued, for so many uses.
+    Issued(u32),
+    Used(UsageChange),
+    Retired {
+        retired: Retired,
+        index: NumberIndex,
+        /// Whose it is and by whose terms, if the event says so.
+        owner: Option<(AccountId, ProgrammeId)>,
+    },
+    /// It had retired, and has a transaction more.
+    Followed(TransactionId),
 }
 
 /// Whether an account's row has to be written.
@@ -49,6 +49,16 @@ enum Pending {
     Change,
     /// It does not stand there yet.
     Row,
+}
+
+/// A number that retired, and what else that changes.
+struct Ended {
+    id: NumberId,
+    index: NumberIndex,
+    why: Retirement,
+    at_ms: TimeMs,
+    account: AccountId,
+    programme: ProgrammeId,
 }
 
 struct AccountSlot {
@@ -63,8 +73,10 @@ pub(crate) struct Memory {
     /// How long each programme's numbers stay in quarantine, in months.
     pub(crate) months: HashMap<ProgrammeId, u16>,
     accounts: HashMap<AccountId, AccountSlot>,
-    /// Empty between batches: only its room is kept.
-    numbers: HashMap<NumberId, Slot>,
+    /// Empty between batches, like the next one: only their room is kept.
+    numbers: Vec<(NumberId, NumberChange)>,
+    /// The last transactions of numbers that retired with them.
+    retired: HashMap<NumberId, TransactionId>,
 }
 
 /// How many accounts are remembered: some 25 MB.
@@ -82,7 +94,6 @@ pub(crate) struct Batch<'c> {
     indices: LookupWriter<'c>,
     cursor: CursorWriter<'c>,
     changed_accounts: Vec<AccountId>,
-    quarantined: Vec<(MonthIndex, NumberId, NumberIndex, Retirement)>,
     touched: HashMap<TransactionId, Touch>,
     books: BTreeMap<(IssuerId, Currency), Books>,
     next_transaction: TransactionId,
@@ -98,6 +109,7 @@ impl<'c> Batch<'c> {
     ) -> Result<Self> {
         // What a batch that failed has left.
         memory.numbers.clear();
+        memory.retired.clear();
         Ok(Self {
             partition,
             memory,
@@ -109,7 +121,6 @@ impl<'c> Batch<'c> {
             indices: LookupWriter::new(connection, partition, Lookup::Number)?,
             cursor: CursorWriter::new(connection)?,
             changed_accounts: Vec::new(),
-            quarantined: Vec::new(),
             touched: HashMap::new(),
             books: BTreeMap::new(),
             next_transaction: cursor.next_transaction,
@@ -120,19 +131,15 @@ impl<'c> Batch<'c> {
     /// Reads the rows that these events change, in the order in which they lie in the file: several times faster
     /// than in the order in which the events come.
     pub(crate) fn expect(&mut self, events: &[(TimeMs, Event)]) -> Result<()> {
-        let (mut accounts, mut numbers, mut touched) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut accounts, mut touched) = (Vec::new(), Vec::new());
         for (_, event) in events {
             match event {
                 Event::Transacted(event) => {
                     accounts.extend(event.account);
-                    numbers.extend(event.number.map(|number| number.id));
                     touched.extend(event.target);
                     touched.extend(event.reverses.map(|(reversed, _)| reversed));
                 }
                 Event::NumberIssued(event) => accounts.push(event.account),
-                Event::NumbersRetired(retired) => {
-                    numbers.extend(retired.iter().map(|(number, _)| number.id));
-                }
                 _ => {}
             }
         }
@@ -151,15 +158,7 @@ impl<'c> Batch<'c> {
         touched.retain(|id| *id < self.next_transaction);
         touched.sort_unstable();
         touched.dedup();
-        for id in touched {
-            self.touch(id)?;
-        }
-        // Those that are issued in this very batch stand nowhere yet.
-        numbers.retain(|id| *id < self.next_number);
-        numbers.sort_unstable();
-        numbers.dedup();
-        self.memory.numbers.reserve(numbers.len());
-        numbers.into_iter().try_for_each(|id| self.number(id).map(|_| ()))
+        touched.into_iter().try_for_each(|id| self.touch(id).map(|_| ()))
     }
 
     /// Takes one event that happened at `at_ms`.
@@ -168,7 +167,10 @@ impl<'c> Batch<'c> {
             Event::Transacted(event) => self.transacted(event, at_ms),
             Event::NumberIssued(event) => self.issued(event, at_ms),
             Event::NumbersRetired(numbers) => {
-                numbers.iter().try_for_each(|(number, why)| self.retire(*number, *why, at_ms))
+                for (number, why) in numbers {
+                    self.retire(*number, *why, at_ms, None);
+                }
+                Ok(())
             }
             Event::IssuerOpened(event) => self.issuers.add_issuer(event),
             Event::ProgrammeOpened(event) => {
@@ -191,8 +193,8 @@ impl<'c> Batch<'c> {
 
     /// Writes what has gathered, and up to which record that is.
     pub(crate) fn finish(mut self, cursor: &Cursor) -> Result<Cursor> {
-        self.write_accounts()?;
         self.write_numbers()?;
+        self.write_accounts()?;
         self.write_touched()?;
         for ((issuer, currency), books) in &self.books {
             self.issuers.post(*issuer, *currency, books)?;
@@ -229,9 +231,7 @@ impl<'c> Batch<'c> {
         })?;
         self.numbers.add(event, at_ms, previous)?;
         self.indices.add(event.number.index.0, id.0);
-        let active =
-            Active { account: event.account, programme: event.programme, usage: Usage::issued(event.uses) };
-        self.memory.numbers.insert(id, Slot::Active(active, Stood::Nowhere));
+        self.memory.numbers.push((id, NumberChange::Issued(event.uses)));
         Ok(())
     }
 
@@ -301,48 +301,46 @@ impl<'c> Batch<'c> {
         event: &Transacted,
         at_ms: TimeMs,
     ) -> Result<Option<TransactionId>> {
-        match self.number(number.id)? {
-            Slot::Active(active, _) => {
-                let previous = active.usage.last_transaction;
-                if let Some(why) = active.usage.record(event, at_ms) {
-                    self.retire(number, why, at_ms)?;
-                }
-                Ok(previous)
-            }
+        let previous = match event.previous {
+            Previous::Nothing => None,
+            Previous::Transaction(previous) => Some(previous),
             // Changes nothing of the number; but whoever looks at it shall see the refund, too.
-            Slot::Retired(_, usage, _) => Ok(usage.last_transaction.replace(event.id)),
-            Slot::Unknown => Ok(None),
+            Previous::Retired => return self.follow(number.id, event.id),
+        };
+        self.memory.numbers.push((number.id, NumberChange::Used(UsageChange::of(event, at_ms))));
+        if let Some(why) = event.retires {
+            self.retire(number, why, at_ms, event.account.zip(event.programme));
+            self.memory.retired.insert(number.id, event.id);
         }
+        Ok(previous)
     }
 
-    fn retire(&mut self, number: NumberRef, why: Retirement, at_ms: TimeMs) -> Result<()> {
-        let slot = self.number(number.id)?;
-        let Slot::Active(active, stood) = *slot else { return Ok(()) };
-        *slot = Slot::Retired(Retired { why, at_ms }, active.usage, stood);
-        self.change_account(active.account, |row| {
-            row.account.active_numbers = row.account.active_numbers.saturating_sub(1);
-        })?;
-        let months = self.memory.months.get(&active.programme).copied().unwrap_or(QUARANTINE_MONTHS);
-        if let Some(free) = quarantine_over(at_ms, months) {
-            self.quarantined.push((free, number.id, number.index, why));
-        }
-        Ok(())
+    /// A retired number has one more transaction. Returns the one before.
+    fn follow(&mut self, id: NumberId, last: TransactionId) -> Result<Option<TransactionId>> {
+        let previous = match self.memory.retired.insert(id, last) {
+            Some(previous) => Some(previous),
+            None => match self.numbers.last_of_retired(id)? {
+                Some(previous) => previous,
+                // It retired in this very batch, without a transaction.
+                None => {
+                    self.write_numbers()?;
+                    self.numbers.last_of_retired(id)?.flatten()
+                }
+            },
+        };
+        self.memory.numbers.push((id, NumberChange::Followed(last)));
+        Ok(previous)
     }
 
-    fn number(&mut self, id: NumberId) -> Result<&mut Slot> {
-        match self.memory.numbers.entry(id) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                let slot = match self.numbers.find_active(id)? {
-                    Some(active) => Slot::Active(active, Stood::Active),
-                    None => match self.numbers.find_retired(id)? {
-                        Some((retired, usage)) => Slot::Retired(retired, usage, Stood::Retired),
-                        None => Slot::Unknown,
-                    },
-                };
-                Ok(entry.insert(slot))
-            }
-        }
+    fn retire(
+        &mut self,
+        number: NumberRef,
+        why: Retirement,
+        at_ms: TimeMs,
+        owner: Option<(AccountId, ProgrammeId)>,
+    ) {
+        let change = NumberChange::Retired { retired: Retired { why, at_ms }, index: number.index, owner };
+        self.memory.numbers.push((number.id, change));
     }
 
     /// Changes an account, if there is one of that id.
@@ -373,27 +371,78 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
+    /// Writes what has happened to numbers, in the order of their ids, and what their retirement means for others.
     fn write_numbers(&mut self) -> Result<()> {
-        let mut ids: Vec<_> = self.memory.numbers.keys().copied().collect();
-        ids.sort_unstable();
-        for id in &ids {
-            match self.memory.numbers.get(id) {
-                Some(Slot::Active(active, _)) => self.numbers.put_active(*id, active)?,
-                Some(Slot::Retired(_, _, Stood::Active)) => self.numbers.remove_active(*id)?,
-                Some(Slot::Retired(..) | Slot::Unknown) | None => {}
-            }
+        let mut changes = std::mem::take(&mut self.memory.numbers);
+        // Stable: what happened to one number stays in its order.
+        changes.sort_by_key(|(id, _)| *id);
+        let mut ended = Vec::new();
+        for life in changes.chunk_by(|a, b| a.0 == b.0) {
+            self.write_number(life, &mut ended)?;
         }
-        for id in &ids {
-            if let Some(Slot::Retired(retired, usage, _)) = self.memory.numbers.get(id) {
-                self.numbers.put_retired(*id, retired, usage)?;
-            }
+        changes.clear();
+        self.memory.numbers = changes;
+        let mut quarantined = Vec::new();
+        for Ended { id, index, why, at_ms, account, programme } in ended {
+            self.change_account(account, |row| {
+                row.account.active_numbers = row.account.active_numbers.saturating_sub(1);
+            })?;
+            let months = self.memory.months.get(&programme).copied().unwrap_or(QUARANTINE_MONTHS);
+            quarantined.extend(quarantine_over(at_ms, months).map(|free| (free, id, index, why)));
         }
-        self.memory.numbers.clear();
-        self.quarantined.sort_unstable_by_key(|(free, id, ..)| (*free, *id));
-        for (free, id, index, why) in &self.quarantined {
-            self.numbers.add_quarantine(*free, *id, *index, *why)?;
+        quarantined.sort_unstable_by_key(|(free, id, ..)| (*free, *id));
+        for (free, id, index, why) in quarantined {
+            self.numbers.add_quarantine(free, id, index, why)?;
         }
         Ok(())
+    }
+
+    /// Writes what has happened to one number.
+    fn write_number(&mut self, life: &[(NumberId, NumberChange)], ended: &mut Vec<Ended>) -> Result<()> {
+        /// What is known of it by now.
+        enum Stands {
+            /// It is not in a table yet.
+            New(Usage),
+            /// By how much its row changes.
+            Row(UsageChange),
+            /// It is a retired one: nothing is pending.
+            Retired,
+        }
+        let mut stands = Stands::Row(UsageChange::default());
+        let Some((id, _)) = life.first() else { return Ok(()) };
+        for (_, change) in life {
+            match (change, &mut stands) {
+                (NumberChange::Issued(uses), _) => stands = Stands::New(Usage::issued(*uses)),
+                (NumberChange::Used(change), Stands::New(usage)) => usage.apply(change),
+                (NumberChange::Used(change), Stands::Row(changes)) => changes.then(change),
+                (NumberChange::Retired { retired, index, owner }, before) => {
+                    let usage = match before {
+                        Stands::New(usage) => *usage,
+                        Stands::Row(changes) => {
+                            let mut usage = self.numbers.take_active(*id)?;
+                            usage.apply(changes);
+                            usage
+                        }
+                        Stands::Retired => continue,
+                    };
+                    stands = Stands::Retired;
+                    self.numbers.add_retired(*id, &usage, *retired)?;
+                    let (account, programme) = owner.map_or_else(|| self.numbers.owner(*id), Ok)?;
+                    let Retired { why, at_ms } = *retired;
+                    ended.push(Ended { id: *id, index: *index, why, at_ms, account, programme });
+                }
+                (NumberChange::Followed(last), _) => {
+                    stands = Stands::Retired;
+                    self.numbers.follow_retired(*id, *last)?;
+                }
+                (NumberChange::Used(_), Stands::Retired) => {}
+            }
+        }
+        match stands {
+            Stands::New(usage) => self.numbers.add_active(*id, &usage),
+            Stands::Row(changes) => self.numbers.change_active(*id, &changes),
+            Stands::Retired => Ok(()),
+        }
     }
 
     fn write_touched(&mut self) -> Result<()> {

@@ -72,7 +72,7 @@ impl Folder {
         on_error: impl FnOnce(&StoreError) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let journal = JournalReader::open(directory, partition)?;
-        let writer = ViewsWriter::open(directory, partition, options)?;
+        let writer = ViewsWriter::open(directory, partition, options)?.with_copier(directory)?;
         publish(&writer, &progress);
         let shared = Arc::new(Shared::default());
         let home = directory.to_owned();

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod batch;
+mod copier;
 mod folder;
 mod writer;
 

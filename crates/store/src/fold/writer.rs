@@ -1,14 +1,19 @@
 //! The views' writer: folds records into the tables, some at a time.
 
+use std::ffi::c_int;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mayfly_card::MonthIndex;
 use mayfly_core::PartitionId;
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 
 use super::ahead::Chunk;
 use super::batch::{Batch, Memory};
+use super::copier::Copier;
 use crate::error::At;
 use crate::views::cursor::Cursor;
 use crate::views::{self, issuers, numbers};
@@ -27,7 +32,9 @@ pub struct FoldOptions {
     /// So long, at least, between two transactions while little is to do: each writes the same hot pages again.
     /// Default 300 ms.
     pub pace: Duration,
-    /// The write-ahead log is copied into the file when it has so many bytes. Default 128 MiB.
+    /// The write-ahead log is copied into the file when it has so many bytes. Default 128 MiB. While the folder's
+    /// thread runs, another one does that meanwhile; the log may then grow to four times as much before the folder
+    /// waits for it.
     pub checkpoint_bytes: u64,
 }
 
@@ -43,8 +50,10 @@ impl Default for FoldOptions {
     }
 }
 
-/// The write-ahead log may be so many times larger than it should be before the writer waits for readers.
-const WAL_PATIENCE: u64 = 4;
+/// The write-ahead log may be so many times larger than it should be before the writer waits for readers, and for
+/// whoever copies it.
+const LOG_PATIENCE: u64 = 4;
+const PAGE_BYTES: u64 = 16_384;
 /// Fewer events than these are never worth a transaction, if there are more.
 const EVENTS_MIN: u64 = 1000;
 /// How many indices leave quarantine in one transaction.
@@ -60,6 +69,9 @@ pub(crate) struct ViewsWriter {
     options: FoldOptions,
     /// How many events the next transaction takes.
     events_next: u64,
+    /// How many pages stand in the write-ahead log, as of the last commit.
+    log_pages: Arc<AtomicU64>,
+    copier: Option<Copier>,
 }
 
 impl ViewsWriter {
@@ -69,13 +81,26 @@ impl ViewsWriter {
         options: FoldOptions,
     ) -> Result<Self, StoreError> {
         let path = views::path(directory);
-        let connection = views::open_to_write(directory, options.cache_bytes)?;
-        let pages = options.checkpoint_bytes / 16_384;
-        connection.execute_batch(&format!("PRAGMA wal_autocheckpoint = {pages}")).at(&path)?;
+        let mut connection = views::open_to_write(directory, options.cache_bytes)?;
+        let log_pages = Arc::new(AtomicU64::new(0));
+        let counter = log_pages.clone();
+        let count = move |_: &mut Wal, pages: c_int| {
+            counter.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        };
+        // Takes the place of the automatic checkpoint.
+        connection.wal_hook(Some(count)).at(&path)?;
         let cursor = views::cursor(&connection, &path, partition)?;
         let memory = remember(&connection, partition).at(&path)?;
         let events_next = options.events_max;
-        Ok(Self { connection, path, partition, cursor, memory, options, events_next })
+        let copier = None;
+        Ok(Self { connection, path, partition, cursor, memory, options, events_next, log_pages, copier })
+    }
+
+    /// From now on a thread of its own copies the write-ahead log.
+    pub(super) fn with_copier(mut self, directory: &Path) -> Result<Self, StoreError> {
+        self.copier = Some(Copier::start(directory)?);
+        Ok(self)
     }
 
     pub(crate) fn cursor(&self) -> &Cursor {
@@ -140,14 +165,21 @@ impl ViewsWriter {
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(())).at(&self.path)
     }
 
-    /// Readers can keep the log from being begun anew. They are short; if they come without a pause for long,
-    /// the writer waits for a moment in which none is in.
+    /// Has the log copied when it is long enough. It is begun anew by the first commit that finds all of it copied;
+    /// if readers, or more commits, keep it from that for long, the writer waits for a moment without them.
     fn bound_log(&self) -> Result<(), StoreError> {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        let bytes = std::fs::metadata(&log).map_or(0, |log| log.len());
-        if bytes > WAL_PATIENCE * self.options.checkpoint_bytes.max(1 << 20) {
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).at(&self.path)?;
+        let bytes = self.log_pages.load(Ordering::Relaxed) * PAGE_BYTES;
+        let limit = self.options.checkpoint_bytes.max(1 << 20);
+        if bytes > LOG_PATIENCE * limit {
+            return self
+                .connection
+                .query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(()))
+                .at(&self.path);
+        }
+        match &self.copier {
+            Some(copier) if bytes > limit => copier.wake(),
+            None if bytes > limit => self.checkpoint()?,
+            _ => {}
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub(crate) const DISTRUST_FILE: &str = "views.distrusted";
 /// Not synced at every commit: after a power cut the file is whole and stands a little further back.
 pub(crate) const FORMAT: Format = Format {
     application_id: 0x4d59_4656,
-    version: 1,
+    version: 2,
     synchronous: "NORMAL",
     schema: &[
         codes::CREATE,

@@ -5,12 +5,12 @@
 //! of the retired ones.
 
 use mayfly_card::{LastFour, MerchantId, MinorUnits, MonthIndex};
-use mayfly_core::state::{Number, Usage};
+use mayfly_core::state::{CHECKS, MISSES, Number, TRIES, Usage, UsageChange};
 use mayfly_core::{
     AccountId, Controls, NumberId, NumberIssued, PartitionId, ProgrammeId, Retirement, TimeMs, TransactionId,
 };
 use mayfly_keys::NumberIndex;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
+use rusqlite::{CachedStatement, Connection, Error, OptionalExtension, Result, Row, params};
 
 use super::cells::{Cells, json, show_month};
 use super::codes::Code;
@@ -32,19 +32,19 @@ CREATE TABLE numbers (
     previous_by_account INTEGER
 ) STRICT;
 
--- The active numbers only.
+-- The active numbers only, and only what purchases change: kept narrow, since purchases with a million numbers change
+-- every page. `tries`, `misses` and `checks` are those that it has had. Where nothing has happened stands a 0 or a
+-- null, which take no room.
 CREATE TABLE number_state (
     id INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL,
-    account INTEGER NOT NULL,
-    programme INTEGER NOT NULL,
     uses_left INTEGER NOT NULL,
-    tries_left INTEGER NOT NULL,
-    misses_left INTEGER NOT NULL,
-    checks_left INTEGER NOT NULL,
     spent INTEGER NOT NULL,
-    bound_to TEXT,
     last_transaction INTEGER,
+    tries INTEGER NOT NULL,
+    misses INTEGER NOT NULL,
+    checks INTEGER NOT NULL,
+    bound_to TEXT,
     revived INTEGER NOT NULL,
     revivable_until_ms INTEGER NOT NULL
 ) STRICT;
@@ -54,16 +54,16 @@ CREATE TABLE number_state (
 CREATE TABLE retired_numbers (
     id INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL,
-    why INTEGER NOT NULL,
-    retired_ms INTEGER NOT NULL,
     uses_left INTEGER NOT NULL,
-    tries_left INTEGER NOT NULL,
-    misses_left INTEGER NOT NULL,
-    checks_left INTEGER NOT NULL,
     spent INTEGER NOT NULL,
-    bound_to TEXT,
     last_transaction INTEGER,
-    revived INTEGER NOT NULL
+    tries INTEGER NOT NULL,
+    misses INTEGER NOT NULL,
+    checks INTEGER NOT NULL,
+    bound_to TEXT,
+    revived INTEGER NOT NULL,
+    why INTEGER NOT NULL,
+    retired_ms INTEGER NOT NULL
 ) STRICT;
 
 -- Indices that must not be drawn yet, by the month in which they come free.
@@ -92,17 +92,28 @@ CREATE VIEW number_list AS SELECT
 
 const ADD: &str = "INSERT INTO numbers (id, partition, number_index, last_four, account, programme, expiry,
     issued_ms, expires_ms, uses, controls, previous_by_account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const FIND_ACTIVE: &str = "SELECT account, programme, uses_left, tries_left, misses_left, checks_left, spent,
-    bound_to, last_transaction, revived, revivable_until_ms FROM number_state WHERE id = ?";
-const PUT_ACTIVE: &str = "INSERT OR REPLACE INTO number_state (id, partition, account, programme, uses_left,
-    tries_left, misses_left, checks_left, spent, bound_to, last_transaction, revived, revivable_until_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const FIND_ACTIVE: &str =
+    "SELECT uses_left, spent, last_transaction, tries, misses, checks, bound_to, revived,
+    revivable_until_ms FROM number_state WHERE id = ?";
+const ADD_ACTIVE: &str = "INSERT INTO number_state (id, partition, uses_left, spent, last_transaction, tries,
+    misses, checks, bound_to, revived, revivable_until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+/// What most purchases change.
+const USE_ACTIVE: &str = "UPDATE number_state SET uses_left = uses_left + ?, spent = spent + ?,
+    last_transaction = ? WHERE id = ?";
+const CHANGE_ACTIVE: &str = "UPDATE number_state SET uses_left = uses_left + ?, spent = spent + ?,
+    last_transaction = coalesce(?, last_transaction), tries = tries + ?, misses = misses + ?,
+    checks = checks + ?, bound_to = coalesce(?, bound_to), revived = max(revived, ?),
+    revivable_until_ms = coalesce(?, revivable_until_ms) WHERE id = ?";
 const REMOVE_ACTIVE: &str = "DELETE FROM number_state WHERE id = ?";
-const FIND_RETIRED: &str = "SELECT why, retired_ms, uses_left, tries_left, misses_left, checks_left, spent,
-    bound_to, last_transaction, revived FROM retired_numbers WHERE id = ?";
-const PUT_RETIRED: &str = "INSERT OR REPLACE INTO retired_numbers (id, partition, why, retired_ms, uses_left,
-    tries_left, misses_left, checks_left, spent, bound_to, last_transaction, revived)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const FIND_RETIRED: &str =
+    "SELECT uses_left, spent, last_transaction, tries, misses, checks, bound_to, revived,
+    why, retired_ms FROM retired_numbers WHERE id = ?";
+const ADD_RETIRED: &str =
+    "INSERT INTO retired_numbers (id, partition, uses_left, spent, last_transaction, tries,
+    misses, checks, bound_to, revived, why, retired_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const LAST_OF_RETIRED: &str = "SELECT last_transaction FROM retired_numbers WHERE id = ?";
+const FOLLOW_RETIRED: &str = "UPDATE retired_numbers SET last_transaction = ? WHERE id = ?";
+const OWNER: &str = "SELECT account, programme FROM numbers WHERE id = ?";
 const ADD_QUARANTINE: &str =
     "INSERT OR REPLACE INTO quarantine (partition, free_month, number, number_index, why)
     VALUES (?, ?, ?, ?, ?)";
@@ -111,21 +122,12 @@ const FREE_QUARANTINE: &str = "DELETE FROM quarantine WHERE (partition, free_mon
      ORDER BY partition, free_month, number LIMIT ?)";
 const QUARANTINE: &str =
     "SELECT free_month, number_index, why FROM quarantine WHERE partition = ? AND free_month > ?";
-const ACTIVE: &str = "SELECT number_state.account, number_state.programme, uses_left, tries_left, misses_left,
-    checks_left, spent, bound_to, last_transaction, revived, revivable_until_ms, numbers.id, number_index,
-    last_four, expiry, expires_ms, controls FROM number_state CROSS JOIN numbers ON numbers.id = number_state.id
-    WHERE number_state.partition = ?";
+const ACTIVE: &str = "SELECT uses_left, spent, last_transaction, tries, misses, checks, bound_to, revived,
+    revivable_until_ms, numbers.id, number_index, account, programme, last_four, expiry, expires_ms, controls
+    FROM number_state CROSS JOIN numbers ON numbers.id = number_state.id WHERE number_state.partition = ?";
 const FIND: &str =
     "SELECT id, number_index, last_four, account, programme, expiry, issued_ms, expires_ms, uses,
     controls, previous_by_account FROM numbers WHERE id = ?";
-
-/// An active number as its narrow table has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Active {
-    pub(crate) account: AccountId,
-    pub(crate) programme: ProgrammeId,
-    pub(crate) usage: Usage,
-}
 
 /// How a number ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,29 +170,28 @@ pub struct NumberRow {
 }
 
 fn usage(cells: &mut Cells<'_, '_>) -> Result<Usage> {
+    let left = |most: u8, had: u8| most.checked_sub(had);
     Ok(Usage {
         uses_left: cells.next()?,
-        tries_left: cells.next()?,
-        misses_left: cells.next()?,
-        checks_left: cells.next()?,
         spent: cells.code(|spent: i64| MinorUnits::new(u64::try_from(spent).ok()?))?,
-        bound_to: cells.text_or_none(MerchantId::parse)?,
         last_transaction: cells.bits_or_none()?.map(TransactionId),
+        tries_left: cells.code(|had| left(TRIES, had))?,
+        misses_left: cells.code(|had| left(MISSES, had))?,
+        checks_left: cells.code(|had| left(CHECKS, had))?,
+        bound_to: cells.text_or_none(MerchantId::parse)?,
         revived: cells.next()?,
         revivable_until_ms: 0,
     })
 }
 
-fn active(cells: &mut Cells<'_, '_>) -> Result<Active> {
-    let (account, programme) = (AccountId(cells.bits()?), ProgrammeId(cells.bits()?));
-    let mut usage = usage(cells)?;
-    usage.revivable_until_ms = cells.bits()?;
-    Ok(Active { account, programme, usage })
+fn active(cells: &mut Cells<'_, '_>) -> Result<Usage> {
+    let usage = usage(cells)?;
+    Ok(Usage { revivable_until_ms: cells.bits()?, ..usage })
 }
 
-fn retired(cells: &mut Cells<'_, '_>) -> Result<(Retired, Usage)> {
-    let retired = Retired { why: cells.code(Retirement::of)?, at_ms: cells.bits()? };
-    Ok((retired, usage(cells)?))
+fn retired(cells: &mut Cells<'_, '_>) -> Result<(Usage, Retired)> {
+    let usage = usage(cells)?;
+    Ok((usage, Retired { why: cells.code(Retirement::of)?, at_ms: cells.bits()? }))
 }
 
 fn controls(cells: &mut Cells<'_, '_>) -> Result<Option<Controls>> {
@@ -202,10 +203,14 @@ pub(crate) struct NumberWriter<'c> {
     partition: PartitionId,
     add: CachedStatement<'c>,
     find_active: CachedStatement<'c>,
-    put_active: CachedStatement<'c>,
+    add_active: CachedStatement<'c>,
+    use_active: CachedStatement<'c>,
+    change_active: CachedStatement<'c>,
     remove_active: CachedStatement<'c>,
-    find_retired: CachedStatement<'c>,
-    put_retired: CachedStatement<'c>,
+    add_retired: CachedStatement<'c>,
+    last_of_retired: CachedStatement<'c>,
+    follow_retired: CachedStatement<'c>,
+    owner: CachedStatement<'c>,
     add_quarantine: CachedStatement<'c>,
 }
 
@@ -215,10 +220,14 @@ impl<'c> NumberWriter<'c> {
             partition,
             add: connection.prepare_cached(ADD)?,
             find_active: connection.prepare_cached(FIND_ACTIVE)?,
-            put_active: connection.prepare_cached(PUT_ACTIVE)?,
+            add_active: connection.prepare_cached(ADD_ACTIVE)?,
+            use_active: connection.prepare_cached(USE_ACTIVE)?,
+            change_active: connection.prepare_cached(CHANGE_ACTIVE)?,
             remove_active: connection.prepare_cached(REMOVE_ACTIVE)?,
-            find_retired: connection.prepare_cached(FIND_RETIRED)?,
-            put_retired: connection.prepare_cached(PUT_RETIRED)?,
+            add_retired: connection.prepare_cached(ADD_RETIRED)?,
+            last_of_retired: connection.prepare_cached(LAST_OF_RETIRED)?,
+            follow_retired: connection.prepare_cached(FOLLOW_RETIRED)?,
+            owner: connection.prepare_cached(OWNER)?,
             add_quarantine: connection.prepare_cached(ADD_QUARANTINE)?,
         })
     }
@@ -251,55 +260,97 @@ impl<'c> NumberWriter<'c> {
         Ok(())
     }
 
-    pub(crate) fn find_active(&mut self, id: NumberId) -> Result<Option<Active>> {
-        self.find_active.query_row([id.0 as i64], |row| active(&mut Cells::new(row))).optional()
-    }
-
-    pub(crate) fn put_active(&mut self, id: NumberId, number: &Active) -> Result<()> {
-        let usage = &number.usage;
-        self.put_active.execute(params![
+    /// Puts a number among the active ones.
+    pub(crate) fn add_active(&mut self, id: NumberId, usage: &Usage) -> Result<()> {
+        self.add_active.execute(params![
             id.0 as i64,
             self.partition.0,
-            number.account.0 as i64,
-            number.programme.0 as i64,
             usage.uses_left,
-            usage.tries_left,
-            usage.misses_left,
-            usage.checks_left,
             usage.spent.signed(),
-            usage.bound_to.as_ref().map(MerchantId::as_str),
             usage.last_transaction.map(|id| id.0 as i64),
+            TRIES - usage.tries_left,
+            MISSES - usage.misses_left,
+            CHECKS - usage.checks_left,
+            usage.bound_to.as_ref().map(MerchantId::as_str),
             usage.revived,
             usage.revivable_until_ms as i64,
         ])?;
         Ok(())
     }
 
-    pub(crate) fn remove_active(&mut self, id: NumberId) -> Result<()> {
+    /// Changes an active number, without reading it. One that is not there is an error: the tables are damaged.
+    pub(crate) fn change_active(&mut self, id: NumberId, change: &UsageChange) -> Result<()> {
+        let last = change.last_transaction.map(|id| id.0 as i64);
+        let plain = UsageChange {
+            uses: change.uses,
+            spent: change.spent,
+            last_transaction: change.last_transaction,
+            ..UsageChange::default()
+        };
+        let changed = if *change == plain && last.is_some() {
+            self.use_active.execute(params![change.uses, change.spent, last, id.0 as i64])?
+        } else {
+            self.change_active.execute(params![
+                change.uses,
+                change.spent,
+                last,
+                change.tries,
+                change.misses,
+                change.checks,
+                change.bound_to.as_ref().map(MerchantId::as_str),
+                change.revived,
+                change.revivable_until_ms.map(|until| until as i64),
+                id.0 as i64,
+            ])?
+        };
+        if changed == 1 { Ok(()) } else { Err(Error::StatementChangedRows(changed)) }
+    }
+
+    /// Takes a number out of the active ones. One that is not there is an error: the tables are damaged.
+    pub(crate) fn take_active(&mut self, id: NumberId) -> Result<Usage> {
+        let usage = self.find_active.query_row([id.0 as i64], |row| active(&mut Cells::new(row)))?;
         self.remove_active.execute([id.0 as i64])?;
-        Ok(())
+        Ok(usage)
     }
 
-    pub(crate) fn find_retired(&mut self, id: NumberId) -> Result<Option<(Retired, Usage)>> {
-        self.find_retired.query_row([id.0 as i64], |row| retired(&mut Cells::new(row))).optional()
-    }
-
-    pub(crate) fn put_retired(&mut self, id: NumberId, retired: &Retired, usage: &Usage) -> Result<()> {
-        self.put_retired.execute(params![
+    /// Puts a number among the retired ones.
+    pub(crate) fn add_retired(&mut self, id: NumberId, usage: &Usage, retired: Retired) -> Result<()> {
+        self.add_retired.execute(params![
             id.0 as i64,
             self.partition.0,
+            usage.uses_left,
+            usage.spent.signed(),
+            usage.last_transaction.map(|id| id.0 as i64),
+            TRIES - usage.tries_left,
+            MISSES - usage.misses_left,
+            CHECKS - usage.checks_left,
+            usage.bound_to.as_ref().map(MerchantId::as_str),
+            usage.revived,
             retired.why.code(),
             retired.at_ms as i64,
-            usage.uses_left,
-            usage.tries_left,
-            usage.misses_left,
-            usage.checks_left,
-            usage.spent.signed(),
-            usage.bound_to.as_ref().map(MerchantId::as_str),
-            usage.last_transaction.map(|id| id.0 as i64),
-            usage.revived,
         ])?;
         Ok(())
+    }
+
+    /// The last transaction with a number, if it is a retired one.
+    pub(crate) fn last_of_retired(&mut self, id: NumberId) -> Result<Option<Option<TransactionId>>> {
+        let found: Option<Option<i64>> =
+            self.last_of_retired.query_row([id.0 as i64], |row| row.get(0)).optional()?;
+        Ok(found.map(|last| last.map(|id| TransactionId(id as u64))))
+    }
+
+    /// A retired number has one more transaction.
+    pub(crate) fn follow_retired(&mut self, id: NumberId, last: TransactionId) -> Result<()> {
+        self.follow_retired.execute([last.0 as i64, id.0 as i64])?;
+        Ok(())
+    }
+
+    /// Whose a number is, and by whose terms.
+    pub(crate) fn owner(&mut self, id: NumberId) -> Result<(AccountId, ProgrammeId)> {
+        self.owner.query_row([id.0 as i64], |row| {
+            let mut cells = Cells::new(row);
+            Ok((AccountId(cells.bits()?), ProgrammeId(cells.bits()?)))
+        })
     }
 
     pub(crate) fn add_quarantine(
@@ -357,12 +408,12 @@ pub(crate) fn each_active(
     let mut rows = statement.query([partition.0])?;
     while let Some(row) = rows.next()? {
         let mut cells = Cells::new(row);
-        let Active { account, programme, usage } = active(&mut cells)?;
+        let usage = active(&mut cells)?;
         each(Number {
             id: NumberId(cells.bits()?),
             index: NumberIndex(cells.bits()?),
-            account,
-            programme,
+            account: AccountId(cells.bits()?),
+            programme: ProgrammeId(cells.bits()?),
             last_four: cells.code(LastFour::from_value)?,
             expiry: cells.month()?,
             expires_ms: cells.bits()?,
@@ -386,14 +437,14 @@ pub(crate) fn find(connection: &Connection, id: NumberId) -> Result<Option<Numbe
         .query_row([id.0 as i64], |row| active(&mut Cells::new(row)))
         .optional()?;
     let (usage, retired) = match active {
-        Some(active) => (active.usage, None),
+        Some(usage) => (usage, None),
         None => {
             let found = connection
                 .prepare_cached(FIND_RETIRED)?
                 .query_row([id.0 as i64], |row| retired(&mut Cells::new(row)))
                 .optional()?;
             match found {
-                Some((retired, usage)) => (usage, Some(retired)),
+                Some((usage, retired)) => (usage, Some(retired)),
                 None => return Ok(None),
             }
         }

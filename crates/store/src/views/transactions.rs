@@ -18,14 +18,14 @@ use super::codes::{Code, InTables};
 pub(super) const CREATE: &str = "
 -- What a message said, what was answered and what it moved (cardholder to suspense: its ledger entries) is
 -- written once. The total columns are what stands of a purchase now; together with `reversed` (how much of this
--- very message was reversed), use_returned, last_follow_up and touched_ms they change when something that belongs
--- to it comes. `last_follow_up` begins the list of all that was done to a purchase, previous_follow_up goes on
+-- very message was reversed), use_returned, last_follow_up and touched_ms (null until then) they change when something that
+-- belongs to it comes. `last_follow_up` begins the list of all that was done to a purchase, previous_follow_up goes on
 -- with it; the other lists begin in number_state, retired_numbers and accounts.
 CREATE TABLE transactions (
     id INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL,
     at_ms INTEGER NOT NULL,
-    touched_ms INTEGER NOT NULL,
+    touched_ms INTEGER,
     kind INTEGER NOT NULL,
     message INTEGER NOT NULL,
     response INTEGER NOT NULL,
@@ -56,7 +56,6 @@ CREATE TABLE transactions (
     previous_by_account INTEGER,
     issuer INTEGER,
     reverses INTEGER,
-    reverses_amount INTEGER,
     acquirer TEXT NOT NULL,
     rrn TEXT NOT NULL,
     terminal TEXT NOT NULL,
@@ -71,14 +70,6 @@ CREATE TABLE transactions (
     settlement INTEGER NOT NULL,
     funding INTEGER NOT NULL,
     suspense INTEGER NOT NULL,
-    authorised_change INTEGER NOT NULL,
-    refunded_change INTEGER NOT NULL,
-    uses_change INTEGER NOT NULL,
-    spent_change INTEGER NOT NULL,
-    tries INTEGER NOT NULL,
-    misses INTEGER NOT NULL,
-    checks INTEGER NOT NULL,
-    binds_merchant INTEGER NOT NULL,
     CHECK (cardholder + held + settlement + funding + suspense = 0)
 ) STRICT;
 
@@ -109,15 +100,14 @@ CREATE VIEW transaction_list AS SELECT
     JOIN responses ON responses.code = response
     JOIN reasons ON reasons.code = reason;";
 
-const ADD: &str = "INSERT INTO transactions (id, partition, at_ms, touched_ms, kind, message, response, reason,
+const ADD: &str =
+    "INSERT INTO transactions (reversed, use_returned, id, partition, at_ms, kind, message, response, reason,
     approval, reference, identity, content, number, number_index, programme, account, target, stan, merchant,
-    amount, currency, ceiling, reversed, total_authorised, total_held, total_captured, total_refunded,
-    use_returned, previous_follow_up, previous_by_number, previous_by_account, issuer, reverses, reverses_amount,
-    acquirer, rrn, terminal, mcc, country, entry_mode, transmitted, local_date,
-    local_time, cardholder, held, settlement, funding, suspense, authorised_change, refunded_change, uses_change,
-    spent_change, tries, misses, checks, binds_merchant)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    amount, currency, ceiling, total_authorised, total_held, total_captured, total_refunded,
+    previous_follow_up, previous_by_number, previous_by_account, issuer, reverses, acquirer, rrn, terminal,
+    mcc, country, entry_mode, transmitted, local_date, local_time, cardholder, held, settlement, funding,
+    suspense) VALUES (0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const TOUCH: &str = "UPDATE transactions SET total_authorised = total_authorised + ?,
     total_held = total_held + ?, total_captured = total_captured + ?, total_refunded = total_refunded + ?,
     use_returned = max(use_returned, ?), reversed = reversed + ?,
@@ -125,7 +115,8 @@ const TOUCH: &str = "UPDATE transactions SET total_authorised = total_authorised
 const FOLLOW_UP: &str = "SELECT last_follow_up, previous_follow_up FROM transactions WHERE id = ?";
 
 /// What the core keeps of a transaction.
-const CORE: &str = "id, at_ms, touched_ms, kind, message, response, reason, approval, reference, identity,
+const CORE: &str =
+    "id, at_ms, coalesce(touched_ms, at_ms),  kind, message, response, reason, approval, reference, identity,
     content, number, number_index, programme, account, target, stan, merchant, amount, currency, ceiling,
     reversed, total_authorised, total_held, total_captured, total_refunded, use_returned, previous_by_number";
 /// What is shown beyond that.
@@ -196,7 +187,6 @@ impl<'c> TransactionWriter<'c> {
             event.id.0 as i64,
             self.partition.0,
             at_ms as i64,
-            at_ms as i64,
             event.kind.code(),
             event.message.code(),
             event.response.code_in_tables(),
@@ -215,18 +205,15 @@ impl<'c> TransactionWriter<'c> {
             event.amount.signed(),
             event.currency.number(),
             event.ceiling.signed(),
-            0,
             totals.authorised,
             totals.held,
             totals.captured,
             totals.refunded,
-            false,
             links.follow_up.map(|id| id.0 as i64),
             links.by_number.map(|id| id.0 as i64),
             links.by_account.map(|id| id.0 as i64),
             event.issuer.map(|id| id.0 as i64),
             event.reverses.map(|(id, _)| id.0 as i64),
-            event.reverses.map(|(_, amount)| amount.signed()),
             facts.acquirer.as_str(),
             facts.rrn.as_str(),
             facts.terminal.as_str(),
@@ -241,14 +228,6 @@ impl<'c> TransactionWriter<'c> {
             books.settlement,
             books.funding,
             books.suspense,
-            effect.totals.authorised,
-            effect.totals.refunded,
-            effect.uses,
-            effect.spent,
-            effect.tries,
-            effect.misses,
-            effect.checks,
-            effect.binds_merchant,
         ])?;
         Ok(())
     }
