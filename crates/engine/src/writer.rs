@@ -18,6 +18,8 @@ use crate::{Catalogue, Clock, Head, Options, Progress, Record, Ticket};
 const BEAT: Duration = Duration::from_millis(50);
 /// After how many commands the writer looks whether the committer waits for something to write.
 const HAND_OVER_EVERY: usize = 64;
+/// For how many messages memory is read ahead.
+const LOOK_AHEAD: usize = 16;
 /// How many numbers one sweep retires. A sweep is one command among the others of a batch.
 const SWEEP_LIMIT: usize = 256;
 /// How often the writer sweeps.
@@ -67,13 +69,27 @@ impl Writer {
     /// committer has nothing to do, so that writing and deciding go on at the same time.
     fn one_batch(&mut self, rest: &mut std::vec::Drain<'_, Work>, now: TimeMs) -> Result<(), Stopped> {
         let mut batch = self.new_batch();
-        for (at, work) in rest.by_ref().take(self.options.batch_max).enumerate() {
+        for at in 0..self.options.batch_max {
+            if at % LOOK_AHEAD == 0 {
+                self.look_ahead(rest.as_slice());
+            }
+            let Some(work) = rest.next() else { break };
             self.one(work, now, &mut batch);
             if (at + 1) % HAND_OVER_EVERY == 0 && self.waiting.load(Ordering::Acquire) {
                 break;
             }
         }
         self.hand_over(batch, now)
+    }
+
+    /// Reads what the next messages will be decided by. One after the other each decision would wait for memory that
+    /// nothing has touched for long; here the waits are side by side, since none depends on another.
+    fn look_ahead(&self, rest: &[Work]) {
+        let seen = rest.iter().take(LOOK_AHEAD).fold(0, |seen, work| match work {
+            Work::Decide(Command::Message(request), _) => seen ^ self.state.glance(request),
+            _ => seen,
+        });
+        std::hint::black_box(seen);
     }
 
     fn new_batch(&self) -> Batch {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mayfly_core::{AccountId, TimeMs};
 use tokio::time::sleep;
 
-use crate::office::{Office, OfficeError};
+use mayfly_office::{Office, OfficeError};
 
 /// How often it is looked for holds that are over.
 const EVERY: Duration = Duration::from_secs(60);
@@ -134,7 +134,7 @@ mod tests {
     use mayfly_store::{FoldOptions, Folder, OpenOptions, ViewsArchive};
 
     use super::*;
-    use crate::office::{NumberOrder, Views};
+    use mayfly_office::{NumberOrder, Views};
 
     const DAY_MS: TimeMs = 24 * 3_600_000;
     const BEGUN_MS: TimeMs = 1_800_000_000_000;
@@ -261,7 +261,7 @@ mod tests {
         ] {
             desktop.clock.set(BEGUN_MS + at_ms);
             // What is read here is what is folded: a round that comes a little early finds it in the next one.
-            desktop.office.transactions(crate::office::Part { from: None, limit: 1 }).await.unwrap();
+            desktop.office.transactions(mayfly_office::Part { from: None, limit: 1 }).await.unwrap();
             rounds.round().await.unwrap();
             assert_eq!(
                 (meter.released(), desktop.office.account(account).await.unwrap().held),

@@ -2,7 +2,7 @@
 //!
 //! [`init`] makes a data directory. [`Server::start`] starts everything on it: store, engine, network, admin
 //! socket and admin pages; [`Server::stop`] ends it without losing anything that was acknowledged. Operators ask
-//! through the [`protocol`], with the [`client`]; what they can ask is done by the [`office`].
+//! through the [`protocol`], with the [`client`]; what they can ask is done by the office (`mayfly-office`).
 //!
 //! Nothing here decides about money, and nothing here shows a card number but to the one who ordered it.
 
@@ -16,7 +16,6 @@ mod http;
 mod init;
 mod live;
 pub mod log;
-pub mod office;
 pub mod protocol;
 mod server;
 mod text;

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use mayfly_engine::Handle;
 
 use crate::health::Health;
-use crate::office::Office;
 use crate::protocol::Time;
+use mayfly_office::Office;
 
 /// What is there from the first moment.
 pub(crate) struct Shared {

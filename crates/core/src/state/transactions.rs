@@ -212,9 +212,14 @@ impl Transactions {
         }
     }
 
+    /// The latest one under a reference.
+    pub(super) fn latest_under(&self, reference: Hash64) -> Option<TransactionId> {
+        self.by_reference.find(reference.0).copied()
+    }
+
     /// Those under a reference, the latest first.
     pub fn under(&self, reference: Hash64) -> impl Iterator<Item = &Transaction> {
-        let mut next = self.by_reference.find(reference.0).copied();
+        let mut next = self.latest_under(reference);
         std::iter::from_fn(move || {
             let transaction = self.find(next?)?;
             next = transaction.previous_by_reference;

@@ -7,12 +7,12 @@ use mayfly_core::{
 };
 use mayfly_store::TransactionRow;
 
-use crate::office::{NumberNow, OfficeError};
 use crate::protocol::{
     Account, AccountLimit, AdminError, Amount, Entry, ErrorCode, FailedControl, Issued, Issuer, Merchant,
     MerchantFacts, Number, NumberControls, NumberState, Programme, Secret, Standing, TermsAsked, Time,
     Transaction,
 };
+use mayfly_office::{NumberNow, OfficeError};
 
 pub(super) fn issuer(id: IssuerId, issuer: &state::Issuer) -> Issuer {
     Issuer { id, name: issuer.name }

@@ -3,10 +3,10 @@
 use mayfly_card::MinorUnits;
 use mayfly_core::{Controls, CreditLimit, MerchantRule, Name, Terms};
 
-use crate::office::{NumberOrder, OfficeError, TermsError, standard_layout};
 use crate::protocol::{
     AccountLimit, AdminError, ErrorCode, FailedControl, IssueNumber, Merchant, NumberControls, TermsAsked,
 };
+use mayfly_office::{NumberOrder, OfficeError, TermsError, standard_layout};
 
 pub(super) fn name(name: Name) -> Result<Name, AdminError> {
     if name.is_empty() {

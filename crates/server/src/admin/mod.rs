@@ -7,12 +7,12 @@ mod socket;
 
 use std::sync::Arc;
 
-use crate::office::{Items, Office, Part};
 use crate::protocol::{
     AdminError, AdminRequest, AdminResponse, ErrorCode, List, NumberState, PAGE_DEFAULT, PAGE_MAX, Page,
     Status,
 };
 use crate::text::Text;
+use mayfly_office::{Items, Office, Part};
 
 pub use socket::SocketError;
 pub(crate) use socket::{AdminSocket, bind};
@@ -114,7 +114,7 @@ impl Clerk {
         })
     }
 
-    async fn number(&self, now: crate::office::NumberNow) -> Result<AdminResponse, AdminError> {
+    async fn number(&self, now: mayfly_office::NumberNow) -> Result<AdminResponse, AdminError> {
         let account = self.office.account(now.row.account).await?;
         let programme = self.office.programme(now.row.programme).await?;
         Ok(AdminResponse::Number(answer::number(now, account.currency, &programme)))

@@ -12,7 +12,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use crate::live::{Live, Shared};
-use crate::office::Snapshot;
+use mayfly_office::Snapshot;
 
 /// All metrics as OpenMetrics text. `snapshot` is what the engine's writer had in memory, if it answered.
 pub(super) fn encode(shared: Arc<Shared>, snapshot: Option<Snapshot>) -> Result<String, fmt::Error> {

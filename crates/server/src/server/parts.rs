@@ -27,11 +27,11 @@ use crate::holds::{self, HoldsMeter};
 use crate::http::AdminPages;
 use crate::init::KEY_CHECK_FILE;
 use crate::live::{Live, Shared};
-use crate::office::{Office, Views};
 use crate::protocol::{Addresses, Counts, Listening, Status, Time};
+use mayfly_office::{Office, Views};
 
 /// How often a long opening says in the log how far it is.
-const TELL: Duration = Duration::from_secs(5);
+const TELL: Duration = Duration::from_secs(1);
 
 pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -139,7 +139,10 @@ fn open(settings: &Settings, health: &Health) -> Result<Opened, StartError> {
             Opening::Checking => "the views are being checked".to_owned(),
             Opening::Loading => "the state is being loaded".to_owned(),
             Opening::Replaying => "the latest records are being replayed".to_owned(),
-            Opening::Folding { sequence, last } => format!("record {sequence} of {last} is folded"),
+            Opening::Folding { sequence, last } => {
+                let percent = sequence * 100 / last.max(1);
+                format!("the views are being built: record {sequence} of {last}, {percent} %")
+            }
         };
         if told.elapsed() >= TELL {
             tracing::info!("{what}");

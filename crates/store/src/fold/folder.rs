@@ -141,7 +141,7 @@ fn publish(writer: &ViewsWriter, progress: &Progress) {
 }
 
 /// How far the folder's thread steps back, as `nice` counts it: 0 not at all, 19 the most.
-const FOLDER_NICE: i32 = 5;
+const FOLDER_NICE: i32 = 10;
 
 /// From how many events in a transaction on the next one's records are read meanwhile: below that there is time.
 const READ_AHEAD_FROM: u64 = 4096;

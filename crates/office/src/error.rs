@@ -6,7 +6,7 @@ use mayfly_core::{NumberId, Refusal, TransactionId};
 use mayfly_engine::{DeskError, Refused};
 use mayfly_store::StoreError;
 
-use super::TermsError;
+use crate::TermsError;
 
 /// Why the office did not do what was asked.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use mayfly_core::{AccountId, Answer, Command, Operation, Refusal, TimeMs, TransactionId};
 use mayfly_store::TransactionRow;
 
-use super::{Office, OfficeError};
+use crate::{Office, OfficeError};
 
 /// What is set aside for a purchase that was authorised and not yet completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +21,12 @@ const ROWS: usize = 256;
 
 impl Office {
     /// The time.
-    pub(crate) fn now_ms(&self) -> TimeMs {
+    pub fn now_ms(&self) -> TimeMs {
         self.clock.now_ms()
     }
 
     /// The accounts among some thousands, from `from` on, on which something is held; and where to go on.
-    pub(crate) async fn accounts_with_holds(
+    pub async fn accounts_with_holds(
         &self,
         from: AccountId,
     ) -> Result<(Vec<AccountId>, Option<AccountId>), OfficeError> {
@@ -44,7 +44,7 @@ impl Office {
     ///
     /// The account's transactions are read backwards until what was found adds up to what is held: nothing older
     /// is read, and there need be no index of holds.
-    pub(crate) async fn holds(&self, account: AccountId) -> Result<Vec<Hold>, OfficeError> {
+    pub async fn holds(&self, account: AccountId) -> Result<Vec<Hold>, OfficeError> {
         let row = self.views.read_now(move |views| views.account(account)).await?;
         let mut left = row.map_or(0, |row| row.account.held);
         let (mut holds, mut from) = (Vec::new(), None);

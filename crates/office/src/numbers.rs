@@ -5,7 +5,7 @@ use mayfly_core::{AccountId, Controls, NumberId, Operation, ProgrammeId, Refusal
 use mayfly_engine::{Issued, Order};
 use mayfly_store::{NumberFilter, NumberRow};
 
-use super::{Items, Office, OfficeError, Part};
+use crate::{Items, Office, OfficeError, Part};
 
 /// A number is wanted.
 #[derive(Clone, Debug)]

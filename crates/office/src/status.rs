@@ -1,6 +1,6 @@
 //! What there is, in numbers.
 
-use super::{Office, OfficeError};
+use crate::{Office, OfficeError};
 
 /// What the engine has in its memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use mayfly_card::{Channel, Currency};
 use mayfly_core::state::Account;
 use mayfly_core::{AccountId, Answer, CreditLimit, IssuerId, Operation, Refusal};
 
-use super::{Items, Office, OfficeError, Part};
+use crate::{Items, Office, OfficeError, Part};
 
 /// How many accounts are looked at between two batches: a tenth of a millisecond of the writer's time.
 const LOOKED_AT: usize = 16_384;

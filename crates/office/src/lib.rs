@@ -1,6 +1,6 @@
 //! The office: everything that operators can do and see, as plain functions from typed values to typed values.
 //!
-//! Whatever speaks to operators (the admin socket now) is a thin layer over it. What changes something is
+//! Whatever speaks to operators (the admin socket, the HTTP API) is a thin layer over it. What changes something is
 //! answered when it is on the disk. What is read from the views is never older than the request.
 
 mod accounts;
@@ -21,8 +21,8 @@ use mayfly_engine::{Catalogue, Clock, Desk, Handle};
 
 pub use error::OfficeError;
 pub use holds::Hold;
-pub use issuers::TermsError;
-pub(crate) use issuers::standard_layout;
+pub use issuers::{TermsError, standard_layout};
+
 pub use numbers::{NumberNow, NumberOrder};
 pub use status::Snapshot;
 pub use views::Views;

@@ -3,7 +3,7 @@
 use mayfly_core::{AccountId, NumberId, TransactionId};
 use mayfly_store::{Page, TransactionRow};
 
-use super::{Items, Office, OfficeError, Part};
+use crate::{Items, Office, OfficeError, Part};
 
 impl Office {
     /// A transaction, with what stands of it now.

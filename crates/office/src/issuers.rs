@@ -6,7 +6,7 @@ use mayfly_card::{Layout, LayoutError, Pan, Prefix};
 use mayfly_core::state::{Issuer, Programme};
 use mayfly_core::{Answer, IssuerId, Name, Operation, ProgrammeId, Refusal, Terms, Universal};
 
-use super::{Items, Office, OfficeError, Part};
+use crate::{Items, Office, OfficeError, Part};
 
 /// Why a programme can't have these terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ const DIGITS: u8 = 16;
 
 /// The layout of a programme that names none: after the prefix, as many drawn digits as make 16 with the check
 /// digit.
-pub(crate) fn standard_layout(prefix: &Prefix) -> Result<Layout, LayoutError> {
+pub fn standard_layout(prefix: &Prefix) -> Result<Layout, LayoutError> {
     // A prefix has 2 to 14 digits.
     let digits = prefix.as_str().len() as u8;
     Layout::new(1, digits.saturating_sub(1), 0, DIGITS.saturating_sub(digits + 1), 0)
@@ -139,7 +139,7 @@ impl Office {
 
 impl<T, Id> Items<T, Id> {
     /// Of one item more than there is room for: it says where the next part begins.
-    pub(super) fn cut(mut items: Vec<T>, limit: usize, id: impl FnOnce(&T) -> Id) -> Self {
+    pub(crate) fn cut(mut items: Vec<T>, limit: usize, id: impl FnOnce(&T) -> Id) -> Self {
         let next = items.get(limit).map(id);
         items.truncate(limit);
         Self { items, next }

@@ -11,7 +11,7 @@ use mayfly_store::{FolderWaker, StoreError, Views as Reader};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::OfficeError;
+use crate::OfficeError;
 
 /// How many reads run at a time.
 const READERS: usize = 4;
