@@ -6,7 +6,7 @@ use mayfly_card::{ApprovalCode, MerchantId};
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Hash64, IssuerId, LimitError, NumberId, ProgrammeId, TimeMs, TransactionId};
+use crate::{AccountId, Hash64, IssuerId, LimitError, NumberId, Outcome, ProgrammeId, TimeMs, TransactionId};
 
 macro_rules! response_codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
@@ -271,6 +271,13 @@ pub enum Answer {
     Account(AccountId),
     /// It is done.
     Done,
+    /// It was done before, when the same was sent with the same key: nothing was done now.
+    Repeated {
+        /// What was answered then.
+        outcome: Outcome,
+        /// The note that came with it then.
+        note: Vec<u8>,
+    },
     /// So many numbers were retired.
     Swept(usize),
     /// It can't be done.
@@ -319,6 +326,10 @@ pub enum Refusal {
     Funds,
     /// The books can't hold such an amount.
     AmountTooLarge,
+    /// Something else was asked with the same key.
+    KeyReused,
+    /// Such a command has no key.
+    NoKeyHere,
     /// The server is busy or stopping: try again.
     Busy,
     /// Nothing was written, for a reason that the server's log has.
@@ -349,6 +360,10 @@ impl fmt::Display for Refusal {
             Self::CandidatesTaken => f.write_str("all numbers that were drawn are taken; draw again"),
             Self::Funds => f.write_str("the account has less than that to pay out"),
             Self::AmountTooLarge => f.write_str("the amount is larger than the books can hold"),
+            Self::KeyReused => {
+                f.write_str("something else was asked with this key; use a new one for each request")
+            }
+            Self::NoKeyHere => f.write_str("such a command has no key; send it without one"),
             Self::Busy => f.write_str("the server is busy or stopping; try again"),
             Self::Storage => f.write_str("nothing was written, see the server's log"),
         }

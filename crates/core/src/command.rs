@@ -22,11 +22,34 @@ pub enum Command {
     Issue(Box<IssueNumber>),
     /// An operator's act.
     Operate(Box<Operation>),
+    /// An operator's act, or the issue of a number, that is done once however often it is sent.
+    Once(Box<Once>),
     /// Retire what is over: at most so many numbers.
     Sweep {
         /// The bound of one batch.
         limit: usize,
     },
+}
+
+/// The key that a sender gave to a command, and what he asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnceKey {
+    /// Keyed hash of the key, and of whose it is.
+    pub key: Hash64,
+    /// Keyed hash of what is asked.
+    pub content: Hash64,
+}
+
+/// A command with the key that its sender gave to it. Effect and key are one commit: whoever did not hear the answer
+/// sends it again and gets the same one, also after a restart.
+#[derive(Clone, Debug)]
+pub struct Once {
+    /// The key.
+    pub once: OnceKey,
+    /// Given back with the answer when the command is repeated: what follows from it and is kept nowhere else.
+    pub note: Vec<u8>,
+    /// [`Command::Issue`] or [`Command::Operate`].
+    pub command: Command,
 }
 
 /// The kinds of card messages, by MTI without the repeat digit.

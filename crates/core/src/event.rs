@@ -9,7 +9,7 @@ use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Books, Controls, CreditLimit, Facts, Hash64, IssuerId, MessageKind, Name, NumberId,
+    AccountId, Answer, Books, Controls, CreditLimit, Facts, Hash64, IssuerId, MessageKind, Name, NumberId,
     ProgrammeId, Reason, ResponseCode, Terms, TimeMs, TransactionId, fixed,
 };
 
@@ -46,6 +46,76 @@ pub enum Event {
         /// Off?
         blocked: bool,
     },
+    /// The answer to a command is kept, for when it is sent again.
+    AnswerKept(Box<AnswerKept>),
+}
+
+/// The answer to a command is kept under the key that its sender gave to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerKept {
+    /// See [`crate::OnceKey::key`].
+    pub key: Hash64,
+    /// See [`crate::OnceKey::content`].
+    pub content: Hash64,
+    /// What was answered.
+    pub outcome: Outcome,
+    /// See [`crate::Once::note`].
+    pub note: Vec<u8>,
+}
+
+/// What came of a command that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// A number was issued.
+    Number {
+        /// Its id.
+        number: NumberId,
+        /// Which of the candidates it is.
+        candidate: u8,
+        /// When its lifetime is over.
+        expires_ms: TimeMs,
+    },
+    /// An issuer was opened.
+    Issuer(IssuerId),
+    /// A programme was opened.
+    Programme(ProgrammeId),
+    /// An account was opened.
+    Account(AccountId),
+    /// It was done.
+    Done,
+}
+
+impl Outcome {
+    /// What is kept of an answer; nothing if nothing was done.
+    pub fn of(answer: &Answer) -> Option<Self> {
+        Some(match *answer {
+            Answer::Issued { number, candidate, expires_ms } => {
+                Self::Number { number, candidate: u8::try_from(candidate).ok()?, expires_ms }
+            }
+            Answer::Issuer(id) => Self::Issuer(id),
+            Answer::Programme(id) => Self::Programme(id),
+            Answer::Account(id) => Self::Account(id),
+            Answer::Done => Self::Done,
+            Answer::Message(_)
+            | Answer::Page(_)
+            | Answer::Swept(_)
+            | Answer::Repeated { .. }
+            | Answer::Refused(_) => return None,
+        })
+    }
+
+    /// The answer that it was kept of.
+    pub fn answer(self) -> Answer {
+        match self {
+            Self::Number { number, candidate, expires_ms } => {
+                Answer::Issued { number, candidate: candidate.into(), expires_ms }
+            }
+            Self::Issuer(id) => Answer::Issuer(id),
+            Self::Programme(id) => Answer::Programme(id),
+            Self::Account(id) => Answer::Account(id),
+            Self::Done => Answer::Done,
+        }
+    }
 }
 
 /// An issuer was opened.

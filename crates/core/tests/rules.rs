@@ -5,8 +5,9 @@ mod support;
 
 use mayfly_card::{Channel, Country, Expiry, Mcc, MerchantId, PosEntryMode};
 use mayfly_core::{
-    Answer, Command, Controls, CreditLimit, Cvc2Check, FailedControl, MccSet, MerchantRule, MessageKind,
-    Operation, Presented, Processing, Reason, Refusal, ResponseCode, Terms, Universal,
+    Answer, Command, Controls, CreditLimit, Cvc2Check, FailedControl, Hash64, MccSet, MerchantRule,
+    MessageKind, Once, OnceKey, Operation, Outcome, Presented, Processing, Reason, Refusal, ResponseCode,
+    Terms, Universal,
 };
 use mayfly_keys::NumberIndex;
 use support::{NOON, World, minor, terms, usd};
@@ -445,4 +446,38 @@ fn credit_may_be_owed_up_to_its_limit() {
     let fair = world.request(1, 500);
     assert_eq!(world.send(&fair).reason, Reason::Approved);
     assert_eq!(world.money(account), (-500, 500));
+}
+
+#[test]
+fn what_is_sent_again_with_its_key_is_done_once_for_a_day() {
+    let (mut world, account) = world();
+    let with = |key, content, command| {
+        let once = OnceKey { key: Hash64(key), content: Hash64(content) };
+        Command::Once(Box::new(Once { once, note: vec![9], command }))
+    };
+    let fund = || Command::Operate(Box::new(Operation::Fund { account, minor: 100 }));
+    assert_eq!(world.decide(&with(1, 5, fund())), Answer::Done);
+    let again = world.decide(&with(1, 5, fund()));
+    assert_eq!(again, Answer::Repeated { outcome: Outcome::Done, note: vec![9] });
+    assert_eq!(world.decide(&with(1, 6, fund())), Answer::Refused(Refusal::KeyReused));
+    assert_eq!(world.money(account), (10_100, 0));
+    // A number: the same one, whatever was drawn meanwhile.
+    let issue = |index| Command::Issue(Box::new(World::order(account, index)));
+    let Answer::Issued { number, candidate, expires_ms } = world.decide(&with(2, 5, issue(77))) else {
+        panic!("not issued")
+    };
+    let outcome = Outcome::Number { number, candidate: candidate as u8, expires_ms };
+    assert_eq!(world.decide(&with(2, 5, issue(78))), Answer::Repeated { outcome, note: vec![9] });
+    // What was refused is decided anew.
+    let too_much = || Command::Operate(Box::new(Operation::Fund { account, minor: -20_000 }));
+    assert_eq!(world.decide(&with(3, 5, too_much())), Answer::Refused(Refusal::Funds));
+    world.decide(&Command::Operate(Box::new(Operation::Fund { account, minor: 20_000 })));
+    assert_eq!(world.decide(&with(3, 5, too_much())), Answer::Done);
+    // A day later the key is free.
+    world.later(24 * 60 * MINUTE);
+    assert_eq!(world.decide(&with(1, 6, fund())), Answer::Done);
+    assert_eq!(world.money(account), (10_200, 0));
+    // A message has an identity of its own, and keys don't nest.
+    let nested = with(8, 5, with(9, 5, fund()));
+    assert_eq!(world.decide(&nested), Answer::Refused(Refusal::NoKeyHere));
 }

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mayfly_card::{Expiry, LayoutError, MonthIndex, Pan};
 use mayfly_core::{
-    AccountId, Answer, Candidate, Command, Controls, IssueNumber, NumberId, ProgrammeId, Refusal, Terms,
-    TimeMs,
+    AccountId, Answer, Candidate, Command, Controls, IssueNumber, NumberId, Once, OnceKey, ProgrammeId,
+    Refusal, Terms, TimeMs,
 };
 use mayfly_keys::{Cvc2, Random, RandomError};
 
-use crate::{Catalogue, Clock, Handle, Refused};
+use crate::notes::Note;
+use crate::{Catalogue, Clock, Handle, NoteError, NoteKeys, Refused};
 
 /// A number is wanted.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub enum DeskError {
     Busy(Refused),
     /// The operating system gave no randomness.
     Random(RandomError),
+    /// What a repeated answer needs could not be kept, or is gone.
+    Note(NoteError),
     /// Prefix and layout don't fit: found when a programme is opened, so never here.
     Layout(LayoutError),
     /// The engine stopped before it answered.
@@ -63,6 +66,7 @@ impl fmt::Display for DeskError {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Busy(refused) => write!(f, "{refused}; try again"),
             Self::Random(error) => error.fmt(f),
+            Self::Note(error) => error.fmt(f),
             Self::Layout(error) => error.fmt(f),
             Self::Stopped => f.write_str(
                 "the engine stopped before it answered; whether a number was issued shows in its list",
@@ -85,6 +89,7 @@ pub struct Desk {
     catalogue: Arc<Catalogue>,
     random: Mutex<Box<dyn Random + Send>>,
     clock: Arc<dyn Clock>,
+    notes: Arc<dyn NoteKeys>,
 }
 
 impl fmt::Debug for Desk {
@@ -101,6 +106,16 @@ pub struct Drawn {
     expiry: Expiry,
 }
 
+impl Drawn {
+    /// As it was drawn for the same order before.
+    fn again(mut self, note: Note) -> Self {
+        self.expiry = Expiry::from(note.expiry);
+        self.command.expiry = note.expiry;
+        self.pans = note.pans;
+        self
+    }
+}
+
 impl Desk {
     /// On an engine.
     pub fn new(
@@ -108,24 +123,38 @@ impl Desk {
         catalogue: Arc<Catalogue>,
         random: Box<dyn Random + Send>,
         clock: Arc<dyn Clock>,
+        notes: Arc<dyn NoteKeys>,
     ) -> Self {
-        Self { handle, catalogue, random: Mutex::new(random), clock }
+        Self { handle, catalogue, random: Mutex::new(random), clock, notes }
     }
 
-    /// Issues a number.
-    pub async fn issue(&self, order: &Order) -> Result<Issued, DeskError> {
-        let mut taken = DeskError::Refused(Refusal::CandidatesTaken);
+    /// Issues a number. With a key that was used for the same order before, the number that was issued then.
+    pub async fn issue(&self, order: &Order, once: Option<OnceKey>) -> Result<Issued, DeskError> {
         for _ in 0..ROUNDS {
             let drawn = self.draw(order)?;
-            let command = Command::Issue(Box::new(drawn.command.clone()));
-            let answer = self.handle.ask(command).map_err(DeskError::Busy)?;
-            match self.hand_out(drawn, answer.await.map_err(|_| DeskError::Stopped)?) {
-                Err(DeskError::Refused(Refusal::CandidatesTaken)) => {}
-                done => return done,
+            let mut command = Command::Issue(Box::new(drawn.command.clone()));
+            if let Some(once) = once {
+                command = Command::Once(Box::new(Once { once, note: self.note(&drawn, once)?, command }));
             }
-            taken = DeskError::Refused(Refusal::CandidatesTaken);
+            let answer = self.handle.ask(command).map_err(DeskError::Busy)?;
+            let done = match (answer.await.map_err(|_| DeskError::Stopped)?, once) {
+                (Answer::Repeated { outcome, note }, Some(once)) => {
+                    let note = Note::open(&note, &*self.notes, once).map_err(DeskError::Note)?;
+                    self.hand_out(drawn.again(note), outcome.answer())
+                }
+                (answer, _) => self.hand_out(drawn, answer),
+            };
+            if !matches!(done, Err(DeskError::Refused(Refusal::CandidatesTaken))) {
+                return done;
+            }
         }
-        Err(taken)
+        Err(DeskError::Refused(Refusal::CandidatesTaken))
+    }
+
+    fn note(&self, drawn: &Drawn, once: OnceKey) -> Result<Vec<u8>, DeskError> {
+        let note = Note { expiry: drawn.command.expiry, pans: drawn.pans.clone() };
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        note.seal(&*self.notes, once, self.clock.now_ms(), &mut **random).map_err(DeskError::Note)
     }
 
     /// Draws candidates for an order.

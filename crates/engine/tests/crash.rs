@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use mayfly_core::{Answer, Command, ResponseCode, TransactionId};
-use mayfly_engine::{Desk, Head, Options, Record};
+use mayfly_engine::{Desk, Head, MemoryNoteKeys, Options, Record};
 use support::{Bench, MemoryJournal, Seeded, bank, order, purchase, replayed};
 
 /// One acknowledged answer: the command, and what was said.
@@ -17,8 +17,13 @@ type Acknowledged = (Command, ResponseCode, Option<TransactionId>);
 fn work(bench: &Bench, seed: u64, account: mayfly_core::AccountId) -> Vec<Acknowledged> {
     let mut random = Seeded(seed);
     let handle = bench.engine.handle();
-    let desk =
-        Desk::new(handle.clone(), bench.catalogue.clone(), Box::new(Seeded(seed ^ 1)), bench.clock.clone());
+    let desk = Desk::new(
+        handle.clone(),
+        bench.catalogue.clone(),
+        Box::new(Seeded(seed ^ 1)),
+        bench.clock.clone(),
+        Arc::new(MemoryNoteKeys::default()),
+    );
     let mut acknowledged: Vec<Acknowledged> = Vec::new();
     let mut number = None;
     for step in 0..400u64 {

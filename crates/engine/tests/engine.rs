@@ -7,12 +7,20 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mayfly_core::{Answer, Command, Operation, PartitionId, Reason, Refusal, ResponseCode};
-use mayfly_engine::{AppendError, Desk, DeskError, Mailbox, Options, Record, Refused, Submission};
+use mayfly_core::{Answer, Command, Hash64, OnceKey, Operation, PartitionId, Reason, Refusal, ResponseCode};
+use mayfly_engine::{
+    AppendError, Desk, DeskError, Issued, Mailbox, MemoryNoteKeys, Options, Record, Refused, Submission,
+};
 use support::{NOON, Seeded, bank, fresh, order, purchase, replayed};
 
 fn desk(bench: &support::Bench, seed: u64) -> Desk {
-    Desk::new(bench.engine.handle(), bench.catalogue.clone(), Box::new(Seeded(seed)), bench.clock.clone())
+    Desk::new(
+        bench.engine.handle(),
+        bench.catalogue.clone(),
+        Box::new(Seeded(seed)),
+        bench.clock.clone(),
+        Arc::new(MemoryNoteKeys::default()),
+    )
 }
 
 fn issue(bench: &support::Bench, account: mayfly_core::AccountId, seed: u64) -> mayfly_engine::Issued {
@@ -51,6 +59,34 @@ fn nothing_is_answered_before_it_is_on_the_disk() {
     let (answer, numbers) = receiver.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(message(answer).reason, Reason::Approved);
     assert!(numbers <= 1);
+    bench.engine.stop().unwrap();
+}
+
+#[test]
+fn an_order_that_is_sent_again_with_its_key_gives_the_same_number() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let desk = desk(&bench, 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let order = order(account);
+    let key = |key, content| Some(OnceKey { key: Hash64(key), content: Hash64(content) });
+    let issue = |once| runtime.block_on(desk.issue(&order, once));
+    let first = issue(key(1, 2)).unwrap();
+    let again = issue(key(1, 2)).unwrap();
+    let same = |a: &Issued, b: &Issued| {
+        (a.id, a.pan.digits(), a.expiry, a.expires_ms) == (b.id, b.pan.digits(), b.expiry, b.expires_ms)
+            && a.cvc2.expose() == b.cvc2.expose()
+    };
+    assert!(same(&first, &again));
+    assert!(!same(&first, &issue(key(2, 2)).unwrap()));
+    assert!(!same(&first, &issue(None).unwrap()));
+    assert_eq!(issue(key(1, 3)).err(), Some(DeskError::Refused(Refusal::KeyReused)));
+    // What stands in the journal for this says nothing to whoever has not the day's key.
+    bench.journal.with(|disk| {
+        for record in &disk.records {
+            assert!(!record.payload.windows(16).any(|bytes| bytes == first.pan.digits()));
+        }
+    });
     bench.engine.stop().unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use mayfly_card::{Channel, Currency};
 use mayfly_core::state::Account;
-use mayfly_core::{AccountId, Answer, CreditLimit, IssuerId, Operation, Refusal};
+use mayfly_core::{AccountId, Answer, CreditLimit, IssuerId, OnceKey, Operation, Refusal};
 
 use crate::{Items, Office, OfficeError, Part};
 
@@ -19,8 +19,9 @@ impl Office {
         issuer: IssuerId,
         currency: Currency,
         limit: CreditLimit,
+        once: Option<OnceKey>,
     ) -> Result<(AccountId, Account), OfficeError> {
-        match self.operate(Operation::OpenAccount { issuer, currency, limit }).await? {
+        match self.operate(Operation::OpenAccount { issuer, currency, limit }, once).await? {
             Answer::Account(id) => Ok((id, self.account(id).await?)),
             _ => Err(OfficeError::Stopped),
         }
@@ -72,8 +73,13 @@ impl Office {
     ///
     /// # Errors
     /// If there is no such account, or nothing can be written.
-    pub async fn set_limit(&self, account: AccountId, limit: CreditLimit) -> Result<Account, OfficeError> {
-        self.operate(Operation::SetLimit { account, limit }).await?;
+    pub async fn set_limit(
+        &self,
+        account: AccountId,
+        limit: CreditLimit,
+        once: Option<OnceKey>,
+    ) -> Result<Account, OfficeError> {
+        self.operate(Operation::SetLimit { account, limit }, once).await?;
         self.account(account).await
     }
 
@@ -82,8 +88,13 @@ impl Office {
     /// # Errors
     /// If there is no such account, it has less than that, its books can't hold that much, or nothing can be
     /// written.
-    pub async fn fund(&self, account: AccountId, minor: i64) -> Result<Account, OfficeError> {
-        self.operate(Operation::Fund { account, minor }).await?;
+    pub async fn fund(
+        &self,
+        account: AccountId,
+        minor: i64,
+        once: Option<OnceKey>,
+    ) -> Result<Account, OfficeError> {
+        self.operate(Operation::Fund { account, minor }, once).await?;
         self.account(account).await
     }
 
@@ -96,8 +107,9 @@ impl Office {
         account: AccountId,
         channel: Channel,
         blocked: bool,
+        once: Option<OnceKey>,
     ) -> Result<Account, OfficeError> {
-        self.operate(Operation::BlockChannel { account, channel, blocked }).await?;
+        self.operate(Operation::BlockChannel { account, channel, blocked }, once).await?;
         self.account(account).await
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mayfly_core::{NumberId, Refusal, TransactionId};
-use mayfly_engine::{DeskError, Refused};
+use mayfly_engine::{DeskError, NoteError, Refused};
 use mayfly_store::StoreError;
 
 use crate::TermsError;
@@ -31,6 +31,8 @@ pub enum OfficeError {
         /// By how many records.
         records: u64,
     },
+    /// What a repeated answer needs could not be kept, or is gone.
+    Note(NoteError),
     /// The operating system gave no randomness.
     Random(mayfly_keys::RandomError),
     /// The engine stopped before it answered: whether it was done shows when it runs again.
@@ -56,6 +58,7 @@ impl fmt::Display for OfficeError {
             Self::Behind { records } => {
                 write!(f, "the views are {records} records behind; try again in a moment")
             }
+            Self::Note(error) => error.fmt(f),
             Self::Random(error) => error.fmt(f),
             Self::Stopped => f.write_str(
                 "the server stopped before it answered; look whether it was done when it runs again",
@@ -74,6 +77,7 @@ impl From<DeskError> for OfficeError {
             DeskError::Busy(refused) => Self::Busy(refused),
             DeskError::Random(error) => Self::Random(error),
             DeskError::Layout(error) => Self::Terms(TermsError::Layout(error)),
+            DeskError::Note(error) => Self::Note(error),
             DeskError::Stopped => Self::Stopped,
         }
     }

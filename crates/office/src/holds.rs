@@ -1,6 +1,6 @@
 //! Holds that wait for their completion.
 
-use mayfly_core::{AccountId, Answer, Command, Operation, Refusal, TimeMs, TransactionId};
+use mayfly_core::{AccountId, Answer, Command, OnceKey, Operation, Refusal, TimeMs, TransactionId};
 use mayfly_store::TransactionRow;
 
 use crate::{Office, OfficeError};
@@ -78,9 +78,13 @@ impl Office {
     ///
     /// # Errors
     /// If nothing can be read or written.
-    pub async fn release_hold(&self, transaction: TransactionId) -> Result<bool, OfficeError> {
+    pub async fn release_hold(
+        &self,
+        transaction: TransactionId,
+        once: Option<OnceKey>,
+    ) -> Result<bool, OfficeError> {
         let operation = Operation::ReleaseHold { transaction };
-        match self.operate(operation.clone()).await {
+        match self.operate(operation.clone(), once).await {
             Err(OfficeError::Refused(Refusal::NoHold(_))) => {}
             done => return done.map(|answer| answer == Answer::Done),
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use mayfly_card::{Layout, LayoutError, Pan, Prefix};
 use mayfly_core::state::{Issuer, Programme};
-use mayfly_core::{Answer, IssuerId, Name, Operation, ProgrammeId, Refusal, Terms, Universal};
+use mayfly_core::{Answer, IssuerId, Name, OnceKey, Operation, ProgrammeId, Refusal, Terms, Universal};
 
 use crate::{Items, Office, OfficeError, Part};
 
@@ -46,8 +46,12 @@ impl Office {
     ///
     /// # Errors
     /// If its name is taken, or nothing can be written.
-    pub async fn open_issuer(&self, name: Name) -> Result<(IssuerId, Issuer), OfficeError> {
-        match self.operate(Operation::OpenIssuer { name }).await? {
+    pub async fn open_issuer(
+        &self,
+        name: Name,
+        once: Option<OnceKey>,
+    ) -> Result<(IssuerId, Issuer), OfficeError> {
+        match self.operate(Operation::OpenIssuer { name }, once).await? {
             Answer::Issuer(id) => Ok((id, Issuer { name })),
             _ => Err(OfficeError::Stopped),
         }
@@ -90,6 +94,7 @@ impl Office {
         name: Name,
         mut terms: Terms,
         universal: Option<&Pan>,
+        once: Option<OnceKey>,
     ) -> Result<(ProgrammeId, Programme), OfficeError> {
         terms.universal = match universal {
             Some(pan) if terms.prefix.leads(pan.digits()) && pan.length() == terms.layout.length() => {
@@ -99,7 +104,7 @@ impl Office {
             None => None,
         };
         let operation = Operation::OpenProgramme { issuer, name, terms: terms.clone() };
-        match self.operate(operation).await? {
+        match self.operate(operation, once).await? {
             Answer::Programme(id) => Ok((id, Programme { issuer, name, terms })),
             _ => Err(OfficeError::Stopped),
         }

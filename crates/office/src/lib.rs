@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mayfly_core::state::State;
-use mayfly_core::{Answer, Command, Operation};
+use mayfly_core::{Answer, Command, Once, OnceKey, Operation};
 use mayfly_engine::{Catalogue, Clock, Desk, Handle};
 
 pub use error::OfficeError;
@@ -61,6 +61,14 @@ pub struct Items<T, Id> {
 }
 
 impl Office {
+    /// What a sender's key is in the core. The same key of another sender, or for something else, is another one.
+    pub fn once_key(&self, sender: &[u8], key: &[u8], content: &[u8; 32]) -> OnceKey {
+        OnceKey {
+            key: self.catalogue.hash("once", &[sender, key]),
+            content: self.catalogue.hash("once-content", &[content]),
+        }
+    }
+
     /// On an engine and its views.
     pub fn new(
         handle: Handle,
@@ -72,11 +80,16 @@ impl Office {
         Self { handle, desk, catalogue, views, clock }
     }
 
-    /// Has something done; the answer is durable.
-    async fn operate(&self, operation: Operation) -> Result<Answer, OfficeError> {
-        let answer = self.handle.ask(Command::Operate(Box::new(operation))).map_err(OfficeError::Busy)?;
+    /// Has something done, or hears that it was done when the same came with the same key; the answer is durable.
+    async fn operate(&self, operation: Operation, once: Option<OnceKey>) -> Result<Answer, OfficeError> {
+        let mut command = Command::Operate(Box::new(operation));
+        if let Some(once) = once {
+            command = Command::Once(Box::new(Once { once, note: Vec::new(), command }));
+        }
+        let answer = self.handle.ask(command).map_err(OfficeError::Busy)?;
         match answer.await.map_err(|_| OfficeError::Stopped)? {
             Answer::Refused(refusal) => Err(OfficeError::Refused(refusal)),
+            Answer::Repeated { outcome, .. } => Ok(outcome.answer()),
             answer => Ok(answer),
         }
     }

@@ -1,7 +1,9 @@
 //! Numbers.
 
 use mayfly_core::state::State;
-use mayfly_core::{AccountId, Controls, NumberId, Operation, ProgrammeId, Refusal, Retirement, TimeMs};
+use mayfly_core::{
+    AccountId, Controls, NumberId, OnceKey, Operation, ProgrammeId, Refusal, Retirement, TimeMs,
+};
 use mayfly_engine::{Issued, Order};
 use mayfly_store::{NumberFilter, NumberRow};
 
@@ -39,13 +41,17 @@ impl Office {
     ///
     /// # Errors
     /// If the order is out of the programme's bounds, the programme must be named, or nothing can be written.
-    pub async fn issue_number(&self, order: NumberOrder) -> Result<Issued, OfficeError> {
+    pub async fn issue_number(
+        &self,
+        order: NumberOrder,
+        once: Option<OnceKey>,
+    ) -> Result<Issued, OfficeError> {
         let NumberOrder { account, programme, uses, lifetime_ms, controls } = order;
         let programme = match programme {
             Some(programme) => programme,
             None => self.look(move |state| only_programme(state, account)).await??,
         };
-        Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls }).await?)
+        Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls }, once).await?)
     }
 
     /// A number.
@@ -96,10 +102,14 @@ impl Office {
     ///
     /// # Errors
     /// If there is no such number, it is not active any more, or nothing can be written.
-    pub async fn cancel_number(&self, number: NumberId) -> Result<NumberNow, OfficeError> {
+    pub async fn cancel_number(
+        &self,
+        number: NumberId,
+        once: Option<OnceKey>,
+    ) -> Result<NumberNow, OfficeError> {
         let row = self.views.read(move |views| views.number(number)).await?;
         let index = row.ok_or(OfficeError::NoNumber(number))?.index;
-        self.operate(Operation::CancelNumber { number, index }).await?;
+        self.operate(Operation::CancelNumber { number, index }, once).await?;
         self.number(number).await
     }
 

@@ -101,7 +101,7 @@ impl Rounds {
         for hold in self.office.holds(account).await? {
             if hold.due_ms > now_ms {
                 next_ms = next_ms.min(hold.due_ms);
-            } else if self.office.release_hold(hold.transaction).await? {
+            } else if self.office.release_hold(hold.transaction, None).await? {
                 done.released += 1;
                 self.meter.released.fetch_add(1, Ordering::Relaxed);
             } else {
@@ -128,6 +128,7 @@ mod tests {
         Processing, ProgrammeId, Request, Terms,
     };
     use mayfly_engine::{
+        MemoryNoteKeys,
         Catalogue, Clock, Desk, Engine, Handle, ManualClock, ONLY_PARTITION, Options, Parts, Progress,
     };
     use mayfly_keys::{KeyService, OsRandom, RootKey};
@@ -176,7 +177,7 @@ mod tests {
             .unwrap();
             let handle = engine.handle();
             let views = Views::open(path, ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
-            let desk = Desk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), shared.clone());
+            let desk = Desk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), shared.clone(), Arc::new(MemoryNoteKeys::default()));
             let office = Arc::new(Office::new(handle, desk, catalogue.clone(), views, shared));
             let (engine, folder) = (Some(engine), Some(folder));
             Self { engine, folder, office, catalogue, clock, _directory: directory }
@@ -187,21 +188,21 @@ mod tests {
         }
 
         async fn furnish(&self) -> AccountId {
-            let (issuer, _) = self.office.open_issuer(Name::parse("Acme").unwrap()).await.unwrap();
+            let (issuer, _) = self.office.open_issuer(Name::parse("Acme").unwrap(), None).await.unwrap();
             let terms =
                 Terms { hold_days: 1, ..Terms::standard(Prefix::parse("456940").unwrap(), Layout::DEFAULT) };
             let name = Name::parse("Everyday").unwrap();
-            self.office.open_programme(issuer, name, terms, None).await.unwrap();
+            self.office.open_programme(issuer, name, terms, None, None).await.unwrap();
             let usd = Currency::parse_alphabetic("USD").unwrap();
             let limit = CreditLimit::Credit(MinorUnits::new(10_000).unwrap());
-            self.office.open_account(issuer, usd, limit).await.unwrap().0
+            self.office.open_account(issuer, usd, limit, None).await.unwrap().0
         }
 
         /// Authorises so much on a new number.
         async fn hold(&self, account: AccountId, minor: u64, stan: u64) {
             let controls = Controls::default();
             let order = NumberOrder { account, programme: None, uses: 1, lifetime_ms: None, controls };
-            let issued = self.office.issue_number(order).await.unwrap();
+            let issued = self.office.issue_number(order, None).await.unwrap();
             let request = self.request(&issued.pan, issued.expiry, minor, stan);
             let answer = self.handle().ask(Command::Message(Box::new(request))).unwrap().await.unwrap();
             assert!(

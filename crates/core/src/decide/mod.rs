@@ -11,9 +11,9 @@ use mayfly_card::{ApprovalCode, MinorUnits};
 
 use crate::state::{Account, Number, PER_REFERENCE_MAX, State, Transaction};
 use crate::{
-    AccountId, Answer, Books, Command, Effect, Event, IssuerId, Kind, MessageAnswer, MessageKind, NumberRef,
-    Previous, Processing, ProgrammeId, Reason, Request, ResponseCode, Retirement, TimeMs, Transacted,
-    TransactionId,
+    AccountId, Answer, AnswerKept, Books, Command, Effect, Event, IssuerId, Kind, MessageAnswer, MessageKind,
+    NumberRef, Once, OnceKey, Outcome, Previous, Processing, ProgrammeId, Reason, Refusal, Request,
+    ResponseCode, Retirement, TimeMs, Transacted, TransactionId,
 };
 
 /// Decides one command at `now`. The events that follow are appended to `events`; whoever calls applies them
@@ -23,8 +23,35 @@ pub fn decide(state: &State, command: &Command, now: TimeMs, events: &mut Vec<Ev
         Command::Message(request) => message(state, request, now, events),
         Command::Issue(request) => issue::issue(state, request, now, events),
         Command::Operate(operation) => operate::operate(state, operation, events),
+        Command::Once(once) => self::once(state, once, now, events),
         Command::Sweep { limit } => issue::sweep(state, *limit, now, events),
     }
+}
+
+/// A command with a key: done, or answered as it was when it was done. One that is refused changes nothing and is
+/// decided anew when it comes again.
+fn once(state: &State, once: &Once, now: TimeMs, events: &mut Vec<Event>) -> Answer {
+    let OnceKey { key, content } = once.once;
+    if let Some(kept) = state.kept.find(key, now) {
+        return if kept.content == content {
+            Answer::Repeated { outcome: kept.outcome, note: kept.note.to_vec() }
+        } else {
+            Answer::Refused(Refusal::KeyReused)
+        };
+    }
+    // A key within a key would be kept twice, and a message has an identity of its own.
+    let answer = match &once.command {
+        Command::Issue(request) => issue::issue(state, request, now, events),
+        Command::Operate(operation) => operate::operate(state, operation, events),
+        Command::Message(_) | Command::Once(_) | Command::Sweep { .. } => {
+            return Answer::Refused(Refusal::NoKeyHere);
+        }
+    };
+    if let Some(outcome) = Outcome::of(&answer) {
+        let kept = AnswerKept { key, content, outcome, note: once.note.clone() };
+        events.push(Event::AnswerKept(Box::new(kept)));
+    }
+    answer
 }
 
 fn message(state: &State, request: &Request, now: TimeMs, events: &mut Vec<Event>) -> Answer {

@@ -1,5 +1,6 @@
 //! The whole working set in memory, and how events change it.
 
+mod kept;
 mod numbers;
 mod quarantine;
 mod sharded;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use mayfly_card::{Channel, Currency, MonthIndex};
 use mayfly_keys::NumberIndex;
 
+pub use kept::{ANSWERS_KEPT_MS, ANSWERS_MAX, Kept, KeptAnswers};
 pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage, UsageChange};
 pub use quarantine::Quarantine;
 pub use transactions::{PER_REFERENCE_MAX, Totals, Transaction, Transactions};
@@ -108,6 +110,8 @@ pub struct State {
     pub transactions: Transactions,
     /// The universal numbers.
     pub universal: HashMap<u64, ProgrammeId>,
+    /// The answers that are kept.
+    pub kept: KeptAnswers,
     /// The id of the next number.
     pub next_number: u64,
 }
@@ -188,6 +192,7 @@ impl State {
             Event::IssuerOpened(event) => self.issuers.push(Issuer { name: event.name }),
             Event::ProgrammeOpened(event) => self.apply_programme(event),
             Event::AccountOpened(event) => self.accounts.push(Account::opened(event)),
+            Event::AnswerKept(event) => self.kept.keep(event, at_ms),
             Event::LimitSet { account, limit } => {
                 if let Some(account) = self.account_mut(*account) {
                     account.limit = *limit;

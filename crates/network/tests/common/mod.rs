@@ -14,6 +14,7 @@ use mayfly_core::{
     Terms, TransactionId,
 };
 use mayfly_engine::{
+    MemoryNoteKeys,
     AppendError, Archive, ArchiveError, Catalogue, Desk, Engine, Head, Issued, Journal, ONLY_PARTITION,
     Order, Parts, Progress, Record, SystemClock,
 };
@@ -123,7 +124,7 @@ impl Bench {
             .map(|name| Endpoint { address: SocketAddr::from(([127, 0, 0, 1], 0)), dialect: dialect(name) });
         let network =
             runtime.block_on(Network::start(&endpoints, handle.clone(), catalogue.clone(), options)).unwrap();
-        let desk = Desk::new(handle, catalogue, Box::new(OsRandom), Arc::new(SystemClock));
+        let desk = Desk::new(handle, catalogue, Box::new(OsRandom), Arc::new(SystemClock), Arc::new(MemoryNoteKeys::default()));
         Self {
             tape,
             meter: network.meter(),
@@ -146,7 +147,7 @@ impl Bench {
             lifetime_ms: None,
             controls: Controls::default(),
         };
-        self.runtime.block_on(self.desk.issue(&order)).unwrap()
+        self.runtime.block_on(self.desk.issue(&order, None)).unwrap()
     }
 
     pub fn connect(&self) -> Client {

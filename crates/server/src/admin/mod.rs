@@ -35,7 +35,7 @@ impl Clerk {
         let office = &*self.office;
         Ok(match request {
             Ask::OpenIssuer { name } => {
-                let (id, issuer) = office.open_issuer(ask::name(name)?).await?;
+                let (id, issuer) = office.open_issuer(ask::name(name)?, None).await?;
                 Tell::Issuer(answer::issuer(id, &issuer))
             }
             Ask::ShowIssuer { issuer: id } => Tell::Issuer(answer::issuer(id, &office.issuer(id).await?)),
@@ -45,7 +45,7 @@ impl Clerk {
             Ask::OpenProgramme(asked) => {
                 let terms = ask::terms(&asked.terms)?;
                 let (issuer, name) = (asked.issuer, ask::name(asked.name)?);
-                let opened = office.open_programme(issuer, name, terms, asked.universal.as_ref()).await?;
+                let opened = office.open_programme(issuer, name, terms, asked.universal.as_ref(), None).await?;
                 Tell::Programme(answer::programme(opened.0, &opened.1))
             }
             Ask::ShowProgramme { programme: id } => {
@@ -56,7 +56,7 @@ impl Clerk {
                 Tell::Programmes(list(found, |(id, it)| answer::programme(id, &it)))
             }
             Ask::OpenAccount { issuer, currency, limit } => {
-                let (id, account) = office.open_account(issuer, currency, ask::limit(limit)?).await?;
+                let (id, account) = office.open_account(issuer, currency, ask::limit(limit)?, None).await?;
                 Tell::Account(answer::account(id, &account))
             }
             Ask::ShowAccount { account: id } => {
@@ -67,19 +67,19 @@ impl Clerk {
                 Tell::Accounts(list(found, |(id, it)| answer::account(id, &it)))
             }
             Ask::SetLimit { account: id, limit } => {
-                Tell::Account(answer::account(id, &office.set_limit(id, ask::limit(limit)?).await?))
+                Tell::Account(answer::account(id, &office.set_limit(id, ask::limit(limit)?, None).await?))
             }
             Ask::Fund { account: id, minor } => {
-                Tell::Account(answer::account(id, &office.fund(id, minor).await?))
+                Tell::Account(answer::account(id, &office.fund(id, minor, None).await?))
             }
             Ask::BlockChannel { account: id, channel, blocked } => {
-                Tell::Account(answer::account(id, &office.block_channel(id, channel, blocked).await?))
+                Tell::Account(answer::account(id, &office.block_channel(id, channel, blocked, None).await?))
             }
             Ask::IssueNumber(asked) => {
-                Tell::Issued(answer::issued(&office.issue_number(ask::order(*asked)?).await?)?)
+                Tell::Issued(answer::issued(&office.issue_number(ask::order(*asked)?, None).await?)?)
             }
             Ask::ShowNumber { number } => self.number(office.number(number).await?).await?,
-            Ask::CancelNumber { number } => self.number(office.cancel_number(number).await?).await?,
+            Ask::CancelNumber { number } => self.number(office.cancel_number(number, None).await?).await?,
             Ask::ListNumbers { account: id, state, page } => {
                 let account = office.account(id).await?;
                 let wanted = state.map(NumberState::retirement);

@@ -20,6 +20,7 @@ use rusqlite::{Connection, Result};
 use crate::views::accounts::{AccountRow, AccountWriter};
 use crate::views::cursor::{Cursor, CursorWriter};
 use crate::views::issuers::IssuerWriter;
+use crate::views::kept::KeptWriter;
 use crate::views::lookups::{Lookup, LookupWriter};
 use crate::views::numbers::{NumberWriter, Retired};
 use crate::views::transactions::{Links, Touch, TransactionWriter};
@@ -92,6 +93,7 @@ pub(crate) struct Batch<'c> {
     transactions: TransactionWriter<'c>,
     references: LookupWriter<'c>,
     indices: LookupWriter<'c>,
+    kept: KeptWriter<'c>,
     cursor: CursorWriter<'c>,
     changed_accounts: Vec<AccountId>,
     touched: HashMap<TransactionId, Touch>,
@@ -119,6 +121,7 @@ impl<'c> Batch<'c> {
             transactions: TransactionWriter::new(connection, partition)?,
             references: LookupWriter::new(connection, partition, Lookup::Reference)?,
             indices: LookupWriter::new(connection, partition, Lookup::Number)?,
+            kept: KeptWriter::new(connection, partition)?,
             cursor: CursorWriter::new(connection)?,
             changed_accounts: Vec::new(),
             touched: HashMap::new(),
@@ -177,6 +180,7 @@ impl<'c> Batch<'c> {
                 self.memory.months.insert(event.programme, event.terms.quarantine_months);
                 self.issuers.add_programme(event)
             }
+            Event::AnswerKept(event) => self.kept.add(event, at_ms),
             Event::AccountOpened(event) => {
                 self.account_opened(event);
                 Ok(())

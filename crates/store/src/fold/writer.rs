@@ -16,7 +16,7 @@ use super::batch::{Batch, Memory};
 use super::copier::Copier;
 use crate::error::At;
 use crate::views::cursor::Cursor;
-use crate::views::{self, issuers, numbers};
+use crate::views::{self, issuers, kept, numbers};
 use crate::{JournalReader, StoreError};
 
 /// How much is folded in one transaction, and how much memory the views' writer may use.
@@ -146,6 +146,7 @@ impl ViewsWriter {
         let cursor = batch.finish(&cursor).at(&self.path)?;
         let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
         numbers::free_quarantine(&transaction, self.partition, month, FREED_MAX).at(&self.path)?;
+        kept::forget(&transaction, self.partition, cursor.head.at_ms).at(&self.path)?;
         transaction.commit().at(&self.path)?;
         self.cursor = cursor;
         Ok(())

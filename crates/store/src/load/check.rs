@@ -12,8 +12,16 @@ use crate::views::{self, numbers};
 use crate::{JournalReader, StoreError};
 
 /// The tables that a start loads whole.
-const LOADED: [&str; 7] =
-    ["cursor", "issuers", "programmes", "accounts", "issuer_books", "number_state", "quarantine"];
+const LOADED: [&str; 8] = [
+    "kept_answers",
+    "cursor",
+    "issuers",
+    "programmes",
+    "accounts",
+    "issuer_books",
+    "number_state",
+    "quarantine",
+];
 
 /// Why the views can't be used, if they can't. An error is something that building them again does not cure.
 pub(super) fn misfit(

@@ -52,7 +52,7 @@ impl Found {
 /// the same. Nobody may fold meanwhile; all transactions must find room in memory, a few hundred bytes each.
 pub fn compare_with_replay(directory: &Path, partition: PartitionId) -> Result<Vec<Difference>, StoreError> {
     // Since ever: what is in memory must be what is in the tables, however old it is.
-    let Loaded { state: loaded, cursor, .. } = state::load(directory, partition, TimeMs::MAX)?;
+    let Loaded { state: mut loaded, cursor, .. } = state::load(directory, partition, TimeMs::MAX)?;
     let journal = JournalReader::open(directory, partition)?;
     let mut replayed = State::new(partition);
     // What comes after the cursor is not in the views yet.
@@ -69,6 +69,7 @@ pub fn compare_with_replay(directory: &Path, partition: PartitionId) -> Result<V
     let mut found = Found::default();
     found.compare("the cursor", &cursor.head, &verified.head);
     compare(&loaded, &replayed, &mut found);
+    compare_kept(&mut loaded, &mut replayed, &mut found);
     compare_quarantine(directory, partition, &mut replayed, &mut found)?;
     Ok(found.0)
 }
@@ -92,6 +93,16 @@ fn compare(loaded: &State, replayed: &State, found: &mut Found) {
     for journal in replayed.transactions.iter() {
         let views = loaded.transactions.find(journal.id).map(unlinked);
         found.compare(journal.id, &views, &Some(unlinked(journal)));
+    }
+}
+
+fn compare_kept(loaded: &mut State, replayed: &mut State, found: &mut Found) {
+    let now = replayed.now_ms;
+    loaded.kept.forget(now);
+    replayed.kept.forget(now);
+    found.compare("the count of kept answers", &loaded.kept.len(), &replayed.kept.len());
+    for (key, journal) in replayed.kept.iter() {
+        found.compare("a kept answer", &loaded.kept.find(key, now), &Some(journal));
     }
 }
 

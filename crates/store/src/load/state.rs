@@ -13,7 +13,7 @@ use super::LOAD_CACHE_BYTES;
 use crate::error::At;
 use crate::verify::each_event;
 use crate::views::cursor::Cursor;
-use crate::views::{self, accounts, issuers, numbers, transactions};
+use crate::views::{self, accounts, issuers, kept, numbers, transactions};
 use crate::{JournalReader, StoreError};
 
 /// A state that was loaded from the views, and the views.
@@ -136,6 +136,7 @@ fn fill(
     numbers::quarantine(views, partition, month, |free, index, why| {
         state.quarantine.insert(index, why, free);
     })?;
+    kept::each(views, partition, |event, at_ms| state.kept.keep(&event, at_ms))?;
     let whole = load_transactions(state, views, cursor, since_ms)?;
     state.load_counters(cursor.next_number, cursor.next_transaction);
     Ok((!whole).then_some("transactions"))

@@ -12,6 +12,7 @@ mod cells;
 mod codes;
 pub(crate) mod cursor;
 pub(crate) mod issuers;
+pub(crate) mod kept;
 pub(crate) mod lookups;
 pub(crate) mod numbers;
 pub(crate) mod transactions;
@@ -49,6 +50,7 @@ pub(crate) const FORMAT: Format = Format {
         numbers::CREATE,
         transactions::CREATE,
         lookups::CREATE,
+        kept::CREATE,
     ],
 };
 

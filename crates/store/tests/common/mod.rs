@@ -13,8 +13,8 @@ use mayfly_card::{
 use mayfly_core::state::Transaction;
 use mayfly_core::{
     AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, Event, Facts, FailedControl,
-    Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name, NumberIssued, NumberRef, Operation,
-    Original, PageRequest, PartitionId, Presented, Processing, ProgrammeId, Request, State, Terms,
+    Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name, NumberIssued, NumberRef, Once, OnceKey,
+    Operation, Original, PageRequest, PartitionId, Presented, Processing, ProgrammeId, Request, State, Terms,
     TransactionId, decide,
 };
 use mayfly_engine::{Head, Journal, Record};
@@ -290,7 +290,7 @@ impl Play {
         let lifetime_ms = if self.one_in(3) { Some(DAY_MS) } else { None };
         let controls = self.controls();
         let expiry = MonthIndex::of_unix_ms(self.now_ms).plus(6).unwrap();
-        let answer = self.decide(&Command::Issue(Box::new(IssueNumber {
+        let command = Command::Issue(Box::new(IssueNumber {
             account,
             programme: ProgrammeId(issuer.0),
             uses,
@@ -298,7 +298,15 @@ impl Play {
             controls,
             expiry,
             candidates: candidates.clone(),
-        })));
+        }));
+        // Some come with a key, a few of them with one that was used before.
+        let command = if self.one_in(4) {
+            let once = OnceKey { key: Hash64(self.draw(500)), content: Hash64(self.draw(2)) };
+            Command::Once(Box::new(Once { once, note: vec![self.draw(256) as u8; 40], command }))
+        } else {
+            command
+        };
+        let answer = self.decide(&command);
         if let Answer::Issued { number, candidate, .. } = answer {
             self.numbers.push(NumberRef { id: number, index: candidates[candidate].index });
         }

@@ -4,7 +4,7 @@
 
 use mayfly_card::Currency;
 use mayfly_core::{
-    AccountOpened, Book, CreditLimit, Event, IssuerOpened, NumberIssued, ProgrammeOpened, Terms, TimeMs,
+    AccountOpened, Book, CreditLimit, Event, IssuerOpened, NumberIssued, Outcome, ProgrammeOpened, Terms, TimeMs,
     Transacted,
 };
 use mayfly_server::protocol::Time;
@@ -63,6 +63,7 @@ fn words(event: &Event) -> String {
         Event::AccountOpened(AccountOpened { account, issuer, currency, limit }) => {
             format!("account {account} with {issuer} opened, {}", limit_words(*limit, *currency))
         }
+        Event::AnswerKept(kept) => format!("the answer is kept for a day: {}", outcome_words(kept.outcome)),
         Event::LimitSet { account, limit } => match limit {
             CreditLimit::Prepaid => format!("{account} is prepaid now"),
             CreditLimit::Credit(minor) => format!("{account} may owe {} minor units now", minor.value()),
@@ -71,6 +72,16 @@ fn words(event: &Event) -> String {
             let state = if *blocked { "off" } else { "on" };
             format!("{account} has {} switched {state}", channel.name())
         }
+    }
+}
+
+fn outcome_words(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Number { number, .. } => number.to_string(),
+        Outcome::Issuer(id) => id.to_string(),
+        Outcome::Programme(id) => id.to_string(),
+        Outcome::Account(id) => id.to_string(),
+        Outcome::Done => "done".to_owned(),
     }
 }
 
@@ -149,6 +160,7 @@ fn fields(event: &Event) -> (&'static str, Map<String, Value>) {
             });
             ("account-opened", value)
         }
+        Event::AnswerKept(kept) => ("answer-kept", json!({ "outcome": outcome_words(kept.outcome) })),
         Event::LimitSet { account, limit } => {
             ("limit-set", json!({ "account": account.to_string(), "limit": limit_field(*limit) }))
         }
