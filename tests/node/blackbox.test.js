@@ -35,7 +35,7 @@ before(async () => {
   writeFileSync(
     join(data, 'mayfly.toml'),
     '[iso8583]\nlisteners = [{ address = "127.0.0.1:0", dialect = "ascii87" }]\n' +
-      '[admin]\nhttp_address = "127.0.0.1:0"\n',
+      '[admin]\nhttp_address = "127.0.0.1:0"\n[api]\naddress = "127.0.0.1:0"\n',
   );
   const log = openSync(join(around, 'server.log'), 'w');
   server = spawn(binary, ['--data-dir', data, 'serve'], { stdio: ['ignore', log, log] });

@@ -28,6 +28,9 @@ listeners = [{ address = "127.0.0.1:0", dialect = "ascii87" }]
 [admin]
 http_address = "127.0.0.1:0"
 
+[api]
+address = "127.0.0.1:0"
+
 [log]
 level = "trace"
 """

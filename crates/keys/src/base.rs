@@ -4,6 +4,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use crate::cvc2::Cvc2Key;
+use crate::directory::DirectoryKeys;
 use crate::encode::{LP_BYTES_MAX, lp};
 use crate::fingerprint::Fingerprinter;
 use crate::index::NumberIndexer;
@@ -53,6 +54,20 @@ impl KeyService {
     /// [`InvalidBin`] if `bin` is not 1 to 19 ASCII digits.
     pub fn cvc2_key(&self, bin: &[u8]) -> Result<Cvc2Key, InvalidBin> {
         Ok(Cvc2Key(self.derive::<16>("cvc2", &bin_context(bin)?).to_mac_key()))
+    }
+
+    /// The keys of the directory: what stands beside the money path, such as cardholders' names.
+    pub fn directory_keys(&self) -> DirectoryKeys {
+        DirectoryKeys {
+            seals: SealKey::new(&self.derive::<32>("directory-seal", b"")),
+            hashes: self.derive::<32>("directory-hash", b"").to_mac_key(),
+        }
+    }
+
+    /// What is mixed into every password's hash, so that whoever has the hashes but not the root key can't even begin
+    /// to guess: `kdf(root, "password-pepper", "", 256)`.
+    pub fn password_pepper(&self) -> SecretKey<32> {
+        self.derive("password-pepper", b"")
     }
 
     fn derive<const N: usize>(&self, label: &str, context: &[u8]) -> SecretKey<N> {
@@ -197,6 +212,23 @@ mod tests {
         let place = SealPlace { tenant: b"acme-1", table: "cards", row: b"12345678", key_version: 7 };
         let sealed = keys.seal_key(7).seal(&place, b"secret", &mut Constant(9)).unwrap();
         assert_eq!(sealed, hex("0109090909090909090909090980986cef8c64317957ba9326e04ea681c341cf492cbb"));
+    }
+
+    /// Generated with CMAC and AESGCMSIV of the Python package `cryptography`, from the formulas in the doc comments.
+    #[test]
+    fn what_the_directory_keeps_keeps_its_form() {
+        let keys = service().directory_keys();
+        let parts: [&[u8]; 2] = [&7u64.to_be_bytes(), b"ada"];
+        assert_eq!(keys.hash("login-name", &parts)[..], hex("59d184784d782fa05e4c41e34fdfbf1a"));
+        assert_ne!(keys.hash("login-name", &parts), keys.hash("address", &parts));
+        let place =
+            SealPlace { tenant: b"acme-1", table: "cardholders.name", row: b"12345678", key_version: 1 };
+        let sealed = keys.seals().seal(&place, b"secret", &mut Constant(9)).unwrap();
+        assert_eq!(sealed, hex("01090909090909090909090909840d343aa2104c39dd37c26067e7396db92a5565dc78"));
+        assert_eq!(
+            service().password_pepper().expose()[..],
+            hex("8bfebe52326ec88111d72b8b004ef237f47b48f41216a7b66360578950473ca6")
+        );
     }
 
     #[test]

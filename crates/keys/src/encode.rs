@@ -2,6 +2,21 @@
 
 use core::fmt;
 
+use crate::mac::MacState;
+
+/// Appends `part` such that parts of any length and number stay apart: the length is one byte up to 254, and 255
+/// followed by a u64 beyond.
+pub(crate) fn update_part(state: &mut MacState<'_>, part: &[u8]) {
+    match u8::try_from(part.len()) {
+        Ok(length) if length < u8::MAX => state.update(&[length]),
+        _ => {
+            state.update(&[u8::MAX]);
+            state.update(&(part.len() as u64).to_be_bytes());
+        }
+    }
+    state.update(part);
+}
+
 /// The longest part that [`lp`] can carry, in bytes.
 pub const LP_BYTES_MAX: usize = 255;
 

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::encode::update_part;
 use crate::mac::MacKey;
 use crate::opaque::opaque_debug;
 
@@ -34,14 +35,7 @@ impl Fingerprinter {
         let mut state = self.0.start();
         state.update(b"FPRT\0");
         for part in core::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
-            match u8::try_from(part.len()) {
-                Ok(length) if length < u8::MAX => state.update(&[length]),
-                _ => {
-                    state.update(&[u8::MAX]);
-                    state.update(&(part.len() as u64).to_be_bytes());
-                }
-            }
-            state.update(part);
+            update_part(&mut state, part);
         }
         Fingerprint64(state.finish().leading_u64())
     }

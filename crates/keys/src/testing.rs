@@ -42,6 +42,7 @@ fn debug_of_a_secret_shows_its_name_and_nothing_else() {
         (format!("{root:?}"), "RootKey(..)"),
         (format!("{service:?}"), "KeyService(..)"),
         (format!("{keys:?}"), "BaseKeys(..)"),
+        (format!("{:?}", service.directory_keys()), "DirectoryKeys(..)"),
         (format!("{:?}", keys.numbers()), "NumberIndexer(..)"),
         (format!("{:?}", keys.partitions()), "Partitioner(..)"),
         (format!("{:?}", keys.references()), "Fingerprinter(..)"),

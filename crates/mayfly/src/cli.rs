@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, demo, init, inspect, issuer, journal, number, programme, send, serve, shell, status,
+    account, bench, demo, init, inspect, issuer, journal, key, number, programme, send, serve, shell, status,
     transaction,
 };
 use crate::failure::Outcome;
@@ -53,6 +53,8 @@ enum Command {
     Send(Box<send::Send>),
     Inspect(inspect::Inspect),
     #[command(subcommand)]
+    Key(key::KeyCommand),
+    #[command(subcommand)]
     Journal(journal::JournalCommand),
     /// Show how the server is; exit code 1 if it takes no work
     Status,
@@ -84,6 +86,7 @@ impl Command {
             Self::Transaction(command) => command.run(place, output),
             Self::Send(send) => send.run(place, output),
             Self::Inspect(inspect) => inspect.run(output),
+            Self::Key(command) => command.run(place, output),
             Self::Journal(command) => command.run(place, output),
             Self::Status => status::run(place, output),
             Self::Bench(bench) => bench.run(output),

@@ -26,6 +26,9 @@ listeners = [
 
 [admin]
 http_address = "127.0.0.1:0"
+
+[api]
+address = "127.0.0.1:0"
 "#;
 
 impl Server {

@@ -5,6 +5,7 @@ use std::fmt;
 use mayfly_core::{NumberId, Refusal, TransactionId};
 use mayfly_engine::{DeskError, NoteError, Refused};
 use mayfly_store::StoreError;
+use mayfly_store::directory::{DirectoryError, KeyId};
 
 use crate::TermsError;
 
@@ -17,6 +18,10 @@ pub enum OfficeError {
     Terms(TermsError),
     /// There was never such a number.
     NoNumber(NumberId),
+    /// There is no such key, or it is another's.
+    NoKey(KeyId),
+    /// The directory did not do it.
+    Directory(DirectoryError),
     /// There was never such a transaction.
     NoTransaction(TransactionId),
     /// The issuer has no programme, or several: one must be named.
@@ -47,6 +52,8 @@ impl fmt::Display for OfficeError {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Terms(error) => error.fmt(f),
             Self::NoNumber(id) => write!(f, "there is no number {id}"),
+            Self::NoKey(id) => write!(f, "there is no key {id}"),
+            Self::Directory(error) => error.fmt(f),
             Self::NoTransaction(id) => write!(f, "there is no transaction {id}"),
             Self::WhichProgramme { count: 0 } => {
                 f.write_str("the account's issuer has no programme; open one first")

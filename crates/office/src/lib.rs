@@ -7,7 +7,9 @@ mod accounts;
 mod error;
 mod holds;
 mod issuers;
+mod keyring;
 mod numbers;
+mod reception;
 mod status;
 mod transactions;
 mod views;
@@ -23,7 +25,9 @@ pub use error::OfficeError;
 pub use holds::Hold;
 pub use issuers::{TermsError, standard_layout};
 
+pub use keyring::{KeyGiven, KeyOrder, Keyring, make_key, rotate_key};
 pub use numbers::{NumberNow, NumberOrder};
+pub use reception::{Enrolment, LoginAttempt, Reception, ReceptionError, ReceptionOptions, SessionGiven};
 pub use status::Snapshot;
 pub use views::Views;
 

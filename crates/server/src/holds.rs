@@ -128,8 +128,8 @@ mod tests {
         Processing, ProgrammeId, Request, Terms,
     };
     use mayfly_engine::{
-        MemoryNoteKeys,
-        Catalogue, Clock, Desk, Engine, Handle, ManualClock, ONLY_PARTITION, Options, Parts, Progress,
+        Catalogue, Clock, Desk, Engine, Handle, ManualClock, MemoryNoteKeys, ONLY_PARTITION, Options, Parts,
+        Progress,
     };
     use mayfly_keys::{KeyService, OsRandom, RootKey};
     use mayfly_store::{FoldOptions, Folder, OpenOptions, ViewsArchive};
@@ -177,7 +177,13 @@ mod tests {
             .unwrap();
             let handle = engine.handle();
             let views = Views::open(path, ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
-            let desk = Desk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), shared.clone(), Arc::new(MemoryNoteKeys::default()));
+            let desk = Desk::new(
+                handle.clone(),
+                catalogue.clone(),
+                Box::new(OsRandom),
+                shared.clone(),
+                Arc::new(MemoryNoteKeys::default()),
+            );
             let office = Arc::new(Office::new(handle, desk, catalogue.clone(), views, shared));
             let (engine, folder) = (Some(engine), Some(folder));
             Self { engine, folder, office, catalogue, clock, _directory: directory }

@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::text::{Text, Time};
 pub use request::{
-    AccountLimit, AdminRequest, FailedControl, IssueNumber, Merchant, NumberControls, NumberState,
+    AccountLimit, AdminRequest, CreateKey, FailedControl, IssueNumber, Merchant, NumberControls, NumberState,
     OpenProgramme, Page, TermsAsked,
 };
 pub use response::{
-    Account, Addresses, AdminResponse, Amount, Counts, Entry, Issued, Issuer, List, Listening, MerchantFacts,
-    Number, Programme, Secret, Standing, Status, Transaction,
+    Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, KeyGiven, List,
+    Listening, MerchantFacts, Number, Programme, Secret, Standing, Status, Transaction,
 };
 
 /// The version of the protocol.

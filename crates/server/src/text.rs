@@ -8,6 +8,7 @@ use mayfly_card::{
     TerminalId,
 };
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, TimeMs, TransactionId};
+use mayfly_store::directory::KeyId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A value that is written as text.
@@ -43,7 +44,8 @@ by_display!(
     Rrn,
     Stan,
     Layout,
-    Name
+    Name,
+    KeyId
 );
 
 /// What somebody sent, for an error message: never so much that it could hold a card number.

@@ -133,7 +133,7 @@ fn a_taken_address_is_named_and_nothing_is_left_behind() {
     let other = directory();
     let address = first.server.as_ref().unwrap().addresses().iso8583[0].address.clone();
     let text = format!(
-        "[iso8583]\nlisteners = [{{ address = \"{address}\", dialect = \"ascii87\" }}]\n[admin]\nhttp_address = \"off\"\n"
+        "[iso8583]\nlisteners = [{{ address = \"{address}\", dialect = \"ascii87\" }}]\n[admin]\nhttp_address = \"off\"\n[api]\naddress = \"off\"\n"
     );
     let file = other.path().join(CONFIG_FILE);
     let taken = mayfly_server::config::Config::parse(&text, &file).unwrap().check().unwrap();

@@ -13,6 +13,7 @@
 //! stored is a keyed index and the last four digits).
 
 mod archive;
+pub mod directory;
 mod error;
 mod fold;
 mod journal;

@@ -7,6 +7,7 @@ pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod issuer;
 pub(crate) mod journal;
+pub(crate) mod key;
 pub(crate) mod number;
 pub(crate) mod programme;
 pub(crate) mod send;

@@ -42,6 +42,7 @@ fn show(status: &Status) -> String {
         ("ISO 8583", listening.join(", ")),
         ("admin socket", status.addresses.admin_socket.clone()),
     ];
+    lines.extend(status.addresses.api.iter().map(|address| ("HTTP API", address.clone())));
     lines.extend(status.addresses.admin_http.iter().map(|address| ("metrics and health", address.clone())));
     lines.extend([
         ("journal", format!("{} records", status.durable)),

@@ -80,7 +80,7 @@ impl Home {
         assert!(made.status.success(), "init: {}", said(&made));
         let config = format!(
             "[iso8583]\nlisteners = [{{ address = \"127.0.0.1:0\", dialect = \"ascii87\" }}]\n{more}\n\
-             [admin]\nhttp_address = \"127.0.0.1:0\"\n"
+             [admin]\nhttp_address = \"127.0.0.1:0\"\n[api]\naddress = \"127.0.0.1:0\"\n"
         );
         fs::write(home.dir.join("mayfly.toml"), config).unwrap();
         home

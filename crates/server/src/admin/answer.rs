@@ -6,11 +6,12 @@ use mayfly_core::{
     Terms, state,
 };
 use mayfly_store::TransactionRow;
+use mayfly_store::directory::{self, DirectoryError};
 
 use crate::protocol::{
-    Account, AccountLimit, AdminError, Amount, Entry, ErrorCode, FailedControl, Issued, Issuer, Merchant,
-    MerchantFacts, Number, NumberControls, NumberState, Programme, Secret, Standing, TermsAsked, Time,
-    Transaction,
+    Account, AccountLimit, AdminError, Amount, ApiKey, Entry, ErrorCode, FailedControl, Issued, Issuer,
+    KeyGiven, Merchant, MerchantFacts, Number, NumberControls, NumberState, Programme, Secret, Standing,
+    TermsAsked, Time, Transaction,
 };
 use mayfly_office::{NumberNow, OfficeError};
 
@@ -178,17 +179,46 @@ impl From<OfficeError> for AdminError {
         let code = match &error {
             OfficeError::Refused(refusal) => code(refusal),
             OfficeError::Terms(_) => ErrorCode::Limit,
-            OfficeError::NoNumber(_) | OfficeError::NoTransaction(_) => ErrorCode::NotFound,
+            OfficeError::NoNumber(_) | OfficeError::NoTransaction(_) | OfficeError::NoKey(_) => {
+                ErrorCode::NotFound
+            }
+            OfficeError::Directory(error) => directory_code(error),
             OfficeError::WhichProgramme { .. } => ErrorCode::Conflict,
             OfficeError::Busy(_) | OfficeError::Behind { .. } => ErrorCode::Busy,
             OfficeError::Stopped | OfficeError::Views(_) => ErrorCode::Storage,
-            OfficeError::Random(_) => ErrorCode::Internal,
+            OfficeError::Random(_) | OfficeError::Note(_) => ErrorCode::Internal,
         };
         if let OfficeError::Views(error) = &error {
             tracing::error!(%error, "the views could not be read");
         }
         Self::new(code, error)
     }
+}
+
+fn directory_code(error: &DirectoryError) -> ErrorCode {
+    match error {
+        DirectoryError::KeyIssuer { .. } => ErrorCode::Invalid,
+        DirectoryError::KeyOver { .. } => ErrorCode::Conflict,
+        _ => ErrorCode::Storage,
+    }
+}
+
+pub(super) fn key(key: directory::ApiKey) -> ApiKey {
+    ApiKey {
+        id: key.id,
+        role: key.role,
+        issuer: key.issuer,
+        label: key.label,
+        hint: key.hint,
+        created: Time(key.created_ms),
+        expires: key.expires_ms.map(Time),
+        revoked: key.revoked_ms.map(Time),
+        replaced_by: key.replaced_by,
+    }
+}
+
+pub(super) fn key_given(given: mayfly_office::KeyGiven) -> KeyGiven {
+    KeyGiven { token: Secret::new(given.token.expose()), key: key(given.key) }
 }
 
 fn code(refusal: &Refusal) -> ErrorCode {
@@ -202,6 +232,7 @@ fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::ActiveNumbers { .. }
         | Refusal::AmountTooLarge => ErrorCode::Limit,
         Refusal::Funds => ErrorCode::Funds,
+        Refusal::KeyReused | Refusal::NoKeyHere => ErrorCode::Conflict,
         Refusal::CandidatesTaken | Refusal::Busy => ErrorCode::Busy,
         Refusal::Storage => ErrorCode::Storage,
     }

@@ -8,11 +8,11 @@ mod socket;
 use std::sync::Arc;
 
 use crate::protocol::{
-    AdminError, AdminRequest, AdminResponse, ErrorCode, List, NumberState, PAGE_DEFAULT, PAGE_MAX, Page,
-    Status,
+    AdminError, AdminRequest, AdminResponse, CreateKey, ErrorCode, List, NumberState, PAGE_DEFAULT, PAGE_MAX,
+    Page, Status,
 };
 use crate::text::Text;
-use mayfly_office::{Items, Office, Part};
+use mayfly_office::{Items, KeyGiven, KeyOrder, Keyring, Office, Part};
 
 pub use socket::SocketError;
 pub(crate) use socket::{AdminSocket, bind};
@@ -20,13 +20,18 @@ pub(crate) use socket::{AdminSocket, bind};
 /// Does what is asked.
 pub(crate) struct Clerk {
     office: Arc<Office>,
+    keyring: Keyring,
     status: Box<dyn Fn() -> Status + Send + Sync>,
 }
 
 impl Clerk {
     /// `status` says how the server is, but for what only the engine knows.
-    pub(crate) fn new(office: Arc<Office>, status: impl Fn() -> Status + Send + Sync + 'static) -> Self {
-        Self { office, status: Box::new(status) }
+    pub(crate) fn new(
+        office: Arc<Office>,
+        keyring: Keyring,
+        status: impl Fn() -> Status + Send + Sync + 'static,
+    ) -> Self {
+        Self { office, keyring, status: Box::new(status) }
     }
 
     pub(crate) async fn answer(&self, request: AdminRequest) -> Result<AdminResponse, AdminError> {
@@ -45,7 +50,8 @@ impl Clerk {
             Ask::OpenProgramme(asked) => {
                 let terms = ask::terms(&asked.terms)?;
                 let (issuer, name) = (asked.issuer, ask::name(asked.name)?);
-                let opened = office.open_programme(issuer, name, terms, asked.universal.as_ref(), None).await?;
+                let opened =
+                    office.open_programme(issuer, name, terms, asked.universal.as_ref(), None).await?;
                 Tell::Programme(answer::programme(opened.0, &opened.1))
             }
             Ask::ShowProgramme { programme: id } => {
@@ -110,6 +116,18 @@ impl Clerk {
                 let what = "name an account or a number, not both; or neither, for all";
                 return Err(AdminError::new(ErrorCode::Invalid, what));
             }
+            Ask::CreateKey(asked) => Tell::KeyGiven(answer::key_given(self.create_key(*asked).await?)),
+            Ask::ListKeys { issuer, page } => {
+                if let Some(issuer) = issuer {
+                    office.issuer(issuer).await?;
+                }
+                Tell::Keys(list(self.keyring.list(issuer, part(&page)?).await?, answer::key))
+            }
+            Ask::RotateKey { key, issuer, overlap_s } => {
+                let overlap_ms = overlap_s.saturating_mul(1000);
+                Tell::KeyGiven(answer::key_given(self.keyring.rotate(issuer, key, overlap_ms).await?))
+            }
+            Ask::RevokeKey { key, issuer } => Tell::Key(answer::key(self.keyring.revoke(issuer, key).await?)),
             Ask::Status {} => Tell::Status(self.status().await?),
         })
     }
@@ -118,6 +136,15 @@ impl Clerk {
         let account = self.office.account(now.row.account).await?;
         let programme = self.office.programme(now.row.programme).await?;
         Ok(AdminResponse::Number(answer::number(now, account.currency, &programme)))
+    }
+
+    async fn create_key(&self, asked: CreateKey) -> Result<KeyGiven, AdminError> {
+        let CreateKey { role, issuer, label, lifetime_s } = asked;
+        if let Some(issuer) = issuer {
+            self.office.issuer(issuer).await?;
+        }
+        let lifetime_ms = lifetime_s.map(|seconds| seconds.saturating_mul(1000));
+        Ok(self.keyring.create(KeyOrder { role, issuer, label, lifetime_ms }).await?)
     }
 
     async fn status(&self) -> Result<Status, AdminError> {

@@ -137,6 +137,19 @@ keys! {
     ADMIN_CONNECTIONS_MAX = number("admin", "connections_max", (32, 1, 1024, "connections"),
         "How many connections the admin socket takes; one more has to wait.");
 
+    API_ADDRESS = text("api", "address", ("127.0.0.1:8480", "an address with a port (0 takes any free one), or off"),
+        "Where the HTTP API is served. Without a certificate only to this machine.");
+    API_CERTIFICATE = text("api", "certificate", ("", "a path; if relative, to data_dir; empty for plain HTTP"),
+        "The certificate for TLS, with its chain, as PEM.");
+    API_CERTIFICATE_KEY = text("api", "certificate_key", ("", "a path; if relative, to data_dir; empty for plain HTTP"),
+        "The private key of the certificate, as PEM.");
+    API_PLAIN_HTTP = Key { section: "api", name: "plain_http", kind: Kind::Flag { default: false },
+        meaning: "Whether plain HTTP is served to other machines, too: only behind something that speaks TLS." };
+    API_CONNECTIONS_MAX = number("api", "connections_max", (1024, 1, 65_536, "connections"),
+        "How many connections may be open; one more has to wait.");
+    API_REQUEST_TIME_MAX_S = number("api", "request_time_max_s", (10, 1, 300, "seconds"),
+        "A request that is not answered after so long is answered 503.");
+
     QUEUE_MAX = number("engine", "queue_max", (65_536, 64, 4_194_304, "commands"),
         "How many commands may wait to be decided; one more is answered 96.");
     BATCH_MAX = number("engine", "batch_max", (4096, 1, 65_536, "commands"),

@@ -66,6 +66,10 @@ pub enum Wrong {
     Address(String),
     /// An address that others can reach.
     NotLoopback(String),
+    /// Others can reach it, and there is no certificate.
+    PlainHttp(String),
+    /// A certificate without its key, or a key without a certificate.
+    HalfTls,
     /// No listener, or too many.
     ListenerCount {
         /// How many there may be.
@@ -143,6 +147,15 @@ impl fmt::Display for Mistake {
                 "`{key}` is \"{found}\", which other machines can reach; set a loopback address, as in \
                  127.0.0.1:8580"
             ),
+            Wrong::PlainHttp(found) => write!(
+                f,
+                "`{key}` is \"{found}\", which other machines can reach, and there is no certificate; set \
+                 api.certificate and api.certificate_key, or a loopback address, or api.plain_http = true behind \
+                 something that speaks TLS"
+            ),
+            Wrong::HalfTls => {
+                write!(f, "`{key}` is not set; set both api.certificate and api.certificate_key, or none")
+            }
             Wrong::ListenerCount { max } => write!(f, "`{key}` has none or too many; set 1 to {max}"),
             Wrong::ListenerLacks(what) => write!(
                 f,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{KEYS, Key, Kind};
 pub use mistake::{ConfigError, Mistake, Wrong};
-pub use settings::{LogFilter, LogFormat, Settings};
+pub use settings::{ApiSettings, LogFilter, LogFormat, Settings};
 
 /// The configuration's file name within a data directory.
 pub const CONFIG_FILE: &str = "mayfly.toml";

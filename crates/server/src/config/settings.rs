@@ -33,6 +33,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// How many connections the admin socket takes.
     pub admin_connections_max: usize,
+    /// The HTTP API; none if switched off.
+    pub api: Option<ApiSettings>,
     /// The engine's bounds.
     pub engine: mayfly_engine::Options,
     /// How much of the views is kept in memory, in bytes.
@@ -45,6 +47,21 @@ pub struct Settings {
     pub log_filter: LogFilter,
     /// How long a stop waits for answers under way.
     pub drain: Duration,
+}
+
+/// Where and how the HTTP API is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// Where.
+    pub address: SocketAddr,
+    /// Certificate and private key for TLS; plain HTTP if none.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether plain HTTP is served to other machines, too.
+    pub plain_http: bool,
+    /// How many connections may be open.
+    pub connections_max: usize,
+    /// How long a request may take.
+    pub request_time_max: Duration,
 }
 
 /// How the log is written.
@@ -128,6 +145,7 @@ impl Check<'_> {
         let log_filter = LogFilter::parse(self.config.text(&keys::LOG_LEVEL))
             .map_err(|part| self.wrong(&keys::LOG_LEVEL, Wrong::Level(part)));
         let engine = self.engine();
+        let api = self.api(&data_dir);
         let root_key_file = self.path(&keys::ROOT_KEY_FILE, &data_dir);
         Some(Settings {
             file: self.config.file.clone(),
@@ -137,6 +155,7 @@ impl Check<'_> {
             socket,
             admin_connections_max: self.count(&keys::ADMIN_CONNECTIONS_MAX),
             engine,
+            api,
             views_cache_bytes: self.count(&keys::VIEWS_CACHE_MIB) << 20,
             root_key_file,
             log_format: match self.config.text(&keys::LOG_FORMAT) {
@@ -177,6 +196,41 @@ impl Check<'_> {
             self.wrong(&keys::BATCH_MAX, Wrong::BatchOverQueue);
         }
         options
+    }
+
+    fn api(&mut self, base: &Path) -> Option<ApiSettings> {
+        let text = self.config.text(&keys::API_ADDRESS);
+        if text == "off" {
+            return None;
+        }
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            self.wrong(&keys::API_ADDRESS, Wrong::Address(text.to_owned()));
+            return None;
+        };
+        let file = |key: &Key| {
+            Some(self.config.text(key)).filter(|text| !text.is_empty()).map(|text| base.join(text))
+        };
+        let tls = match (file(&keys::API_CERTIFICATE), file(&keys::API_CERTIFICATE_KEY)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (certificate, _) => {
+                let lacks =
+                    if certificate.is_none() { &keys::API_CERTIFICATE } else { &keys::API_CERTIFICATE_KEY };
+                self.wrong(lacks, Wrong::HalfTls);
+                None
+            }
+        };
+        let plain_http = self.config.flag(&keys::API_PLAIN_HTTP);
+        if tls.is_none() && !plain_http && !address.ip().is_loopback() {
+            self.wrong(&keys::API_ADDRESS, Wrong::PlainHttp(text.to_owned()));
+        }
+        Some(ApiSettings {
+            address,
+            tls,
+            plain_http,
+            connections_max: self.count(&keys::API_CONNECTIONS_MAX),
+            request_time_max: self.seconds(&keys::API_REQUEST_TIME_MAX_S),
+        })
     }
 
     fn http_address(&mut self) -> Option<SocketAddr> {

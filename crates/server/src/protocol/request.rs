@@ -2,6 +2,7 @@
 
 use mayfly_card::{Channel, Country, Currency, Layout, Mcc, MerchantId, Pan, Prefix};
 use mayfly_core::{AccountId, IssuerId, Name, NumberId, ProgrammeId, TransactionId};
+use mayfly_store::directory::{KeyId, Role};
 use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
@@ -143,8 +144,56 @@ pub enum AdminRequest {
         #[serde(default)]
         page: Page,
     },
+    /// A new key for the HTTP API. → [`AdminResponse::KeyGiven`]
+    CreateKey(Box<CreateKey>),
+    /// The keys of an issuer, or of the operators. → [`AdminResponse::Keys`]
+    ListKeys {
+        /// Of which issuer; of the operators if none.
+        #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
+        issuer: Option<IssuerId>,
+        /// Which page.
+        #[serde(default)]
+        page: Page,
+    },
+    /// A new key comes in the place of another one. → [`AdminResponse::KeyGiven`]
+    RotateKey {
+        /// Which one.
+        #[serde(with = "crate::text")]
+        key: KeyId,
+        /// Of which issuer; of the operators if none.
+        #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
+        issuer: Option<IssuerId>,
+        /// How long the old one stays valid, in seconds.
+        overlap_s: u64,
+    },
+    /// A key is not valid any more. → [`AdminResponse::Key`]
+    RevokeKey {
+        /// Which one.
+        #[serde(with = "crate::text")]
+        key: KeyId,
+        /// Of which issuer; of the operators if none.
+        #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
+        issuer: Option<IssuerId>,
+    },
     /// How the server is. → [`AdminResponse::Status`]
     Status {},
+}
+
+/// A new key for the HTTP API.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateKey {
+    /// What its holder may do.
+    pub role: Role,
+    /// On whose things; none for an operator's key, and only for that.
+    #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<IssuerId>,
+    /// What people call it.
+    #[serde(with = "crate::text")]
+    pub label: Name,
+    /// How long it is good, in seconds; for good if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime_s: Option<u64>,
 }
 
 /// Which part of a list.

@@ -6,6 +6,7 @@ use mayfly_card::{
     AcquirerId, Channel, Country, Currency, Mcc, MerchantId, Pan, PosEntryMode, Rrn, Stan, TerminalId,
 };
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, TransactionId};
+use mayfly_store::directory::{KeyId, Role};
 use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
@@ -38,8 +39,50 @@ pub enum AdminResponse {
     Transaction(Transaction),
     /// Transactions.
     Transactions(List<Transaction>),
+    /// A key for the HTTP API, whole, this once.
+    KeyGiven(KeyGiven),
+    /// A key for the HTTP API.
+    Key(ApiKey),
+    /// Keys for the HTTP API.
+    Keys(List<ApiKey>),
     /// How the server is.
     Status(Status),
+}
+
+/// A key for the HTTP API that was just made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyGiven {
+    /// What is known of it.
+    pub key: ApiKey,
+    /// The key itself.
+    pub token: Secret,
+}
+
+/// A key for the HTTP API, without what would let anybody use it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its id.
+    #[serde(with = "crate::text")]
+    pub id: KeyId,
+    /// What its holder may do.
+    pub role: Role,
+    /// On whose things; none for an operator's key.
+    #[serde(default, with = "crate::text::option")]
+    pub issuer: Option<IssuerId>,
+    /// What people call it.
+    #[serde(with = "crate::text")]
+    pub label: Name,
+    /// Its first characters.
+    pub hint: String,
+    /// When it was made.
+    pub created: Time,
+    /// From when on it is not valid any more, if it has an end.
+    pub expires: Option<Time>,
+    /// When it was revoked, if it was.
+    pub revoked: Option<Time>,
+    /// The key that came in its place, if one did.
+    #[serde(default, with = "crate::text::option")]
+    pub replaced_by: Option<KeyId>,
 }
 
 /// A part of a list.
@@ -357,6 +400,9 @@ pub struct Addresses {
     /// The admin pages: metrics and health.
     #[serde(default)]
     pub admin_http: Option<String>,
+    /// The HTTP API, with its scheme.
+    #[serde(default)]
+    pub api: Option<String>,
     /// The admin socket.
     pub admin_socket: String,
 }

@@ -31,6 +31,8 @@ pub enum StartError {
     },
     /// The journal or its views can't be used.
     Store(StoreError),
+    /// Keys, cardholders and sessions can't be used.
+    Records(mayfly_store::directory::DirectoryError),
     /// The admin pages can't be served.
     Pages {
         /// Where.
@@ -55,6 +57,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(error) => error.fmt(f),
+            Self::Records(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::OtherKey { file, expected, found } => write!(
                 f,

@@ -9,7 +9,7 @@ use mayfly_core::State;
 use mayfly_engine::{
     Catalogue, Clock, Desk, Engine, Handle, Head, ONLY_PARTITION, Parts, Progress, SystemClock,
 };
-use mayfly_keys::{KeyService, OsRandom, RootKey};
+use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_network::Network;
 use mayfly_store::{
     DirectoryLock, FoldOptions, Folder, OpenOptions, Opened, Opening, SqliteJournal, ViewsArchive,
@@ -28,7 +28,8 @@ use crate::http::AdminPages;
 use crate::init::KEY_CHECK_FILE;
 use crate::live::{Live, Shared};
 use crate::protocol::{Addresses, Counts, Listening, Status, Time};
-use mayfly_office::{Office, Views};
+use mayfly_office::{Keyring, Office, Views};
+use mayfly_store::directory::Directory;
 
 /// How often a long opening says in the log how far it is.
 const TELL: Duration = Duration::from_secs(1);
@@ -36,7 +37,13 @@ const TELL: Duration = Duration::from_secs(1);
 pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     directory::check(&settings.data_dir).map_err(StartError::Directory)?;
-    let catalogue = Arc::new(catalogue(&settings)?);
+    let service = key_service(&settings)?;
+    let (directory_keys, pepper) = (service.directory_keys(), service.password_pepper());
+    // The software key service has an answer for every label.
+    let catalogue = Arc::new(Catalogue::new(service).map_err(|error| StartError::System {
+        what: "the key service could not be asked",
+        error: std::io::Error::other(error),
+    })?);
     // Looked at first, so that a second server is told so, and not that its address is taken.
     drop(DirectoryLock::acquire(&settings.data_dir).map_err(StartError::Store)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,9 +71,16 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         admin::bind(&settings.socket).map_err(StartError::Socket)?
     };
     let Opened { state, head, journal, lock, .. } = opened;
-    let core = Core::start(&settings, (state, head, journal), &catalogue, &clock, &shared)?;
-    let front =
-        runtime.block_on(front(&settings, &core, &catalogue, &clock, &shared, listener, pages.as_ref()));
+    let directory = Directory::open(&settings.data_dir, directory_keys).map_err(StartError::Records)?;
+    let ground = Ground {
+        settings: &settings,
+        catalogue,
+        clock,
+        shared: shared.clone(),
+        directory: Arc::new(directory),
+    };
+    let core = Core::start(&ground, (state, head, journal))?;
+    let front = runtime.block_on(front(&ground, &core, listener, pages.as_ref(), pepper));
     match front {
         Ok(Front { network, socket, addresses, background }) => {
             shared.health.enter(Phase::Serving);
@@ -97,15 +111,11 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
 }
 
 /// Reads the root key, and whether it is the one that the data were made with.
-fn catalogue(settings: &Settings) -> Result<Catalogue, StartError> {
+fn key_service(settings: &Settings) -> Result<KeyService, StartError> {
     let root = mayfly_keys::file::read(&settings.root_key_file).map_err(StartError::Key)?;
     check_key(settings, &root)?;
     tracing::info!(check_value = %root.check_value(), "the root key was read");
-    // The software key service has an answer for every label.
-    Catalogue::new(KeyService::new(&root)).map_err(|error| StartError::System {
-        what: "the key service could not be asked",
-        error: std::io::Error::other(error),
-    })
+    Ok(KeyService::new(&root))
 }
 
 fn check_key(settings: &Settings, root: &RootKey) -> Result<(), StartError> {
@@ -156,6 +166,15 @@ fn open(settings: &Settings, health: &Health) -> Result<Opened, StartError> {
     Ok(opened)
 }
 
+/// What everything stands on.
+struct Ground<'a> {
+    settings: &'a Settings,
+    catalogue: Arc<Catalogue>,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    directory: Arc<Directory>,
+}
+
 /// What decides and writes.
 struct Core {
     engine: Engine,
@@ -166,12 +185,10 @@ struct Core {
 
 impl Core {
     fn start(
-        settings: &Settings,
+        ground: &Ground<'_>,
         (state, head, journal): (State, Head, SqliteJournal),
-        catalogue: &Arc<Catalogue>,
-        clock: &Arc<dyn Clock>,
-        shared: &Arc<Shared>,
     ) -> Result<Self, StartError> {
+        let Ground { settings, catalogue, clock, shared, .. } = ground;
         let progress = Arc::new(Progress::default());
         shared.health.watch(&progress);
         let (failure, failed) = watch::channel(None);
@@ -227,18 +244,18 @@ struct Front {
 }
 
 async fn front(
-    settings: &Settings,
+    ground: &Ground<'_>,
     core: &Core,
-    catalogue: &Arc<Catalogue>,
-    clock: &Arc<dyn Clock>,
-    shared: &Arc<Shared>,
     listener: UnixListener,
     pages: Option<&AdminPages>,
+    pepper: SecretKey<32>,
 ) -> Result<Front, StartError> {
+    let Ground { settings, catalogue, clock, shared, directory } = ground;
     let handle = core.engine.handle();
     let views = Views::open(&settings.data_dir, ONLY_PARTITION, handle.clone(), core.folder.waker())
         .map_err(StartError::Store)?;
-    let desk = Desk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), clock.clone());
+    let random = Box::new(OsRandom);
+    let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
     let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
     let network = Network::start(&settings.endpoints, handle.clone(), catalogue.clone(), settings.network)
         .await
@@ -262,7 +279,8 @@ async fn front(
     // Set once, here.
     drop(shared.live.set(live));
     let status = status(run, handle.clone(), shared.clone(), clock.clone());
-    let clerk = Arc::new(Clerk::new(office.clone(), status));
+    let keyring = Keyring::new(directory.clone(), clock.clone());
+    let clerk = Arc::new(Clerk::new(office.clone(), keyring, status));
     let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
     let background = vec![
         tokio::spawn(watch_over(handle, shared.clone(), core.failure.clone())),
@@ -279,6 +297,7 @@ fn addresses(settings: &Settings, network: &Network, pages: Option<&AdminPages>)
     };
     Addresses {
         iso8583: network.addresses().iter().zip(dialects).map(listening).collect(),
+        api: None,
         admin_http: pages.map(|pages| pages.address().to_string()),
         admin_socket: absolute(&settings.socket),
     }

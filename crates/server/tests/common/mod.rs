@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 /// Listens where there is room.
 pub const PORTS: &str = "[iso8583]\nlisteners = [{ address = \"127.0.0.1:0\", dialect = \"ascii87\" }]\n\
-                         [admin]\nhttp_address = \"127.0.0.1:0\"\n";
+                         [admin]\nhttp_address = \"127.0.0.1:0\"\n[api]\naddress = \"127.0.0.1:0\"\n";
 
 pub fn settings(directory: &Path, more: &str) -> Settings {
     let file = directory.join("mayfly.toml");

@@ -8,7 +8,7 @@
 //! One module per group of tables has all of its SQL.
 
 pub(crate) mod accounts;
-mod cells;
+pub(crate) mod cells;
 mod codes;
 pub(crate) mod cursor;
 pub(crate) mod issuers;

@@ -36,6 +36,9 @@ listeners = [{ address = \"127.0.0.1:0\", dialect = \"ascii87\" }]
 
 [admin]
 http_address = \"127.0.0.1:0\"
+
+[api]
+address = \"127.0.0.1:0\"
 ";
 
 /// Show what Mayfly does: start a server of its own, and buy, misuse, reverse and refund

@@ -4,8 +4,8 @@
 
 use mayfly_card::Currency;
 use mayfly_core::{
-    AccountOpened, Book, CreditLimit, Event, IssuerOpened, NumberIssued, Outcome, ProgrammeOpened, Terms, TimeMs,
-    Transacted,
+    AccountOpened, Book, CreditLimit, Event, IssuerOpened, NumberIssued, Outcome, ProgrammeOpened, Terms,
+    TimeMs, Transacted,
 };
 use mayfly_server::protocol::Time;
 use serde_json::{Map, Value, json};

@@ -1,0 +1,137 @@
+//! What can go wrong in the directory, and what to do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use mayfly_core::AccountId;
+use mayfly_keys::{OpenError, SealError};
+
+use super::{ACCOUNTS_MAX, KeyId, Role};
+use crate::StoreError;
+
+/// Why the directory did not do what it was asked for. What a caller's own request can cause comes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryError {
+    /// An operator's key that has an issuer, or another one that has none.
+    KeyIssuer {
+        /// The role that was asked for.
+        role: Role,
+    },
+    /// The key is revoked, expired, or was replaced by another one before.
+    KeyOver {
+        /// Which one.
+        key: KeyId,
+    },
+    /// There is a token with this hash: it was not drawn at random.
+    TokenTaken,
+    /// Another cardholder of the issuer has the log-in name.
+    LoginNameTaken,
+    /// The account is linked to another cardholder.
+    AccountTaken {
+        /// Which one.
+        account: AccountId,
+    },
+    /// The cardholder has as many accounts as one can have.
+    TooManyAccounts,
+    /// Something was not sealed.
+    Seal(SealError),
+    /// Something sealed does not open.
+    Sealed {
+        /// Table and column.
+        what: &'static str,
+        /// Why.
+        why: OpenError,
+    },
+    /// Something sealed opens, but is not what is sealed there.
+    Unreadable {
+        /// Table and column.
+        what: &'static str,
+    },
+    /// The file was written under another root key.
+    OtherRootKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The audit stream is not what was written.
+    Audit {
+        /// The first entry that does not fit.
+        sequence: u64,
+        /// What is wrong with it.
+        why: AuditFault,
+    },
+    /// The file.
+    Store(StoreError),
+}
+
+/// What is wrong with an entry of the audit stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditFault {
+    /// It is not there.
+    Missing,
+    /// It, or the one before it, was changed.
+    Altered,
+}
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyIssuer { role: Role::Operator } => {
+                f.write_str("an operator's key belongs to no issuer; leave the issuer out")
+            }
+            Self::KeyIssuer { role } => write!(f, "a key with the role {role} belongs to an issuer; name it"),
+            Self::KeyOver { key } => {
+                write!(f, "{key} is revoked, expired or replaced already; create a new key instead")
+            }
+            Self::TokenTaken => f.write_str("this token was used before; draw another one"),
+            Self::LoginNameTaken => f.write_str("this log-in name is taken; choose another one"),
+            Self::AccountTaken { account } => {
+                write!(f, "{account} belongs to another cardholder; name the right account")
+            }
+            Self::TooManyAccounts => write!(
+                f,
+                "the cardholder has {ACCOUNTS_MAX} accounts, the most that one can have; create another cardholder"
+            ),
+            Self::Seal(error) => error.fmt(f),
+            Self::Sealed { what, why } => write!(f, "{what}: {why}"),
+            Self::Unreadable { what } => {
+                write!(f, "{what}: something else was sealed there; update the software, or restore the row")
+            }
+            Self::OtherRootKey { path } => write!(
+                f,
+                "{} was written under another root key: put the right root.key back; nothing was changed",
+                path.display()
+            ),
+            Self::Audit { sequence, why } => {
+                let why = match why {
+                    AuditFault::Missing => "is missing",
+                    AuditFault::Altered => "was altered, or the one before it was",
+                };
+                write!(f, "entry {sequence} of the audit stream {why}: compare the file with a backup")
+            }
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DirectoryError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Seal(error) => Some(error),
+            Self::Sealed { why, .. } => Some(why),
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for DirectoryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<SealError> for DirectoryError {
+    fn from(error: SealError) -> Self {
+        Self::Seal(error)
+    }
+}

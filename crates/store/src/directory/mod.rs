@@ -1,0 +1,236 @@
+//! The directory (`directory.db`): what is not the money path. Keys for the API, cardholders and how they log in,
+//! their sessions, and an audit stream of all of it.
+//!
+//! Plain tables, one module per group of tables with all of its SQL. They follow from nothing else, so every change is
+//! synced before it is answered, and none happens without its entry in the [audit stream](AuditEntry): both are one
+//! transaction, [`Directory::write`]. A change that a client may send again has a key: [`Directory::once`].
+//!
+//! Whatever belongs to an issuer is looked up with that issuer's id; another issuer's is as good as not there. All
+//! calls block: call them where that is allowed.
+//!
+//! What must never stand in the file readably: a token or a password (hashes only), a name, a log-in name, a card
+//! number (sealed; a log-in name also as a keyed hash, by which it is found).
+
+mod accounts;
+mod audit;
+mod cardholders;
+mod error;
+mod ids;
+mod invitations;
+mod keys;
+mod note_keys;
+mod once;
+mod readers;
+mod sealed;
+mod sessions;
+mod throttles;
+mod writing;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use mayfly_core::TimeMs;
+use mayfly_keys::DirectoryKeys;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::StoreError;
+use crate::error::At;
+use crate::sqlite::{self, Access, Format};
+use readers::Readers;
+
+pub use accounts::{ACCOUNTS_MAX, LinkedAccount};
+pub use audit::{AuditEntry, AuditHead, AuditScope, Entry};
+pub use cardholders::{Cardholder, CardholderStatus, Login};
+pub use error::{AuditFault, DirectoryError};
+pub use ids::{CardholderId, KeyId, SessionId};
+pub use invitations::{Invitation, NewInvitation, Redeemed, Redemption};
+pub use keys::{ApiKey, NewKey, NewSecret, Role};
+pub use once::{ONCE_KEPT_MS, Once, OnceKey};
+pub use sessions::{NewSession, NewTokens, Refreshed, Session};
+pub use throttles::{Attempt, ThrottleKey, ThrottleScope};
+pub use writing::{By, Purged, Writing};
+
+/// The directory's file name.
+pub const DIRECTORY_FILE: &str = "directory.db";
+
+/// What each version of the file added, in order: a file of an older version gets what it lacks when it is opened.
+/// Steps are appended, never changed.
+const STEPS: &[(u32, &str)] = &[
+    (1, KEY_CHECK),
+    (1, audit::CREATE),
+    (1, keys::CREATE),
+    (1, cardholders::CREATE),
+    (1, accounts::CREATE),
+    (1, invitations::CREATE),
+    (1, sessions::CREATE),
+    (1, throttles::CREATE),
+    (1, once::CREATE),
+    (1, note_keys::CREATE),
+];
+
+/// The steps of all versions, which make a new file.
+const SCHEMA: [&str; STEPS.len()] = {
+    let mut schema = [""; STEPS.len()];
+    let mut at = 0;
+    while at < schema.len() {
+        schema[at] = STEPS[at].1;
+        at += 1;
+    }
+    schema
+};
+
+const FORMAT: Format = Format {
+    application_id: 0x4d59_4644,
+    version: STEPS[STEPS.len() - 1].0,
+    synchronous: "FULL",
+    schema: &SCHEMA,
+};
+
+const KEY_CHECK: &str = "
+-- A keyed hash of nothing: whether the root key is the one under which the file was written.
+CREATE TABLE key_check (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    hash BLOB NOT NULL CHECK (length(hash) = 16)
+) STRICT;";
+
+const CACHE_BYTES: usize = 4 << 20;
+
+/// The directory: one connection that writes, a few that read.
+pub struct Directory {
+    path: PathBuf,
+    keys: DirectoryKeys,
+    writer: Mutex<Connection>,
+    readers: Readers,
+    note_keys: note_keys::Cache,
+}
+
+impl Directory {
+    /// Opens the directory in `directory`; makes one where none is, which only its owner can read.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be used, or was written by a newer version of the software;
+    /// [`DirectoryError::OtherRootKey`] if it was written under another root key.
+    pub fn open(directory: &Path, keys: DirectoryKeys) -> Result<Self, DirectoryError> {
+        let path = directory.join(DIRECTORY_FILE);
+        // SQLite's own files beside it get the same permissions. One that is there already keeps what it has.
+        let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        made.map_err(|error| StoreError::CantOpen { path: path.clone(), why: error.to_string() })?;
+        let opened = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?;
+        let mut connection = opened.connection;
+        check_key(&connection, &path, &keys)?;
+        migrate(&mut connection, opened.version, STEPS).at(&path)?;
+        // What is deleted or replaced, such as an old password's record, does not stay behind in a free page.
+        connection.execute_batch("PRAGMA secure_delete = ON").at(&path)?;
+        let readers = Readers::new(path.clone());
+        Ok(Self {
+            path,
+            keys,
+            writer: Mutex::new(connection),
+            readers,
+            note_keys: note_keys::Cache::default(),
+        })
+    }
+
+    /// Changes things, in one transaction that is on the disk when this returns. If `work` fails, nothing was changed.
+    ///
+    /// `by` says who does it and when; it is in the audit entry of every change. Everybody else who writes waits
+    /// meanwhile: hash passwords before.
+    ///
+    /// # Errors
+    ///
+    /// What `work` says; or [`DirectoryError::Store`] if it could not be written.
+    pub fn write<T, E: From<DirectoryError>>(
+        &self,
+        by: By<'_>,
+        work: impl FnOnce(&Writing<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Whoever panicked while it held the connection left no transaction open: dropping one rolls it back.
+        let mut connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .at(&self.path)
+            .map_err(|error| E::from(error.into()))?;
+        let done = work(&Writing::new(&transaction, &self.path, &self.keys, by))?;
+        transaction.commit().at(&self.path).map_err(|error| E::from(error.into()))?;
+        Ok(done)
+    }
+
+    /// A keyed 128-bit hash of `parts` for one use, named by `label`: for the keys of throttles and of repeats, which
+    /// must not stand in the file readably.
+    pub fn keyed_hash(&self, label: &str, parts: &[&[u8]]) -> [u8; 16] {
+        self.keys.hash(label, parts)
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DirectoryError> {
+        self.readers.with(|connection| work(connection).at(&self.path)).map_err(DirectoryError::Store)
+    }
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Directory({})", self.path.display())
+    }
+}
+
+/// A new file notes which key it is written under, an older one is compared with it.
+fn check_key(connection: &Connection, path: &Path, keys: &DirectoryKeys) -> Result<(), DirectoryError> {
+    let hash = keys.hash("key-check", &[]);
+    connection.execute("INSERT OR IGNORE INTO key_check (id, hash) VALUES (1, ?)", [hash]).at(path)?;
+    let noted: Option<[u8; 16]> =
+        connection.query_row("SELECT hash FROM key_check", (), |row| row.get(0)).optional().at(path)?;
+    if noted == Some(hash) { Ok(()) } else { Err(DirectoryError::OtherRootKey { path: path.to_owned() }) }
+}
+
+/// Takes the steps that a file of version `from` lacks: all of them, or none.
+fn migrate(connection: &mut Connection, from: u32, steps: &[(u32, &str)]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (version, sql) in steps.iter().filter(|(version, _)| *version > from) {
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.commit()
+}
+
+/// A time as it stands in a column. What is later than a column can say is as good as never.
+fn ms(at_ms: TimeMs) -> i64 {
+    i64::try_from(at_ms).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_file_gets_what_it_lacks() {
+        const STEPS: &[(u32, &str)] =
+            &[(1, "CREATE TABLE a (x)"), (2, "ALTER TABLE a ADD y"), (3, "CREATE TABLE b (x)")];
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &STEPS[..1]).unwrap();
+        migrate(&mut connection, 1, STEPS).unwrap();
+        connection.execute_batch("INSERT INTO a (x, y) VALUES (1, 2); INSERT INTO b (x) VALUES (3)").unwrap();
+        let version = |connection: &Connection| {
+            connection.query_row("PRAGMA user_version", (), |row| row.get::<_, u32>(0)).unwrap()
+        };
+        assert_eq!(version(&connection), 3);
+        migrate(&mut connection, 3, STEPS).unwrap();
+        // All or none.
+        let broken = [STEPS, &[(4, "CREATE TABLE c (x)"), (5, "CREATE TABLE c (x)")]].concat();
+        migrate(&mut connection, 3, &broken).unwrap_err();
+        assert_eq!(version(&connection), 3);
+    }
+
+    #[test]
+    fn steps_are_in_order() {
+        assert!(STEPS.is_sorted_by_key(|step| step.0));
+        assert_eq!(STEPS[0].0, 1);
+    }
+
+    #[test]
+    fn a_time_beyond_all_times_is_never() {
+        assert_eq!(ms(5), 5);
+        assert_eq!(ms(u64::MAX), i64::MAX);
+    }
+}

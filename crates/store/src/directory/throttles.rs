@@ -1,0 +1,152 @@
+//! How many log-ins failed, for each name and each address. Kept on the disk, or a restart would forgive all.
+
+use mayfly_core::TimeMs;
+use mayfly_identity::throttle::{Throttle, ThrottlePolicy};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Directory, DirectoryError, Writing, ms};
+use crate::views::cells::Cells;
+
+pub(super) const CREATE: &str = "
+-- Failed log-ins. `key` is a keyed hash of what was tried or from where; there may be no such name.
+CREATE TABLE throttles (
+    scope TEXT NOT NULL,
+    key BLOB NOT NULL CHECK (length(key) = 16),
+    failures INTEGER NOT NULL,
+    last_failure_ms INTEGER NOT NULL,
+    PRIMARY KEY (scope, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX throttles_by_time ON throttles (last_failure_ms);";
+
+const FIND: &str = "SELECT failures, last_failure_ms FROM throttles WHERE scope = ? AND key = ?";
+const SET: &str =
+    "INSERT OR REPLACE INTO throttles (scope, key, failures, last_failure_ms) VALUES (?, ?, ?, ?)";
+const CLEAR: &str = "DELETE FROM throttles WHERE scope = ? AND key = ?";
+const PURGE: &str = "DELETE FROM throttles WHERE (scope, key) IN
+    (SELECT scope, key FROM throttles WHERE last_failure_ms <= ? ORDER BY last_failure_ms LIMIT ?)";
+
+/// What failures are counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ThrottleScope {
+    /// For a log-in name, whether anybody has it or not.
+    Name,
+    /// For the address that they come from.
+    Address,
+}
+
+impl ThrottleScope {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// Whose failures: a keyed hash of the name with its issuer, or of the address, so that neither stands in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ThrottleKey(pub [u8; 16]);
+
+/// Whether somebody may try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Attempt {
+    /// He may, and it is counted as a failure until it is said to be none: so that many at once are as many.
+    Counted(Throttle),
+    /// He may not. Nothing was counted.
+    Wait {
+        /// For so long, in milliseconds.
+        retry_after_ms: u64,
+    },
+}
+
+impl Directory {
+    /// The key of what `parts` say, such as an issuer's id and a log-in name, or an address.
+    pub fn throttle_key(&self, scope: ThrottleScope, parts: &[&[u8]]) -> ThrottleKey {
+        let label = match scope {
+            ThrottleScope::Name => "throttle-name",
+            ThrottleScope::Address => "throttle-address",
+        };
+        ThrottleKey(self.keyed_hash(label, parts))
+    }
+
+    /// What failed so far.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be read.
+    pub fn throttle(&self, scope: ThrottleScope, key: ThrottleKey) -> Result<Throttle, DirectoryError> {
+        self.read(|connection| find(connection, scope, key))
+    }
+}
+
+impl Writing<'_> {
+    /// Counts an attempt, if one is allowed now. What of it is a success is set right with
+    /// [`set_throttle`](Self::set_throttle) afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be written.
+    pub fn attempt(
+        &self,
+        scope: ThrottleScope,
+        key: ThrottleKey,
+        policy: &ThrottlePolicy,
+    ) -> Result<Attempt, DirectoryError> {
+        let throttle = self.throttle(scope, key)?;
+        match throttle.retry_after_ms(policy, self.now_ms()) {
+            0 => {
+                let counted = throttle.failed(policy, self.now_ms());
+                self.set_throttle(scope, key, counted)?;
+                Ok(Attempt::Counted(counted))
+            }
+            retry_after_ms => Ok(Attempt::Wait { retry_after_ms }),
+        }
+    }
+
+    /// What failed so far, within this transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be read.
+    pub fn throttle(&self, scope: ThrottleScope, key: ThrottleKey) -> Result<Throttle, DirectoryError> {
+        self.sql(|connection| find(connection, scope, key))
+    }
+
+    /// Says what failed so far: after a success, that nothing did. Not in the audit stream, which strangers could fill
+    /// up otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be written.
+    pub fn set_throttle(
+        &self,
+        scope: ThrottleScope,
+        key: ThrottleKey,
+        throttle: Throttle,
+    ) -> Result<(), DirectoryError> {
+        let Throttle { failures, last_failure_ms } = throttle;
+        self.sql(|connection| match failures {
+            0 => connection.prepare_cached(CLEAR)?.execute((scope.as_str(), key.0)),
+            _ => {
+                let values = params![scope.as_str(), key.0, failures, ms(last_failure_ms)];
+                connection.prepare_cached(SET)?.execute(values)
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Those whose last failure is at least so long ago.
+    pub(super) fn purge_throttles(&self, forgotten_ms: TimeMs, limit: i64) -> Result<usize, DirectoryError> {
+        let values = (ms(self.now_ms().saturating_sub(forgotten_ms)), limit);
+        self.sql(|connection| connection.prepare_cached(PURGE)?.execute(values))
+    }
+}
+
+fn find(connection: &Connection, scope: ThrottleScope, key: ThrottleKey) -> rusqlite::Result<Throttle> {
+    let found = connection.prepare_cached(FIND)?.query_row((scope.as_str(), key.0), |row| {
+        let mut cells = Cells::new(row);
+        Ok(Throttle { failures: cells.next()?, last_failure_ms: cells.bits()? })
+    });
+    Ok(found.optional()?.unwrap_or_default())
+}

@@ -1,0 +1,110 @@
+//! A transaction under way, as those see it who change something in it.
+
+use std::path::Path;
+
+use mayfly_core::TimeMs;
+use mayfly_keys::DirectoryKeys;
+use rusqlite::{Connection, ErrorCode, ffi};
+
+use super::DirectoryError;
+use crate::error::At;
+
+/// Who changes something, and when: a part of every audit entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By<'a> {
+    /// The id of a key or a cardholder, or `operator` for who has the server's own command line.
+    pub actor: &'a str,
+    /// The time, as the engine's clock has it: it is also when whatever is made is said to be made, and what ends are
+    /// compared with.
+    pub now_ms: TimeMs,
+}
+
+/// A transaction under way: all functions that change the directory are its own. Made by
+/// [`Directory::write`](super::Directory::write) and [`Directory::once`](super::Directory::once).
+pub struct Writing<'a> {
+    connection: &'a Connection,
+    path: &'a Path,
+    keys: &'a DirectoryKeys,
+    by: By<'a>,
+}
+
+impl<'a> Writing<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        path: &'a Path,
+        keys: &'a DirectoryKeys,
+        by: By<'a>,
+    ) -> Self {
+        Self { connection, path, keys, by }
+    }
+
+    /// The time of the transaction.
+    pub fn now_ms(&self) -> TimeMs {
+        self.by.now_ms
+    }
+
+    /// Forgets at most `limit` rows of each kind that count for nothing any more: sessions and invitations that are
+    /// over, throttles that are forgotten after `throttles_ms`, answers to repeats that nobody waits for. Not in the
+    /// audit stream: it changes nothing that anybody could notice.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be written.
+    pub fn purge(&self, limit: usize, throttles_ms: u64) -> Result<Purged, DirectoryError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(Purged {
+            sessions: self.purge_sessions(limit)?,
+            invitations: self.purge_invitations(limit)?,
+            throttles: self.purge_throttles(throttles_ms, limit)?,
+            answers: self.purge_answers(limit)?,
+        })
+    }
+
+    pub(super) fn by(&self) -> By<'a> {
+        self.by
+    }
+
+    pub(super) fn secrets(&self) -> &'a DirectoryKeys {
+        self.keys
+    }
+
+    pub(super) fn sql<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, DirectoryError> {
+        work(self.connection).at(self.path).map_err(DirectoryError::Store)
+    }
+
+    /// The same, where a value that must be unique may be there already: that is `taken`.
+    pub(super) fn unique<T>(
+        &self,
+        taken: DirectoryError,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, DirectoryError> {
+        match work(self.connection) {
+            Err(error) if is_taken(&error) => Err(taken),
+            done => done.at(self.path).map_err(DirectoryError::Store),
+        }
+    }
+}
+
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+        && matches!(
+            error.sqlite_extended_error_code(),
+            Some(ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
+        )
+}
+
+/// How many rows were forgotten. As many as were allowed: there may be more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// Sessions that can't be refreshed any more.
+    pub sessions: usize,
+    /// Invitations that are over.
+    pub invitations: usize,
+    /// Throttles that are forgotten.
+    pub throttles: usize,
+    /// Answers kept for repeats.
+    pub answers: usize,
+}
