@@ -1,0 +1,110 @@
+//! Who calls, and what he may do.
+//!
+//! A handler names who may call it by the type of its first argument: [`Operator`], [`Issuer`] or [`Reader`]. There
+//! is no other way to the office and the directory, and each of them shows its holder's things only.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::{HeaderMap, header, request};
+use mayfly_core::IssuerId;
+use mayfly_identity::token::{Token, TokenKind};
+use mayfly_store::directory::{KeyId, Role};
+
+use crate::problem::{Code, Problem};
+use crate::scope::Scope;
+use crate::shared::Shared;
+
+/// Whose API key came with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The key.
+    pub(crate) key: KeyId,
+    /// What it lets its holder do.
+    pub(crate) role: Role,
+    /// On whose things; everybody's if none.
+    pub(crate) tenant: Option<IssuerId>,
+}
+
+/// Which roles may call a route.
+pub(crate) trait Allowed: Send + Sync + 'static {
+    /// These.
+    const ROLES: &'static [Role];
+}
+
+/// Who runs the server.
+pub(crate) enum Operators {}
+
+impl Allowed for Operators {
+    const ROLES: &'static [Role] = &[Role::Operator];
+}
+
+/// Who changes an issuer's things.
+pub(crate) enum Issuers {}
+
+impl Allowed for Issuers {
+    const ROLES: &'static [Role] = &[Role::Operator, Role::Issuer];
+}
+
+/// Who looks at an issuer's things.
+pub(crate) enum Readers {}
+
+impl Allowed for Readers {
+    const ROLES: &'static [Role] = &[Role::Operator, Role::Issuer, Role::Auditor];
+}
+
+/// A caller whose role is one of those that are allowed, and what he sees.
+pub(crate) struct By<A> {
+    scope: Scope,
+    allowed: PhantomData<A>,
+}
+
+/// Who runs the server.
+pub(crate) type Operator = By<Operators>;
+/// Who changes an issuer's things: the issuer, or who runs the server.
+pub(crate) type Issuer = By<Issuers>;
+/// Who looks at an issuer's things: the issuer, its auditor, or who runs the server.
+pub(crate) type Reader = By<Readers>;
+
+impl<A> Deref for By<A> {
+    type Target = Scope;
+
+    fn deref(&self) -> &Scope {
+        &self.scope
+    }
+}
+
+impl<A: Allowed> FromRequestParts<Arc<Shared>> for By<A> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        let caller = authenticate(&parts.headers, shared).await?;
+        if !A::ROLES.contains(&caller.role) {
+            return Err(Problem::new(Code::RoleNotAllowed));
+        }
+        parts.extensions.insert(caller);
+        Ok(Self { scope: Scope::new(shared.clone(), caller), allowed: PhantomData })
+    }
+}
+
+/// Whose key it is. It is asked for each time, so that a revoked key ends with the answer to its revocation.
+async fn authenticate(headers: &HeaderMap, shared: &Shared) -> Result<Caller, Problem> {
+    let unknown = || Problem::new(Code::Unauthenticated);
+    let hash = token(headers).ok_or_else(unknown)?.hash();
+    let now_ms = shared.clock.now_ms();
+    let found = shared.directory.ask(move |directory| directory.find_key(&hash, now_ms)).await?;
+    let key = found.ok_or_else(unknown)?;
+    Ok(Caller { key: key.id, role: key.role, tenant: key.issuer })
+}
+
+fn token(headers: &HeaderMap) -> Option<Token> {
+    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+    let value = sent.next()?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    if sent.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    Token::parse(TokenKind::ApiKey, token.trim_start_matches(' ')).ok()
+}

@@ -1,0 +1,90 @@
+//! A cardholder who has logged in, and what he sees: his own accounts, and nobody else's.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request;
+use mayfly_core::AccountId;
+use mayfly_core::state::Account;
+use mayfly_identity::token::TokenKind;
+use mayfly_office::{Office, Reception};
+use mayfly_store::directory::{self, LinkedAccount, Session};
+
+use crate::caller::bearer;
+use crate::idempotency::Sender;
+use crate::problem::{Code, Problem};
+use crate::shared::Shared;
+
+/// A cardholder who has logged in. There is no other way to his things.
+pub(crate) struct Customer {
+    shared: Arc<Shared>,
+    session: Session,
+}
+
+impl FromRequestParts<Arc<Shared>> for Customer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut request::Parts,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, Problem> {
+        let unknown = || Problem::new(Code::SessionUnknown);
+        let token = bearer(&parts.headers, TokenKind::Session).ok_or_else(unknown)?;
+        let session = shared.reception.session(token.hash()).await?.ok_or_else(unknown)?;
+        parts.extensions.insert(Sender(format!("{} {}", session.issuer, session.cardholder)));
+        Ok(Self { shared: shared.clone(), session })
+    }
+}
+
+impl Customer {
+    /// His session.
+    pub(crate) fn session(&self) -> Session {
+        self.session
+    }
+
+    /// Where things are done. Every account that is handed to it must be his.
+    pub(crate) fn office(&self) -> &Office {
+        &self.shared.office
+    }
+
+    /// Where he is let in.
+    pub(crate) fn reception(&self) -> &Reception {
+        &self.shared.reception
+    }
+
+    /// Who he is.
+    pub(crate) async fn himself(&self) -> Result<directory::Cardholder, Problem> {
+        let Session { issuer, cardholder, .. } = self.session;
+        let found = self.shared.directory.ask(move |directory| directory.cardholder(issuer, cardholder));
+        found.await?.ok_or_else(|| Problem::new(Code::SessionUnknown))
+    }
+
+    /// His accounts.
+    pub(crate) async fn accounts(&self) -> Result<Vec<LinkedAccount>, Problem> {
+        let Session { issuer, cardholder, .. } = self.session;
+        self.shared.directory.ask(move |directory| directory.accounts_of(issuer, cardholder)).await
+    }
+
+    /// One of his accounts. Anybody else's is as good as not there.
+    pub(crate) async fn account(&self, id: AccountId) -> Result<Account, Problem> {
+        let Session { issuer, cardholder, .. } = self.session;
+        let linked = self.shared.directory.ask(move |directory| directory.linked_account(issuer, id)).await?;
+        if linked.is_none_or(|linked| linked.cardholder != cardholder) {
+            return Err(Problem::new(Code::NotFound));
+        }
+        Ok(self.office().account(id).await?)
+    }
+
+    /// The account that he means: the one that he names, or his only one.
+    pub(crate) async fn account_meant(&self, asked: Option<AccountId>) -> Result<(AccountId, Account), Problem> {
+        let id = match asked {
+            Some(id) => id,
+            None => match self.accounts().await?.as_slice() {
+                [only] => only.account,
+                [] => return Err(Problem::with(Code::NotFound, "there is no account to use; ask your issuer")),
+                _ => return Err(Problem::field("/account", "must be named: there are several")),
+            },
+        };
+        Ok((id, self.account(id).await?))
+    }
+}

@@ -1,0 +1,59 @@
+//! What the office and the directory refuse, as problems. Texts that could tell one issuer of another's things are
+//! left out.
+
+use mayfly_core::Refusal;
+use mayfly_office::OfficeError;
+
+use crate::problem::{Code, Problem};
+
+impl From<OfficeError> for Problem {
+    fn from(error: OfficeError) -> Self {
+        match error {
+            OfficeError::Refused(refusal) => refusal.into(),
+            OfficeError::Terms(error) => Self::with(Code::OutOfBounds, error),
+            OfficeError::NoNumber(_) | OfficeError::NoTransaction(_) | OfficeError::NoKey(_) => {
+                Self::new(Code::NotFound)
+            }
+            OfficeError::Directory(error) => error.into(),
+            OfficeError::WhichProgramme { .. } => Self::with(Code::ProgrammeUnclear, error),
+            OfficeError::Busy(_) | OfficeError::Behind { .. } => Self::new(Code::Busy),
+            OfficeError::Stopped => Self::new(Code::Stopped),
+            OfficeError::Views(error) => {
+                tracing::error!(%error, "the views could not be read");
+                Self::new(Code::Storage)
+            }
+            OfficeError::Note(error) => {
+                tracing::error!(%error, "a repeated answer could not be kept or read");
+                Self::new(Code::Storage)
+            }
+            OfficeError::Random(error) => {
+                tracing::error!(%error, "the system gave no randomness");
+                Self::new(Code::Internal)
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match &refusal {
+            Refusal::NoIssuer(_) | Refusal::NoProgramme(_) | Refusal::NoAccount(_) => Code::NotFound,
+            Refusal::NoNumber(_) => Code::NumberNotActive,
+            Refusal::NoHold(_) => Code::NothingHeld,
+            Refusal::NameTaken => Code::NameTaken,
+            Refusal::PrefixTaken(_) => Code::PrefixTaken,
+            Refusal::OtherIssuer => Code::OtherIssuer,
+            Refusal::Limit(_) | Refusal::Uses { .. } | Refusal::Lifetime { .. } | Refusal::AmountTooLarge => {
+                return Self::with(Code::OutOfBounds, refusal);
+            }
+            Refusal::ActiveNumbers { .. } => return Self::with(Code::ActiveNumbersMax, refusal),
+            Refusal::Funds => Code::FundsMissing,
+            Refusal::KeyReused => Code::IdempotencyKeyReused,
+            // Every operation of the office takes one.
+            Refusal::NoKeyHere => Code::Internal,
+            Refusal::CandidatesTaken | Refusal::Busy => Code::Busy,
+            Refusal::Storage => Code::Storage,
+        };
+        Self::new(code)
+    }
+}

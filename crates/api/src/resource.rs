@@ -1,0 +1,47 @@
+//! What the API is about: a module for each kind of thing, with its form and its handlers.
+
+pub mod accounts;
+pub mod authorisations;
+pub mod info;
+pub mod issuers;
+pub mod keys;
+pub mod numbers;
+pub mod programmes;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What is posted where there is nothing to say: nothing, or an empty object.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// Something new, and where it is found, if that is anywhere.
+pub(crate) struct Created<T> {
+    location: Option<String>,
+    thing: T,
+}
+
+impl<T> Created<T> {
+    pub(crate) fn new(thing: T) -> Self {
+        Self { location: None, thing }
+    }
+
+    pub(crate) fn at(location: impl std::fmt::Display, thing: T) -> Self {
+        Self { location: Some(location.to_string()), thing }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = (StatusCode::CREATED, Json(self.thing)).into_response();
+        // A path with an id is always a header's value.
+        if let Some(Ok(location)) = self.location.as_deref().map(HeaderValue::from_str) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        response
+    }
+}

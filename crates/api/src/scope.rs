@@ -1,0 +1,130 @@
+//! What a caller sees: his issuer's things, or everybody's if he runs the server.
+//!
+//! Whoever names something of another issuer's is told exactly what he is told of something that does not exist.
+
+use std::sync::Arc;
+
+use mayfly_core::state::{Account, Programme};
+use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TimeMs, TransactionId};
+use mayfly_office::{NumberNow, Office};
+use mayfly_store::TransactionRow;
+use mayfly_store::directory::{self, Directory, Writing};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::caller::Caller;
+use crate::directory::DirectoryDesk;
+use crate::idempotency::Once;
+use crate::kept::Kept;
+use crate::problem::{Code, Problem};
+use crate::shared::Shared;
+
+/// What a caller sees.
+pub(crate) struct Scope {
+    shared: Arc<Shared>,
+    caller: Caller,
+}
+
+impl Scope {
+    pub(crate) fn new(shared: Arc<Shared>, caller: Caller) -> Self {
+        Self { shared, caller }
+    }
+
+    /// Who calls.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    /// Where things are done. Every id that is handed to it must have gone through this scope.
+    pub(crate) fn office(&self) -> &Office {
+        &self.shared.office
+    }
+
+    /// Where keys are kept. Every issuer that is handed to it must have gone through this scope.
+    pub(crate) fn directory(&self) -> &DirectoryDesk {
+        &self.shared.directory
+    }
+
+    /// Changes the directory, once.
+    pub(crate) async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
+        &self,
+        once: Once,
+        work: impl FnOnce(&Writing<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (actor, now_ms) = (self.caller.key.to_string(), self.now_ms());
+        let change = move |directory: &Directory| {
+            let (key, content) = once.for_directory(directory);
+            let kept = Kept::of_day(directory, now_ms)?;
+            let by = directory::By { actor: &actor, now_ms };
+            let done = directory.once(by, (key, content), |writing| kept.seal(key, &work(writing)?))?;
+            match done {
+                directory::Once::Done(answer) | directory::Once::Repeated(answer) => {
+                    Kept::open(directory, key, &answer)
+                }
+                directory::Once::OtherContent => Err(Problem::new(Code::IdempotencyKeyReused)),
+            }
+        };
+        self.directory().ask(change).await
+    }
+
+    /// The time.
+    pub(crate) fn now_ms(&self) -> TimeMs {
+        self.shared.clock.now_ms()
+    }
+
+    /// The issuer for which something is made: the caller's own, or the one that he must name.
+    pub(crate) async fn issuer(&self, asked: Option<IssuerId>) -> Result<IssuerId, Problem> {
+        match self.whose(asked).await? {
+            Some(issuer) => Ok(issuer),
+            None => Err(Problem::field("/issuer", "must be named: this key is for no single issuer")),
+        }
+    }
+
+    /// Whose things are listed: the caller's own, or of the issuer whom he names, or everybody's.
+    pub(crate) async fn whose(&self, asked: Option<IssuerId>) -> Result<Option<IssuerId>, Problem> {
+        match (self.caller.tenant, asked) {
+            (Some(own), None) => Ok(Some(own)),
+            (Some(own), Some(asked)) if own == asked => Ok(Some(own)),
+            (Some(_), Some(_)) => Err(unseen()),
+            (None, None) => Ok(None),
+            (None, Some(asked)) => {
+                self.office().issuer(asked).await?;
+                Ok(Some(asked))
+            }
+        }
+    }
+
+    /// A programme.
+    pub(crate) async fn programme(&self, id: ProgrammeId) -> Result<Programme, Problem> {
+        let found = self.office().programme(id).await?;
+        self.sees(Some(found.issuer)).then_some(found).ok_or_else(unseen)
+    }
+
+    /// An account.
+    pub(crate) async fn account(&self, id: AccountId) -> Result<Account, Problem> {
+        let found = self.office().account(id).await?;
+        self.sees(Some(found.issuer)).then_some(found).ok_or_else(unseen)
+    }
+
+    /// A number, and the account that it belongs to.
+    pub(crate) async fn number(&self, id: NumberId) -> Result<(NumberNow, Account), Problem> {
+        let found = self.office().number(id).await?;
+        let account = self.account(found.row.account).await?;
+        Ok((found, account))
+    }
+
+    /// A transaction.
+    pub(crate) async fn transaction(&self, id: TransactionId) -> Result<TransactionRow, Problem> {
+        let found = self.office().transaction(id).await?;
+        self.sees(found.issuer).then_some(found).ok_or_else(unseen)
+    }
+
+    /// Whether something of this issuer's, or of nobody's, is for the caller to see.
+    pub(crate) fn sees(&self, issuer: Option<IssuerId>) -> bool {
+        self.caller.tenant.is_none_or(|own| issuer == Some(own))
+    }
+}
+
+fn unseen() -> Problem {
+    Problem::new(Code::NotFound)
+}

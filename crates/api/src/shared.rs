@@ -1,0 +1,27 @@
+//! What all requests share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mayfly_engine::Clock;
+use mayfly_office::Office;
+
+use crate::directory::DirectoryDesk;
+use crate::frame::RequestIds;
+
+pub(crate) struct Shared {
+    pub(crate) office: Arc<Office>,
+    pub(crate) directory: DirectoryDesk,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) request_time_max: Duration,
+    pub(crate) request_ids: RequestIds,
+    /// The API's description, as it is sent.
+    pub(crate) openapi: String,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}

@@ -1,0 +1,390 @@
+//! A server of the API on a real engine and a real store in a directory of its own, and a client that speaks raw HTTP.
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "tests may unwrap, and none of them uses everything"
+)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi};
+use mayfly_card::{Currency, Layout, MerchantId, MinorUnits, Prefix};
+use mayfly_core::{
+    AccountId, Answer, Command, Controls, CreditLimit, Cvc2Check, Facts, Hash64, IssuerId, MessageKind, Name,
+    NumberId, Presented, Processing, ProgrammeId, Reason, Request, Terms, TransactionId,
+};
+use mayfly_engine::{
+    Catalogue, Clock, Desk, Engine, Handle, Issued, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
+};
+use mayfly_identity::token::{Token, TokenKind};
+use mayfly_keys::{KeyService, OsRandom, RootKey};
+use mayfly_office::{NumberOrder, Office, Views};
+use mayfly_store::directory::{By, Directory, DirectoryError, KeyId, NewKey, Role};
+use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// A server, with everything that it stands on.
+pub struct Rig {
+    pub runtime: Runtime,
+    pub office: Arc<Office>,
+    pub directory: Arc<Directory>,
+    pub address: SocketAddr,
+    catalogue: Arc<Catalogue>,
+    handle: Handle,
+    api: RunningApi,
+    engine: Engine,
+    folder: Folder,
+    _lock: DirectoryLock,
+    pub data: TempDir,
+    count: AtomicU64,
+}
+
+/// A key and its text.
+#[derive(Clone)]
+pub struct Key {
+    pub id: KeyId,
+    pub secret: String,
+}
+
+/// Things of one issuer.
+#[derive(Clone, Copy, Debug)]
+pub struct Side {
+    pub issuer: IssuerId,
+    pub programme: ProgrammeId,
+    pub account: AccountId,
+    pub number: NumberId,
+    pub authorisation: TransactionId,
+    pub key: KeyId,
+}
+
+impl Side {
+    /// Of nobody: ids that there never were.
+    pub fn nowhere() -> Self {
+        Self {
+            issuer: IssuerId(900),
+            programme: ProgrammeId(900),
+            account: AccountId(90_000),
+            number: NumberId(90_000),
+            authorisation: TransactionId(90_000),
+            key: KeyId(90_000),
+        }
+    }
+}
+
+pub fn loopback() -> ApiOptions {
+    ApiOptions::at("127.0.0.1:0".parse().unwrap())
+}
+
+impl Rig {
+    pub fn start() -> Self {
+        Self::with(loopback())
+    }
+
+    pub fn with(options: ApiOptions) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let service = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap());
+        let directory = Arc::new(Directory::open(data.path(), service.directory_keys()).unwrap());
+        let catalogue = Arc::new(Catalogue::new(service).unwrap());
+        let opened =
+            mayfly_store::open(data.path(), ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();
+        let progress = Arc::new(Progress::default());
+        let fold = FoldOptions::default();
+        let folder = Folder::start(data.path(), ONLY_PARTITION, fold, progress.clone(), |_| {}).unwrap();
+        let archive = ViewsArchive::open(data.path(), ONLY_PARTITION, progress.clone(), &folder).unwrap();
+        let engine = Engine::start(Parts {
+            state: opened.state,
+            head: opened.head,
+            journal: Box::new(opened.journal),
+            archive: Arc::new(archive),
+            catalogue: catalogue.clone(),
+            clock: clock.clone(),
+            progress,
+            options: Options::default(),
+        })
+        .unwrap();
+        let handle = engine.handle();
+        let views = Views::open(data.path(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
+        let random = Box::new(OsRandom);
+        let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
+        let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
+        let parts = ApiParts { office: office.clone(), directory: directory.clone(), clock };
+        let api = runtime.block_on(Api::start(options, parts)).unwrap();
+        let (address, count) = (api.address(), AtomicU64::new(0));
+        let _lock = opened.lock;
+        Self {
+            runtime,
+            office,
+            directory,
+            address,
+            catalogue,
+            handle,
+            api,
+            engine,
+            folder,
+            _lock,
+            data,
+            count,
+        }
+    }
+
+    /// Why a second API with these options does not start.
+    pub fn refused(&self, options: ApiOptions) -> String {
+        let parts = ApiParts {
+            office: self.office.clone(),
+            directory: self.directory.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        self.runtime.block_on(Api::start(options, parts)).unwrap_err().to_string()
+    }
+
+    /// Stops everything, and leaves the directory.
+    pub fn stop(self) -> TempDir {
+        self.runtime.block_on(self.api.stop());
+        drop(self.engine.stop());
+        drop(self.folder.stop());
+        self.data
+    }
+
+    pub fn next(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// A key for the API.
+    pub fn key(&self, role: Role, issuer: Option<IssuerId>) -> Key {
+        let token = Token::draw(TokenKind::ApiKey, &mut OsRandom).unwrap();
+        let label = Name::parse("test").unwrap();
+        let (hint, hash) = (token.hint(), token.hash());
+        let new = NewKey { role, issuer, label, hint, hash, expires_ms: None };
+        let by = By { actor: "operator", now_ms: SystemClock.now_ms() };
+        let key = self.directory.write::<_, DirectoryError>(by, |writing| writing.create_key(&new)).unwrap();
+        Key { id: key.id, secret: token.expose().to_owned() }
+    }
+
+    /// An operator's key.
+    pub fn operator(&self) -> String {
+        self.key(Role::Operator, None).secret
+    }
+
+    /// An issuer with one of everything.
+    pub fn issuer(&self) -> Side {
+        let name = format!("Issuer {}", self.next());
+        let opened =
+            self.runtime.block_on(self.office.open_issuer(Name::parse(&name).unwrap(), None)).unwrap();
+        let prefix = Prefix::parse(&format!("4{:05}", self.next())).unwrap();
+        let terms = Terms::standard(prefix, Layout::DEFAULT);
+        let office = &self.office;
+        let name = Name::parse("Shopping").unwrap();
+        let programme =
+            self.runtime.block_on(office.open_programme(opened.0, name, terms, None, None)).unwrap();
+        self.more(opened.0, programme.0)
+    }
+
+    /// One more of everything of an issuer's.
+    pub fn more(&self, issuer: IssuerId, programme: ProgrammeId) -> Side {
+        let (office, usd) = (&self.office, Currency::parse_alphabetic("USD").unwrap());
+        let account = office.open_account(issuer, usd, CreditLimit::Prepaid, None);
+        let account = self.runtime.block_on(account).unwrap().0;
+        self.runtime.block_on(office.fund(account, 10_000, None)).unwrap();
+        let bought = self.order(account, programme);
+        let authorisation = self.buy(&bought, 1_000);
+        let number = self.order(account, programme).id;
+        let key = self.key(Role::Auditor, Some(issuer)).id;
+        Side { issuer, programme, account, number, authorisation, key }
+    }
+
+    fn order(&self, account: AccountId, programme: ProgrammeId) -> Issued {
+        let controls = Controls::default();
+        let order = NumberOrder { account, programme: Some(programme), uses: 1, lifetime_ms: None, controls };
+        self.runtime.block_on(self.office.issue_number(order, None)).unwrap()
+    }
+
+    /// Authorises a purchase: its amount is held.
+    fn buy(&self, issued: &Issued, minor: u64) -> TransactionId {
+        let count = self.next();
+        let request = Request {
+            message: MessageKind::Authorisation,
+            processing: Processing::Purchase,
+            reference: Hash64((count + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            identity: Hash64((count + 1).wrapping_mul(0xd6e8_feb8_6659_fd93)),
+            content: Hash64(7),
+            original: None,
+            number: Presented::Number {
+                index: self.catalogue.index(&issued.pan),
+                programme: self.catalogue.programme_of(&issued.pan),
+                last_four: issued.pan.last_four(),
+            },
+            expiry: Some(issued.expiry),
+            cvc2: Cvc2Check::Absent,
+            amount: MinorUnits::new(minor).unwrap(),
+            replacement: None,
+            currency: Currency::parse_alphabetic("USD").unwrap(),
+            declined_elsewhere: false,
+            repeat: false,
+            facts: Facts { merchant: MerchantId::parse("M-001").unwrap(), ..Facts::default() },
+            paged: None,
+        };
+        let answer = self.handle.ask(Command::Message(Box::new(request))).unwrap();
+        match self.runtime.block_on(answer).unwrap() {
+            Answer::Message(answer) => {
+                assert_eq!(answer.reason, Reason::Approved);
+                answer.transaction.unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Sends bytes, and reads to the end of the connection.
+    pub fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect();
+        // The server may have answered and closed before it took everything.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answer
+    }
+
+    pub fn get(&self, key: &str, path: &str) -> Reply {
+        Call::get(path).key(key).send(self)
+    }
+
+    pub fn post(&self, key: &str, path: &str, body: &Value) -> Reply {
+        Call::post(path, body).key(key).send(self)
+    }
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+static IDEMPOTENCY_KEYS: AtomicU64 = AtomicU64::new(0);
+
+impl Call {
+    pub fn new(method: &str, path: &str) -> Self {
+        Self { method: method.into(), path: path.into(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    /// With an idempotency key of its own.
+    pub fn post(path: &str, body: &Value) -> Self {
+        let key = format!("key-{}", IDEMPOTENCY_KEYS.fetch_add(1, Ordering::SeqCst));
+        let mut call = Self::new("POST", path).header("Idempotency-Key", &key);
+        call.body = body.to_string().into_bytes();
+        call.header("Content-Type", "application/json")
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self
+    }
+
+    pub fn key(self, key: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {key}"))
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let Self { method, path, headers, body } = self;
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        if !body.is_empty() || method == "POST" {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        [head.as_bytes(), b"\r\n", body].concat()
+    }
+
+    pub fn send(&self, rig: &Rig) -> Reply {
+        Reply::parse(&rig.raw(&self.bytes()))
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let header =
+            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+        Self { status, headers: lines.filter_map(header).collect(), body: body.to_owned() }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body of an answer that is as it should be.
+    pub fn ok(&self) -> Value {
+        assert!((200..300).contains(&self.status), "{self:?}");
+        self.json()
+    }
+
+    /// The code of a problem document, which is looked at closely.
+    pub fn code(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let document = self.json();
+        assert_eq!(document["status"], self.status, "{self:?}");
+        assert_eq!(document["request_id"].as_str(), self.header("x-request-id"), "{self:?}");
+        let code = document["code"].as_str().unwrap().to_owned();
+        assert_eq!(document["type"], format!("urn:mayfly:problem:{code}"));
+        assert!(
+            !document["title"].as_str().unwrap().is_empty()
+                && !document["detail"].as_str().unwrap().is_empty()
+        );
+        code
+    }
+
+    /// Status and body without what differs from request to request.
+    pub fn shape(&self) -> (u16, Value) {
+        let mut document = self.json();
+        document.as_object_mut().unwrap().remove("request_id");
+        (self.status, document)
+    }
+}

@@ -1,0 +1,251 @@
+//! Who may do what, with whose things.
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
+
+mod common;
+
+use common::{Call, Reply, Rig, Side};
+use mayfly_api::{ROUTES, Route};
+use mayfly_store::directory::Role;
+use serde_json::{Value, json};
+
+/// A request on a route that names things of one side, and would be done for who may do it.
+fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
+    let path = match route.path {
+        path if path.starts_with("/v1/issuers/") => path.replace("{id}", &side.issuer.to_string()),
+        path if path.starts_with("/v1/programmes/") => path.replace("{id}", &side.programme.to_string()),
+        path if path.starts_with("/v1/accounts/") => path.replace("{id}", &side.account.to_string()),
+        path if path.starts_with("/v1/numbers/") => path.replace("{id}", &side.number.to_string()),
+        path if path.starts_with("/v1/keys/") => path.replace("{id}", &side.key.to_string()),
+        path => path.replace("{id}", &side.authorisation.to_string()),
+    };
+    if route.method == "GET" {
+        let query = match route.path {
+            "/v1/programmes" | "/v1/accounts" | "/v1/keys" => format!("?issuer={}", side.issuer),
+            "/v1/numbers" | "/v1/authorisations" => format!("?account={}", side.account),
+            _ => String::new(),
+        };
+        return Call::get(&(path + &query));
+    }
+    Call::post(&path, &body(rig, route, side))
+}
+
+fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
+    let unique = rig.next();
+    let id = |text: &dyn ToString| text.to_string();
+    match route.path {
+        "/v1/issuers" => json!({ "name": format!("New {unique}") }),
+        "/v1/programmes" => json!({
+            "issuer": id(&side.issuer), "name": format!("New {unique}"),
+            "terms": { "prefix": format!("5{unique:05}") },
+        }),
+        "/v1/accounts" => json!({ "issuer": id(&side.issuer), "currency": "USD" }),
+        "/v1/accounts/{id}/limit" => json!({ "credit_limit": { "minor": 5000, "currency": "USD" } }),
+        "/v1/accounts/{id}/funds" => json!({ "amount": { "minor": 100, "currency": "USD" } }),
+        "/v1/accounts/{id}/channels" => json!({ "channel": "card_present", "blocked": true }),
+        "/v1/numbers" => json!({ "account": id(&side.account), "programme": id(&side.programme) }),
+        "/v1/keys" => json!({ "issuer": id(&side.issuer), "role": "auditor", "name": "new" }),
+        "/v1/keys/{id}/rotate" => json!({ "issuer": id(&side.issuer), "overlap_seconds": 60 }),
+        "/v1/keys/{id}/revoke" => json!({ "issuer": id(&side.issuer) }),
+        "/v1/numbers/{id}/cancel" | "/v1/holds/{id}/release" => json!({}),
+        other => panic!("{other}: say what is posted there"),
+    }
+}
+
+/// Acceptance row A89: every route, with every role, and with the wrong issuer's things.
+///
+/// Whoever has no key, or a wrong one, learns nothing; a role that may not is told so, whatever it names; one that may
+/// does it with its own issuer's things; and another issuer's are answered exactly as what there never was.
+#[test]
+fn every_route_with_every_role_and_the_wrong_issuer() {
+    let rig = Rig::start();
+    let (ours, theirs, nowhere) = (rig.issuer(), rig.issuer(), Side::nowhere());
+    let mut walked = 0;
+    for route in ROUTES {
+        let Some(allowed) = route.roles else {
+            call(&rig, route, &ours).send(&rig).ok();
+            continue;
+        };
+        for role in Role::ALL {
+            let what = format!("{} {} as {role}", route.method, route.path);
+            let tenant = (role != Role::Operator).then_some(ours.issuer);
+            let key = rig.key(role, tenant).secret;
+            let send = |side: &Side| call(&rig, route, side).key(&key).send(&rig);
+            walked += 1;
+            if !allowed.contains(&role) {
+                for side in [&ours, &theirs, &nowhere] {
+                    let reply = send(side);
+                    assert_eq!((reply.status, reply.code().as_str()), (403, "role_not_allowed"), "{what}");
+                }
+                continue;
+            }
+            let fresh = rig.more(ours.issuer, ours.programme);
+            let own = send(&fresh);
+            assert!((200..300).contains(&own.status), "{what}: {own:?}");
+            if tenant.is_some() {
+                let (other, none) = (send(&theirs), send(&nowhere));
+                assert_eq!((none.status, none.code().as_str()), (404, "not_found"), "{what}");
+                assert_eq!(other.shape(), none.shape(), "{what}");
+                assert_eq!(names(&other), names(&none), "{what}");
+            }
+        }
+    }
+    assert_eq!(walked, (ROUTES.len() - 2) * Role::ALL.len());
+    rig.stop();
+}
+
+/// The names of the headers of an answer.
+fn names(reply: &Reply) -> Vec<&str> {
+    reply.headers.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// What a list shows is of the caller's issuer only, whatever its cursor says.
+#[test]
+fn lists_show_nothing_of_another_issuer() {
+    let rig = Rig::start();
+    let (ours, theirs) = (rig.issuer(), rig.issuer());
+    rig.more(ours.issuer, ours.programme);
+    let issuer = rig.key(Role::Issuer, Some(ours.issuer)).secret;
+    let paths = [
+        "/v1/programmes".to_owned(),
+        "/v1/accounts".to_owned(),
+        "/v1/keys".to_owned(),
+        "/v1/authorisations".to_owned(),
+        format!("/v1/numbers?account={}", ours.account),
+    ];
+    let hidden = [
+        theirs.issuer.to_string(),
+        theirs.programme.to_string(),
+        theirs.account.to_string(),
+        theirs.number.to_string(),
+        theirs.authorisation.to_string(),
+        theirs.key.to_string(),
+    ];
+    for path in &paths {
+        let (mut cursor, mut seen) = (String::new(), 0);
+        loop {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let page = rig.get(&issuer, &format!("{path}{sign}limit=1{cursor}")).ok();
+            seen += page["items"].as_array().unwrap().len();
+            for id in &hidden {
+                assert!(!page["items"].to_string().contains(&format!("\"{id}\"")), "{path} shows {id}");
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert!(seen > 0, "{path}");
+    }
+    // Another account's number as a cursor shows nothing.
+    let operator = rig.operator();
+    let page = rig.get(&operator, &format!("/v1/authorisations?account={}&limit=1", theirs.account)).ok();
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let path = format!("/v1/authorisations?account={}&cursor={cursor}", ours.account);
+    assert_eq!(rig.get(&issuer, &path).ok()["items"], json!([]));
+    rig.stop();
+}
+
+/// What is refused because of another issuer's things does not say whose they are.
+#[test]
+fn a_taken_prefix_names_nobody() {
+    let rig = Rig::start();
+    let (ours, theirs) = (rig.issuer(), rig.issuer());
+    let operator = rig.operator();
+    let prefix =
+        rig.get(&operator, &format!("/v1/programmes/{}", theirs.programme)).ok()["terms"]["prefix"].clone();
+    let issuer = rig.key(Role::Issuer, Some(ours.issuer)).secret;
+    let body = json!({ "name": "Mine", "terms": { "prefix": prefix } });
+    let reply = rig.post(&issuer, "/v1/programmes", &body);
+    assert_eq!((reply.status, reply.code().as_str()), (409, "prefix_taken"));
+    assert!(!reply.body.contains("prog_"), "{reply:?}");
+    rig.stop();
+}
+
+#[test]
+fn whoever_has_no_valid_key_learns_nothing() {
+    let rig = Rig::start();
+    let ours = rig.issuer();
+    let operator = rig.operator();
+    let revoked = rig.key(Role::Issuer, Some(ours.issuer));
+    let path = format!("/v1/accounts/{}", ours.account);
+    rig.get(&revoked.secret, &path).ok();
+    let body = json!({ "issuer": ours.issuer.to_string() });
+    let shown = rig.post(&operator, &format!("/v1/keys/{}/revoke", revoked.id), &body).ok();
+    assert!(shown["revoked_at"].is_string());
+
+    let expected = Call::get(&path).send(&rig);
+    assert_eq!((expected.status, expected.code().as_str()), (401, "unauthenticated"));
+    assert!(expected.header("www-authenticate").unwrap().starts_with("Bearer"));
+    let unknown = format!("mfk_{}", "A".repeat(43));
+    for value in [
+        format!("Bearer {}", revoked.secret),
+        format!("Bearer {unknown}"),
+        format!("Bearer {}x", operator),
+        format!("Basic {operator}"),
+        operator.clone(),
+        "Bearer".to_owned(),
+        "Bearer mfs_AAAA".to_owned(),
+    ] {
+        let reply = Call::get(&path).header("Authorization", &value).send(&rig);
+        assert_eq!(reply.shape(), expected.shape());
+    }
+    let two = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {operator}\r\nAuthorization: Bearer {operator}\r\n\r\n"
+    );
+    assert_eq!(Reply::parse(&rig.raw(two.as_bytes())).shape(), expected.shape());
+    for route in ROUTES.iter().filter(|route| route.roles.is_some()) {
+        let reply = call(&rig, route, &ours).send(&rig);
+        assert_eq!(reply.shape(), expected.shape(), "{} {}", route.method, route.path);
+    }
+    // The scheme's name is written in any case.
+    Call::get(&path).header("Authorization", &format!("bearer {operator}")).send(&rig).ok();
+    rig.stop();
+}
+
+#[test]
+fn keys_are_made_rotated_and_revoked() {
+    let rig = Rig::start();
+    let ours = rig.issuer();
+    let issuer = rig.key(Role::Issuer, Some(ours.issuer)).secret;
+    let made =
+        rig.post(&issuer, "/v1/keys", &json!({ "role": "issuer", "name": "shop", "lifetime_seconds": 600 }));
+    assert_eq!(made.status, 201);
+    let made = made.json();
+    let secret = made["secret"].as_str().unwrap();
+    let (id, hint) = (made["key"]["id"].as_str().unwrap(), made["key"]["hint"].as_str().unwrap());
+    assert!(secret.starts_with(hint) && hint.len() < 10);
+    rig.get(secret, "/v1/accounts").ok();
+
+    // Only its hint is shown later.
+    let listed = rig.get(&issuer, "/v1/keys");
+    assert!(!listed.body.contains(secret) && listed.body.contains(hint));
+
+    let path = format!("/v1/keys/{id}/rotate");
+    let rotated = rig.post(&issuer, &path, &json!({ "overlap_seconds": 60 })).ok();
+    let next = rotated["secret"].as_str().unwrap();
+    for both in [secret, next] {
+        rig.get(both, "/v1/accounts").ok();
+    }
+    assert_eq!(rig.post(&issuer, &path, &json!({ "overlap_seconds": 60 })).code(), "key_over");
+    let path = format!("/v1/keys/{}/rotate", rotated["key"]["id"].as_str().unwrap());
+    let last = rig.post(&issuer, &path, &json!({ "overlap_seconds": 0 })).ok();
+    assert_eq!(rig.get(next, "/v1/accounts").status, 401, "without an overlap the old one ends at once");
+    let last_secret = last["secret"].as_str().unwrap();
+    let path = format!("/v1/keys/{}/revoke", last["key"]["id"].as_str().unwrap());
+    rig.post(last_secret, &path, &json!({})).ok();
+    assert_eq!(rig.get(last_secret, "/v1/accounts").status, 401);
+
+    // An issuer makes no operators, and an operator's key has no issuer.
+    let operator = rig.operator();
+    for (key, body) in [
+        (&issuer, json!({ "role": "operator", "name": "x" })),
+        (&operator, json!({ "role": "operator", "name": "x", "issuer": ours.issuer.to_string() })),
+        (&operator, json!({ "role": "issuer", "name": "x" })),
+        (&issuer, json!({ "role": "issuer", "name": "x", "lifetime_seconds": 0 })),
+    ] {
+        assert_eq!(rig.post(key, "/v1/keys", &body).code(), "body_invalid", "{body}");
+    }
+    let made = rig.post(&operator, "/v1/keys", &json!({ "role": "operator", "name": "x" })).ok();
+    rig.get(made["secret"].as_str().unwrap(), "/v1/issuers").ok();
+    rig.stop();
+}
