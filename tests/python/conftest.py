@@ -47,6 +47,12 @@ class Programme:
 
 
 @pytest.fixture
+def prefix():
+    """Gives six digits with which no programme's numbers begin yet."""
+    return lambda: next(prefixes)
+
+
+@pytest.fixture
 def programme(server):
     """Makes a programme with the terms that a test wants."""
     return lambda *terms, **kwargs: Programme(server, *terms, **kwargs)

@@ -63,8 +63,12 @@ class Server:
         self.directory = Path(directory) / "data"
         self.log_path = Path(directory) / "server.log"
         self.numbers_issued = []
+        # Keys, tokens and passwords: nowhere to be found afterwards.
+        self.secrets = []
         self.process = None
         self.address = None
+        self.api = None
+        self.metrics = None
         self.run("init")
         (self.directory / "mayfly.toml").write_text(CONFIG)
 
@@ -83,6 +87,8 @@ class Server:
             if run.get("pid") == self.process.pid:
                 host, port = run["addresses"]["iso8583"][0]["address"].rsplit(":", 1)
                 self.address = (host, int(port))
+                self.api = run["addresses"]["api"]
+                self.metrics = run["addresses"]["admin_http"]
                 return
             time.sleep(0.01)
         raise AssertionError(f"the server was not ready in {PATIENCE_S} s:\n{self.log()}")

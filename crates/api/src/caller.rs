@@ -13,6 +13,7 @@ use mayfly_core::IssuerId;
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_store::directory::{KeyId, Role};
 
+use crate::idempotency::Sender;
 use crate::problem::{Code, Problem};
 use crate::scope::Scope;
 use crate::shared::Shared;
@@ -55,6 +56,20 @@ impl Allowed for Readers {
     const ROLES: &'static [Role] = &[Role::Operator, Role::Issuer, Role::Auditor];
 }
 
+/// Who changes what is for the issuer alone: whoever runs the server has no business there.
+pub(crate) enum Owners {}
+
+impl Allowed for Owners {
+    const ROLES: &'static [Role] = &[Role::Issuer];
+}
+
+/// Who looks at it.
+pub(crate) enum OwnReaders {}
+
+impl Allowed for OwnReaders {
+    const ROLES: &'static [Role] = &[Role::Issuer, Role::Auditor];
+}
+
 /// A caller whose role is one of those that are allowed, and what he sees.
 pub(crate) struct By<A> {
     scope: Scope,
@@ -67,6 +82,11 @@ pub(crate) type Operator = By<Operators>;
 pub(crate) type Issuer = By<Issuers>;
 /// Who looks at an issuer's things: the issuer, its auditor, or who runs the server.
 pub(crate) type Reader = By<Readers>;
+
+/// Who changes what is for the issuer alone.
+pub(crate) type Owner = By<Owners>;
+/// Who looks at what is for the issuer and its auditor alone.
+pub(crate) type OwnReader = By<OwnReaders>;
 
 impl<A> Deref for By<A> {
     type Target = Scope;
@@ -84,7 +104,8 @@ impl<A: Allowed> FromRequestParts<Arc<Shared>> for By<A> {
         if !A::ROLES.contains(&caller.role) {
             return Err(Problem::new(Code::RoleNotAllowed));
         }
-        parts.extensions.insert(caller);
+        let tenant = caller.tenant.map(|issuer| issuer.to_string()).unwrap_or_default();
+        parts.extensions.insert(Sender(format!("{tenant} {}", caller.role)));
         Ok(Self { scope: Scope::new(shared.clone(), caller), allowed: PhantomData })
     }
 }
@@ -92,19 +113,20 @@ impl<A: Allowed> FromRequestParts<Arc<Shared>> for By<A> {
 /// Whose key it is. It is asked for each time, so that a revoked key ends with the answer to its revocation.
 async fn authenticate(headers: &HeaderMap, shared: &Shared) -> Result<Caller, Problem> {
     let unknown = || Problem::new(Code::Unauthenticated);
-    let hash = token(headers).ok_or_else(unknown)?.hash();
+    let hash = bearer(headers, TokenKind::ApiKey).ok_or_else(unknown)?.hash();
     let now_ms = shared.clock.now_ms();
     let found = shared.directory.ask(move |directory| directory.find_key(&hash, now_ms)).await?;
     let key = found.ok_or_else(unknown)?;
     Ok(Caller { key: key.id, role: key.role, tenant: key.issuer })
 }
 
-fn token(headers: &HeaderMap) -> Option<Token> {
+/// The token that came with a request, if it is one of that kind.
+pub(crate) fn bearer(headers: &HeaderMap, kind: TokenKind) -> Option<Token> {
     let mut sent = headers.get_all(header::AUTHORIZATION).iter();
     let value = sent.next()?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     if sent.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    Token::parse(TokenKind::ApiKey, token.trim_start_matches(' ')).ok()
+    Token::parse(kind, token.trim_start_matches(' ')).ok()
 }

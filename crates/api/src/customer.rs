@@ -24,10 +24,7 @@ pub(crate) struct Customer {
 impl FromRequestParts<Arc<Shared>> for Customer {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut request::Parts,
-        shared: &Arc<Shared>,
-    ) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut request::Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         let unknown = || Problem::new(Code::SessionUnknown);
         let token = bearer(&parts.headers, TokenKind::Session).ok_or_else(unknown)?;
         let session = shared.reception.session(token.hash()).await?.ok_or_else(unknown)?;
@@ -76,12 +73,17 @@ impl Customer {
     }
 
     /// The account that he means: the one that he names, or his only one.
-    pub(crate) async fn account_meant(&self, asked: Option<AccountId>) -> Result<(AccountId, Account), Problem> {
+    pub(crate) async fn account_meant(
+        &self,
+        asked: Option<AccountId>,
+    ) -> Result<(AccountId, Account), Problem> {
         let id = match asked {
             Some(id) => id,
             None => match self.accounts().await?.as_slice() {
                 [only] => only.account,
-                [] => return Err(Problem::with(Code::NotFound, "there is no account to use; ask your issuer")),
+                [] => {
+                    return Err(Problem::with(Code::NotFound, "there is no account to use; ask your issuer"));
+                }
                 _ => return Err(Problem::field("/account", "must be named: there are several")),
             },
         };

@@ -48,6 +48,9 @@ impl From<DirectoryError> for Problem {
         match error {
             DirectoryError::KeyIssuer { .. } => Self::field("/role", error),
             DirectoryError::KeyOver { .. } => Self::new(Code::KeyOver),
+            DirectoryError::LoginNameTaken => Self::new(Code::NameTaken),
+            DirectoryError::AccountTaken { .. } => Self::new(Code::AccountTaken),
+            DirectoryError::TooManyAccounts => Self::new(Code::AccountsMax),
             error => {
                 tracing::error!(%error, "the directory could not be used");
                 Self::new(Code::Storage)

@@ -10,8 +10,7 @@ use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 
 use crate::body;
-use crate::caller::Caller;
-use crate::idempotency::{self, Once};
+use crate::idempotency::{self, Once, Sender};
 use crate::problem::{Code, Problem};
 use crate::shared::Shared;
 use crate::text::Text;
@@ -71,23 +70,52 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Posted<T> {
         no_query(request.uri())?;
         let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
         // The caller's extractor stands before this one in every handler: without it there is no way to the office.
-        let caller = request.extensions().get::<Caller>().copied();
+        let sender = request.extensions().get::<Sender>().cloned();
         let route = request.extensions().get::<MatchedPath>().cloned();
-        let (Some(caller), Some(route)) = (caller, route) else { return Err(Problem::new(Code::Internal)) };
+        let (Some(sender), Some(route)) = (sender, route) else { return Err(Problem::new(Code::Internal)) };
         let key = idempotency::key(&headers)?;
-        let declared = declared_json(&headers)?;
-        let bytes = Bytes::from_request(request, shared).await.map_err(|rejection| {
-            match rejection.into_response().status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge),
-                _ => Problem::with(Code::JsonInvalid, "the body broke off; send all of it"),
-            }
-        })?;
-        if !declared && !bytes.is_empty() {
-            return Err(Problem::new(Code::MediaTypeUnsupported));
-        }
-        let once = Once::of(key, &caller, (route.as_str(), &path), &bytes);
+        let bytes = json(request, shared).await?;
+        let once = Once::of(key, &sender, (route.as_str(), &path), &bytes);
         Ok(Self { body: body::read(&bytes)?, once })
     }
+}
+
+/// What somebody tells of himself: it is no order, so it has no key.
+pub(crate) struct Told<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Told<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        no_query(request.uri())?;
+        Ok(Self(body::read(&json(request, shared).await?)?))
+    }
+}
+
+/// Of a route that takes nothing but its path.
+pub(crate) struct Bare;
+
+impl<S: Sync> FromRequestParts<S> for Bare {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
+        no_query(&parts.uri).map(|()| Self)
+    }
+}
+
+/// A body that is declared to be JSON, or empty.
+async fn json(request: Request, shared: &Arc<Shared>) -> Result<Bytes, Problem> {
+    let declared = declared_json(request.headers())?;
+    let bytes = Bytes::from_request(request, shared).await.map_err(|rejection| {
+        match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge),
+            _ => Problem::with(Code::JsonInvalid, "the body broke off; send all of it"),
+        }
+    })?;
+    if !declared && !bytes.is_empty() {
+        return Err(Problem::new(Code::MediaTypeUnsupported));
+    }
+    Ok(bytes)
 }
 
 /// Whether the body is declared to be JSON; an error if it is declared to be something else.

@@ -6,13 +6,16 @@ use mayfly_office::Office;
 use mayfly_store::directory::{self, Directory};
 use sha2::{Digest, Sha256};
 
-use crate::caller::Caller;
 use crate::problem::{Code, Problem};
 
 /// The header.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest key, in characters.
 pub const KEY_CHARS_MAX: usize = 255;
+
+/// Who sends a request, as far as its key goes: the same key of another sender is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sender(pub(crate) String);
 
 /// Whose key it is, the key, and what was asked with it.
 #[derive(Clone, Debug)]
@@ -23,17 +26,16 @@ pub(crate) struct Once {
 }
 
 impl Once {
-    /// Of a key that came with a request, for the request's caller.
+    /// Of a key that came with a request.
     ///
-    /// The same key of another issuer, of another role or on another route is another key; what is asked with it is
-    /// the path and the body.
-    pub(crate) fn of(key: String, caller: &Caller, (route, path): (&str, &str), body: &[u8]) -> Self {
-        let tenant = caller.tenant.map(|issuer| issuer.to_string()).unwrap_or_default();
+    /// The same key of another sender or on another route is another key; what is asked with it is the path and the
+    /// body.
+    pub(crate) fn of(key: String, sender: &Sender, (route, path): (&str, &str), body: &[u8]) -> Self {
         let mut content = Sha256::new();
         content.update((path.len() as u64).to_be_bytes());
         content.update(path);
         content.update(body);
-        let sender = format!("{tenant} {} {route}", caller.role);
+        let sender = format!("{} {route}", sender.0);
         Self { sender, key, content: content.finalize().into() }
     }
 
@@ -63,29 +65,27 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<String, Problem> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use mayfly_core::IssuerId;
-    use mayfly_store::directory::{KeyId, Role};
 
     use super::*;
 
-    fn caller(issuer: u64, role: Role) -> Caller {
-        Caller { key: KeyId(1), role, tenant: Some(IssuerId(issuer)) }
+    fn sender(text: &str) -> Sender {
+        Sender(text.to_owned())
     }
 
-    fn once(caller: &Caller, route: &str, path: &str, body: &[u8]) -> (String, [u8; 32]) {
-        let once = Once::of("k".to_owned(), caller, (route, path), body);
+    fn once(sender: &Sender, route: &str, path: &str, body: &[u8]) -> (String, [u8; 32]) {
+        let once = Once::of("k".to_owned(), sender, (route, path), body);
         (once.sender, once.content)
     }
 
     #[test]
     fn a_key_belongs_to_its_sender_and_route_and_stands_for_path_and_body() {
-        let first = once(&caller(1, Role::Issuer), "/a/{id}", "/a/1", b"x");
-        assert_eq!(once(&caller(1, Role::Issuer), "/a/{id}", "/a/1", b"x"), first);
-        assert_ne!(once(&caller(2, Role::Issuer), "/a/{id}", "/a/1", b"x").0, first.0);
-        assert_ne!(once(&caller(1, Role::Merchant), "/a/{id}", "/a/1", b"x").0, first.0);
-        assert_ne!(once(&caller(1, Role::Issuer), "/b/{id}", "/a/1", b"x").0, first.0);
+        let first = once(&sender("iss_1 issuer"), "/a/{id}", "/a/1", b"x");
+        assert_eq!(once(&sender("iss_1 issuer"), "/a/{id}", "/a/1", b"x"), first);
+        assert_ne!(once(&sender("iss_2 issuer"), "/a/{id}", "/a/1", b"x").0, first.0);
+        assert_ne!(once(&sender("iss_1 merchant"), "/a/{id}", "/a/1", b"x").0, first.0);
+        assert_ne!(once(&sender("iss_1 issuer"), "/b/{id}", "/a/1", b"x").0, first.0);
         for (path, body) in [("/a/2", &b"x"[..]), ("/a/1", b"y"), ("/a/1x", b"")] {
-            let other = once(&caller(1, Role::Issuer), "/a/{id}", path, body);
+            let other = once(&sender("iss_1 issuer"), "/a/{id}", path, body);
             assert_eq!(other.0, first.0);
             assert_ne!(other.1, first.1);
         }

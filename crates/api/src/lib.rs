@@ -11,6 +11,7 @@
 
 mod body;
 mod caller;
+mod customer;
 mod directory;
 mod extract;
 pub mod frame;
@@ -19,6 +20,7 @@ mod kept;
 mod money;
 mod openapi;
 pub mod page;
+mod peer;
 pub mod problem;
 mod refusal;
 pub mod resource;
@@ -26,9 +28,10 @@ mod routes;
 mod scope;
 mod serve;
 mod shared;
+mod stranger;
 pub mod text;
 
 pub use money::Amount;
 pub use openapi::openapi;
-pub use routes::{BODY_BYTES_MAX, ROUTES, Route};
+pub use routes::{Access, BODY_BYTES_MAX, ROUTES, Route};
 pub use serve::{Api, ApiOptions, ApiParts, ApiStartError, RunningApi, TlsError, TlsFiles};

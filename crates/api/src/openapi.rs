@@ -18,16 +18,18 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::frame::{REQUEST_ID, REQUEST_ID_CHARS_MAX};
 use crate::idempotency::{IDEMPOTENCY_KEY, KEY_CHARS_MAX};
 use crate::problem::{Code, PROBLEM_JSON, ProblemDocument};
-use crate::routes::{self, ROUTES, Route};
+use crate::routes::{self, Access, ROUTES, Route};
 
 /// What the scheme of the API's keys is called.
 const API_KEY: &str = "api_key";
+/// What that of cardholders' sessions is called.
+const SESSION: &str = "session";
 
-const INTRODUCTION: &str = "What card issuers, their auditors and their developers use a Mayfly server by.
+const INTRODUCTION: &str = "What card issuers, their auditors, their cardholders and their developers use a Mayfly server by.
 
 Amounts are whole minor units with their currency. Times are RFC 3339 in UTC. Ids are opaque; an id that is not for the \
 key's holder to see is answered like one that does not exist. Every POST needs an `Idempotency-Key`: sent again with \
-the same key and body within 24 hours it is done once, and with another body it is refused (409). Lists come in pages: \
+the same key and body within 24 hours it is done once, and with another body it is refused (409). Enrolments and log-ins need none. Lists come in pages: \
 send `next_cursor` of a page as `cursor` to get the next one. What is refused is answered with a problem document (RFC \
 9457), whose `code` never changes.";
 
@@ -45,6 +47,9 @@ pub(crate) fn base() -> OpenApi {
         ("numbers", "What a cardholder types into a shop."),
         ("authorisations", "What was bought, declined, reversed and refunded, and what is held for it."),
         ("keys", "Keys for this API."),
+        ("cardholders", "Who an issuer's cardholders are, and how they are invited."),
+        ("sessions", "Cardholders enrol, log in, stay logged in and log out."),
+        ("me", "What a cardholder who has logged in does for himself."),
         ("server", "The server itself."),
     ];
     let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
@@ -69,7 +74,14 @@ fn components() -> utoipa::openapi::Components {
         .build();
     let mut schemas = vec![(ProblemDocument::name().into_owned(), ProblemDocument::schema())];
     ProblemDocument::schemas(&mut schemas);
-    let mut components = ComponentsBuilder::new().security_scheme(API_KEY, SecurityScheme::Http(key));
+    let session = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("mfs_ and 43 characters")
+        .description(Some("The token of a cardholder's session, from `POST /v1/logins`."))
+        .build();
+    let mut components = ComponentsBuilder::new()
+        .security_scheme(API_KEY, SecurityScheme::Http(key))
+        .security_scheme(SESSION, SecurityScheme::Http(session));
     for (name, schema) in schemas {
         components = components.schema(name, schema);
     }
@@ -117,7 +129,7 @@ pub(crate) fn complete(description: &mut OpenApi) {
 fn complete_operation(route: &Route, operation: &mut Operation) {
     let is_post = route.method == "POST";
     let parameters = operation.parameters.get_or_insert_default();
-    if is_post {
+    if is_post && route.access != (Access::Stranger { once: false }) {
         let what = "By which a repeat is known: a new one for each thing that is to be done.";
         let pattern = format!("^[!-~]{{1,{KEY_CHARS_MAX}}}$");
         parameters.push(header_parameter(
@@ -146,11 +158,19 @@ fn complete_operation(route: &Route, operation: &mut Operation) {
         created.headers.insert("location".to_owned(), header("Where it is found.", "/v1/accounts/acct_1"));
     }
     let mut statuses = vec![400, 500, 503];
-    if let Some(roles) = route.roles {
-        statuses.extend([401, 403, 404, 422]);
-        operation.security = Some(vec![SecurityRequirement::new(API_KEY, [""; 0])]);
-        let names: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
-        operation.extensions = Some(ExtensionsBuilder::new().add("x-roles", names).build());
+    match route.access {
+        Access::Anybody => {}
+        Access::Stranger { .. } => statuses.extend([401, 422, 429]),
+        Access::Session => {
+            statuses.extend([401, 404, 422]);
+            operation.security = Some(vec![SecurityRequirement::new(SESSION, [""; 0])]);
+        }
+        Access::Keys(roles) => {
+            statuses.extend([401, 403, 404, 422]);
+            operation.security = Some(vec![SecurityRequirement::new(API_KEY, [""; 0])]);
+            let names: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+            operation.extensions = Some(ExtensionsBuilder::new().add("x-roles", names).build());
+        }
     }
     if is_post {
         statuses.extend([409, 413, 415]);

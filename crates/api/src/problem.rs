@@ -74,6 +74,12 @@ codes! {
     /// No API key, or one that does not let in.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "who asks is not known",
         "send `Authorization: Bearer` with an API key that is valid";
+    /// No session, or one that is over.
+    SessionUnknown = "session_unknown", UNAUTHORIZED, "nobody is logged in",
+        "log in, or refresh the session, and send `Authorization: Bearer` with its token";
+    /// Whatever is wrong with a log-in, an invitation or a refresh.
+    NotLetIn = "not_let_in", UNAUTHORIZED, "that lets nobody in",
+        "look whether all of it is right; there is no telling what is wrong";
     /// The key's role may not do this.
     RoleNotAllowed = "role_not_allowed", FORBIDDEN, "this key may not do that",
         "use a key with a role that may";
@@ -107,6 +113,11 @@ codes! {
         "cancel one, or wait until one is over";
     /// Not enough money.
     FundsMissing = "funds_missing", CONFLICT, "the account has not enough money", "pay out less";
+    /// The account is another cardholder's.
+    AccountTaken = "account_taken", CONFLICT, "the account is another cardholder's", "link another account";
+    /// The cardholder has as many accounts as one can have.
+    AccountsMax = "accounts_max", CONFLICT, "the cardholder has as many accounts as one can have",
+        "link it to another cardholder";
     /// The API key is revoked, expired or replaced.
     KeyOver = "key_over", CONFLICT, "the API key is revoked, expired or replaced already", "make a new key";
     /// The body is too large.
@@ -120,6 +131,11 @@ codes! {
     /// The amount is in another currency than the account.
     CurrencyMismatch = "currency_mismatch", UNPROCESSABLE_ENTITY, "that is not the account's currency",
         "give the amount in the account's currency";
+    /// This name or address has failed too often.
+    TooManyFailures = "too_many_failures", TOO_MANY_REQUESTS, "that failed too often",
+        "wait for as many seconds as `Retry-After` says";
+    /// Too many log in at once.
+    Crowded = "crowded", TOO_MANY_REQUESTS, "too many log in at once", "try again in a moment";
     /// Something that should not happen.
     Internal = "internal", INTERNAL_SERVER_ERROR, "something went wrong",
         "tell the server's operator the request id: the log says more";
@@ -174,12 +190,14 @@ pub struct Problem {
     code: Code,
     detail: Option<String>,
     errors: Vec<FieldError>,
+    /// How long to wait, in seconds.
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     /// One that says of itself all there is to say.
     pub fn new(code: Code) -> Self {
-        Self { code, detail: None, errors: Vec::new() }
+        Self { code, detail: None, errors: Vec::new(), retry_after_s: None }
     }
 
     /// One with a text of its own. It must not contain anything that the caller may not see, and nothing that was
@@ -194,6 +212,11 @@ impl Problem {
         Self { errors: vec![error], ..Self::new(Code::BodyInvalid) }
     }
 
+    /// Somebody has failed too often, and has to wait.
+    pub fn wait(retry_after_ms: u64) -> Self {
+        Self { retry_after_s: Some(retry_after_ms.div_ceil(1000).max(1)), ..Self::new(Code::TooManyFailures) }
+    }
+
     /// Its code.
     pub fn code(&self) -> Code {
         self.code
@@ -201,7 +224,7 @@ impl Problem {
 
     /// As the document that is sent.
     pub fn document(self, request_id: &str) -> ProblemDocument {
-        let Self { code, detail, errors } = self;
+        let Self { code, detail, errors, .. } = self;
         ProblemDocument {
             kind: format!("urn:mayfly:problem:{}", code.name()),
             title: code.title().to_owned(),
@@ -219,7 +242,9 @@ impl Problem {
             StatusCode::UNAUTHORIZED => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mayfly\"")))
             }
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                Some((header::RETRY_AFTER, HeaderValue::from(self.retry_after_s.unwrap_or(1))))
+            }
             _ => None,
         }
     }

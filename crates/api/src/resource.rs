@@ -2,11 +2,14 @@
 
 pub mod accounts;
 pub mod authorisations;
+pub mod cardholders;
 pub mod info;
 pub mod issuers;
 pub mod keys;
+pub mod me;
 pub mod numbers;
 pub mod programmes;
+pub mod sessions;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -9,11 +9,13 @@ use mayfly_store::directory::Role;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::caller::{Allowed, Issuers, Operators, Readers};
+use crate::caller::{Allowed, Issuers, Operators, OwnReaders, Owners, Readers};
 use crate::frame::frame;
 use crate::openapi;
 use crate::problem::{Code, Problem};
-use crate::resource::{accounts, authorisations, info, issuers, keys, numbers, programmes};
+use crate::resource::{
+    accounts, authorisations, cardholders, info, issuers, keys, me, numbers, programmes, sessions,
+};
 use crate::shared::Shared;
 
 /// The largest body, in bytes.
@@ -26,20 +28,54 @@ pub struct Route {
     pub method: &'static str,
     /// Its path, as the description has it.
     pub path: &'static str,
-    /// The roles that may call it; none if it asks for no key.
-    pub roles: Option<&'static [Role]>,
+    /// Who may call it.
+    pub access: Access,
+}
+
+impl Route {
+    /// The roles that may call it; none if it asks for no API key.
+    pub fn roles(&self) -> Option<&'static [Role]> {
+        match self.access {
+            Access::Keys(roles) => Some(roles),
+            Access::Anybody | Access::Stranger { .. } | Access::Session => None,
+        }
+    }
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody: it tells nothing that is not for everybody.
+    Anybody,
+    /// Anybody: whoever is invited, logs in, or goes on with a session shows what he has in the body.
+    Stranger {
+        /// Whether it needs an `Idempotency-Key`.
+        once: bool,
+    },
+    /// Whoever has an API key with one of these roles.
+    Keys(&'static [Role]),
+    /// A cardholder who has logged in.
+    Session,
 }
 
 const fn get<A: Allowed>(path: &'static str) -> Route {
-    Route { method: "GET", path, roles: Some(A::ROLES) }
+    Route { method: "GET", path, access: Access::Keys(A::ROLES) }
 }
 
 const fn post<A: Allowed>(path: &'static str) -> Route {
-    Route { method: "POST", path, roles: Some(A::ROLES) }
+    Route { method: "POST", path, access: Access::Keys(A::ROLES) }
+}
+
+const fn stranger(path: &'static str, once: bool) -> Route {
+    Route { method: "POST", path, access: Access::Stranger { once } }
+}
+
+const fn mine(method: &'static str, path: &'static str) -> Route {
+    Route { method, path, access: Access::Session }
 }
 
 const fn open(path: &'static str) -> Route {
-    Route { method: "GET", path, roles: None }
+    Route { method: "GET", path, access: Access::Anybody }
 }
 
 /// Every route. The handlers' first arguments enforce it; a test holds the two together.
@@ -70,6 +106,24 @@ pub const ROUTES: &[Route] = &[
     get::<Readers>("/v1/keys"),
     post::<Issuers>("/v1/keys/{id}/rotate"),
     post::<Issuers>("/v1/keys/{id}/revoke"),
+    post::<Owners>("/v1/cardholders"),
+    get::<OwnReaders>("/v1/cardholders"),
+    get::<OwnReaders>("/v1/cardholders/{id}"),
+    post::<Owners>("/v1/cardholders/{id}/state"),
+    post::<Owners>("/v1/cardholders/{id}/invitations"),
+    post::<Owners>("/v1/cardholders/{id}/accounts"),
+    get::<OwnReaders>("/v1/cardholders/{id}/accounts"),
+    stranger("/v1/enrolments", false),
+    stranger("/v1/logins", false),
+    stranger("/v1/sessions/refresh", true),
+    mine("POST", "/v1/sessions/end"),
+    mine("GET", "/v1/me"),
+    mine("GET", "/v1/me/accounts"),
+    mine("POST", "/v1/me/accounts/{id}/channels"),
+    mine("POST", "/v1/me/numbers"),
+    mine("GET", "/v1/me/numbers"),
+    mine("POST", "/v1/me/numbers/{id}/cancel"),
+    mine("GET", "/v1/me/authorisations"),
 ];
 
 /// Routes with their descriptions.
@@ -85,6 +139,9 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(numbers::routes())
         .merge(authorisations::routes())
         .merge(keys::routes())
+        .merge(cardholders::routes())
+        .merge(sessions::routes())
+        .merge(me::routes())
         .split_for_parts();
     openapi::complete(&mut description);
     (router, description)

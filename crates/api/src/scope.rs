@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use mayfly_core::state::{Account, Programme};
-use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TimeMs, TransactionId};
+use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TransactionId};
 use mayfly_office::{NumberNow, Office};
 use mayfly_store::TransactionRow;
 use mayfly_store::directory::{self, Directory, Writing};
@@ -48,28 +48,15 @@ impl Scope {
     /// Changes the directory, once.
     pub(crate) async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
         &self,
-        once: Once,
+        key: Once,
         work: impl FnOnce(&Writing<'_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (actor, now_ms) = (self.caller.key.to_string(), self.now_ms());
-        let change = move |directory: &Directory| {
-            let (key, content) = once.for_directory(directory);
-            let kept = Kept::of_day(directory, now_ms)?;
-            let by = directory::By { actor: &actor, now_ms };
-            let done = directory.once(by, (key, content), |writing| kept.seal(key, &work(writing)?))?;
-            match done {
-                directory::Once::Done(answer) | directory::Once::Repeated(answer) => {
-                    Kept::open(directory, key, &answer)
-                }
-                directory::Once::OtherContent => Err(Problem::new(Code::IdempotencyKeyReused)),
-            }
-        };
-        self.directory().ask(change).await
+        once(&self.shared, self.caller.key.to_string(), key, work).await
     }
 
-    /// The time.
-    pub(crate) fn now_ms(&self) -> TimeMs {
-        self.shared.clock.now_ms()
+    /// The one issuer whose things the caller sees. Routes for an issuer alone have only such callers.
+    pub(crate) fn tenant(&self) -> Result<IssuerId, Problem> {
+        self.caller.tenant.ok_or_else(unseen)
     }
 
     /// The issuer for which something is made: the caller's own, or the one that he must name.
@@ -123,6 +110,29 @@ impl Scope {
     pub(crate) fn sees(&self, issuer: Option<IssuerId>) -> bool {
         self.caller.tenant.is_none_or(|own| issuer == Some(own))
     }
+}
+
+/// Changes the directory, once, in the name of `actor`.
+pub(crate) async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
+    shared: &Shared,
+    actor: String,
+    once: Once,
+    work: impl FnOnce(&Writing<'_>) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let now_ms = shared.clock.now_ms();
+    let change = move |directory: &Directory| {
+        let (key, content) = once.for_directory(directory);
+        let kept = Kept::of_day(directory, now_ms)?;
+        let by = directory::By { actor: &actor, now_ms };
+        let done = directory.once(by, (key, content), |writing| kept.seal(key, &work(writing)?))?;
+        match done {
+            directory::Once::Done(answer) | directory::Once::Repeated(answer) => {
+                Kept::open(directory, key, &answer)
+            }
+            directory::Once::OtherContent => Err(Problem::new(Code::IdempotencyKeyReused)),
+        }
+    };
+    shared.directory.ask(change).await
 }
 
 fn unseen() -> Problem {

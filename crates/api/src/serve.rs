@@ -9,13 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use mayfly_engine::Clock;
-use mayfly_office::Office;
+use mayfly_office::{Office, Reception};
 use mayfly_store::directory::Directory;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +29,7 @@ pub use tls::{TlsError, TlsFiles};
 
 use crate::directory::DirectoryDesk;
 use crate::frame::RequestIds;
+use crate::peer::Peer;
 use crate::routes;
 use crate::shared::Shared;
 use silence::Impatient;
@@ -46,6 +47,8 @@ pub struct ApiParts {
     pub office: Arc<Office>,
     /// Where keys are kept.
     pub directory: Arc<Directory>,
+    /// Where cardholders are let in.
+    pub reception: Arc<Reception>,
     /// Tells the time, for the ends of keys.
     pub clock: Arc<dyn Clock>,
 }
@@ -81,6 +84,7 @@ fn service(options: &ApiOptions, parts: ApiParts) -> Router {
     let shared = Shared {
         office: parts.office,
         directory: DirectoryDesk::new(parts.directory),
+        reception: parts.reception,
         clock: parts.clock,
         request_time_max: options.request_time_max,
         request_ids: RequestIds::default(),
@@ -139,9 +143,10 @@ impl Serving {
             // Those that ended meanwhile.
             while connections.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let connection = Connection {
                         service: service.clone(),
+                        peer: Peer(peer.ip()),
                         watcher: graceful.watcher(),
                         options: options.clone(),
                     };
@@ -170,6 +175,7 @@ impl Serving {
 
 struct Connection {
     service: Router,
+    peer: Peer,
     watcher: Watcher,
     options: ApiOptions,
 }
@@ -193,7 +199,7 @@ impl Connection {
             .header_read_timeout(self.options.header_time_max)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEADER_BYTES_MAX)
-            .serve_connection(stream, TowerToHyperService::new(self.service));
+            .serve_connection(stream, TowerToHyperService::new(self.service.layer(Extension(self.peer))));
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection to the API ended");
         }

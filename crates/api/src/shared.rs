@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_engine::Clock;
-use mayfly_office::Office;
+use mayfly_office::{Office, Reception};
 
 use crate::directory::DirectoryDesk;
 use crate::frame::RequestIds;
@@ -13,6 +13,7 @@ use crate::frame::RequestIds;
 pub(crate) struct Shared {
     pub(crate) office: Arc<Office>,
     pub(crate) directory: DirectoryDesk,
+    pub(crate) reception: Arc<Reception>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_time_max: Duration,
     pub(crate) request_ids: RequestIds,

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use mayfly_card::{Channel, Country, Currency, Layout, Mcc, MerchantId, Pan, Prefix};
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, Reason, TimeMs, TransactionId};
-use mayfly_store::directory::{KeyId, Role};
+use mayfly_store::directory::{CardholderId, KeyId, Role};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -67,6 +67,8 @@ pub type NumberRef = Shown<NumberId>;
 pub type AuthorisationRef = Shown<TransactionId>;
 /// An API key's id.
 pub type KeyRef = Shown<KeyId>;
+/// A cardholder's id.
+pub type CardholderRef = Shown<CardholderId>;
 /// What something is called.
 pub type Title = Shown<Name>;
 /// A currency.
@@ -188,6 +190,8 @@ by_display! {
         "^txn_[0-9a-hjkmnp-tv-z]{1,12}$", "txn_1", "must be an authorisation's id: txn_1 for example";
     KeyId, "KeyId", "A key for the API. Never the key itself.", "^key_[0-9a-hjkmnp-tv-z]{1,12}$", "key_1",
         "must be a key's id: key_1 for example";
+    CardholderId, "CardholderId", "A cardholder.", "^chd_[0-9a-hjkmnp-tv-z]{1,12}$", "chd_1",
+        "must be a cardholder's id: chd_1 for example";
     Name, "Name", "What something is called: printable ASCII, without spaces around it.",
         "^[!-~]([ -~]{0,38}[!-~])?$", "Acme Bank", "must be 1 to 40 printable ASCII characters";
     Layout, "Layout",

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Call, Reply, Rig, Side};
-use mayfly_api::{ROUTES, Route};
+use mayfly_api::{Access, ROUTES, Route};
 use mayfly_store::directory::Role;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
         path if path.starts_with("/v1/programmes/") => path.replace("{id}", &side.programme.to_string()),
         path if path.starts_with("/v1/accounts/") => path.replace("{id}", &side.account.to_string()),
         path if path.starts_with("/v1/numbers/") => path.replace("{id}", &side.number.to_string()),
+        path if path.starts_with("/v1/cardholders/") => path.replace("{id}", &side.cardholder.to_string()),
         path if path.starts_with("/v1/keys/") => path.replace("{id}", &side.key.to_string()),
         path => path.replace("{id}", &side.authorisation.to_string()),
     };
@@ -46,7 +47,12 @@ fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
         "/v1/keys" => json!({ "issuer": id(&side.issuer), "role": "auditor", "name": "new" }),
         "/v1/keys/{id}/rotate" => json!({ "issuer": id(&side.issuer), "overlap_seconds": 60 }),
         "/v1/keys/{id}/revoke" => json!({ "issuer": id(&side.issuer) }),
-        "/v1/numbers/{id}/cancel" | "/v1/holds/{id}/release" => json!({}),
+        "/v1/cardholders" => json!({ "name": format!("Person {unique}") }),
+        "/v1/cardholders/{id}/state" => json!({ "state": "blocked" }),
+        "/v1/cardholders/{id}/accounts" => json!({ "account": id(&side.account) }),
+        "/v1/cardholders/{id}/invitations" | "/v1/numbers/{id}/cancel" | "/v1/holds/{id}/release" => {
+            json!({})
+        }
         other => panic!("{other}: say what is posted there"),
     }
 }
@@ -61,9 +67,14 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
     let (ours, theirs, nowhere) = (rig.issuer(), rig.issuer(), Side::nowhere());
     let mut walked = 0;
     for route in ROUTES {
-        let Some(allowed) = route.roles else {
-            call(&rig, route, &ours).send(&rig).ok();
-            continue;
+        let allowed = match route.access {
+            Access::Keys(allowed) => allowed,
+            Access::Anybody => {
+                call(&rig, route, &ours).send(&rig).ok();
+                continue;
+            }
+            // What they need is no key: tests of their own show that.
+            Access::Session | Access::Stranger { .. } => continue,
         };
         for role in Role::ALL {
             let what = format!("{} {} as {role}", route.method, route.path);
@@ -81,7 +92,9 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
             let fresh = rig.more(ours.issuer, ours.programme);
             let own = send(&fresh);
             assert!((200..300).contains(&own.status), "{what}: {own:?}");
-            if tenant.is_some() {
+            // It names nobody: it is about the caller's own issuer always.
+            let is_own = route.path == "/v1/cardholders";
+            if tenant.is_some() && !is_own {
                 let (other, none) = (send(&theirs), send(&nowhere));
                 assert_eq!((none.status, none.code().as_str()), (404, "not_found"), "{what}");
                 assert_eq!(other.shape(), none.shape(), "{what}");
@@ -89,7 +102,8 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
             }
         }
     }
-    assert_eq!(walked, (ROUTES.len() - 2) * Role::ALL.len());
+    assert_eq!(walked, ROUTES.iter().filter(|route| route.roles().is_some()).count() * Role::ALL.len());
+    assert!(walked > 100);
     rig.stop();
 }
 
@@ -109,6 +123,7 @@ fn lists_show_nothing_of_another_issuer() {
         "/v1/programmes".to_owned(),
         "/v1/accounts".to_owned(),
         "/v1/keys".to_owned(),
+        "/v1/cardholders".to_owned(),
         "/v1/authorisations".to_owned(),
         format!("/v1/numbers?account={}", ours.account),
     ];
@@ -119,6 +134,7 @@ fn lists_show_nothing_of_another_issuer() {
         theirs.number.to_string(),
         theirs.authorisation.to_string(),
         theirs.key.to_string(),
+        theirs.cardholder.to_string(),
     ];
     for path in &paths {
         let (mut cursor, mut seen) = (String::new(), 0);
@@ -193,12 +209,32 @@ fn whoever_has_no_valid_key_learns_nothing() {
         "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {operator}\r\nAuthorization: Bearer {operator}\r\n\r\n"
     );
     assert_eq!(Reply::parse(&rig.raw(two.as_bytes())).shape(), expected.shape());
-    for route in ROUTES.iter().filter(|route| route.roles.is_some()) {
+    for route in ROUTES.iter().filter(|route| route.roles().is_some()) {
         let reply = call(&rig, route, &ours).send(&rig);
         assert_eq!(reply.shape(), expected.shape(), "{} {}", route.method, route.path);
     }
     // The scheme's name is written in any case.
     Call::get(&path).header("Authorization", &format!("bearer {operator}")).send(&rig).ok();
+    rig.stop();
+}
+
+/// Cardholders' routes let in nobody without a session, whatever key he has.
+#[test]
+fn no_key_is_a_session() {
+    let rig = Rig::start();
+    let ours = rig.issuer();
+    let keys = [None, Some(rig.operator()), Some(rig.key(Role::Issuer, Some(ours.issuer)).secret)];
+    for route in ROUTES.iter().filter(|route| route.access == Access::Session) {
+        let path = match route.path {
+            path if path.contains("/numbers/") => path.replace("{id}", &ours.number.to_string()),
+            path => path.replace("{id}", &ours.account.to_string()),
+        };
+        for key in &keys {
+            let call = if route.method == "GET" { Call::get(&path) } else { Call::post(&path, &json!({})) };
+            let reply = key.iter().fold(call, |call, key| call.key(key)).send(&rig);
+            assert_eq!((reply.status, reply.code().as_str()), (401, "session_unknown"), "{path}");
+        }
+    }
     rig.stop();
 }
 

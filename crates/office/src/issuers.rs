@@ -119,6 +119,19 @@ impl Office {
         found.ok_or(OfficeError::Refused(Refusal::NoProgramme(id)))
     }
 
+    /// Whose universal number that is, if it is one.
+    ///
+    /// # Errors
+    /// If the engine can't be asked.
+    pub async fn issuer_of_universal(&self, number: &Pan) -> Result<Option<IssuerId>, OfficeError> {
+        let index = self.catalogue.index(number);
+        self.look(move |state| {
+            let programme = state.universal.get(&index.0).copied()?;
+            state.programme(programme).map(|programme| programme.issuer)
+        })
+        .await
+    }
+
     /// Programmes in the order in which they were opened: all, or an issuer's.
     ///
     /// # Errors

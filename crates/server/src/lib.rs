@@ -19,6 +19,7 @@ pub mod log;
 pub mod protocol;
 mod server;
 mod text;
+mod upkeep;
 
 pub use admin::SocketError;
 pub use health::Phase;

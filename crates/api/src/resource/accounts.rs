@@ -188,7 +188,7 @@ fn limit(asked: Option<Amount>, currency: mayfly_card::Currency) -> Result<Credi
     }
 }
 
-fn shown((id, account): (AccountId, state::Account)) -> Account {
+pub(super) fn shown((id, account): (AccountId, state::Account)) -> Account {
     let amount = |minor| Amount::of(minor, account.currency);
     Account {
         id: Shown(id),

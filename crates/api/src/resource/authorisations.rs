@@ -211,7 +211,7 @@ async fn release(
     Ok(Json(shown(issuer.transaction(id).await?)))
 }
 
-fn shown(row: TransactionRow) -> Authorisation {
+pub(super) fn shown(row: TransactionRow) -> Authorisation {
     let TransactionRow { transaction, facts, books, .. } = row;
     let amount = |minor| Amount::of(minor, transaction.currency);
     let state::Totals { authorised, held, captured, refunded } = transaction.totals;

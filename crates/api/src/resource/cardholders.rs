@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::{Created, Nothing};
-use crate::caller::{Owner, OwnReader};
+use super::Created;
+use crate::caller::{OwnReader, Owner};
 use crate::extract::{Id, Params, Posted};
 use crate::page::{List, part};
 use crate::problem::{Code, Problem};
@@ -120,7 +120,10 @@ pub struct Invite {
     /// Whom it lets enrol.
     pub cardholder: CardholderRef,
     /// What he needs to enrol, once.
-    #[schema(example = "mfi_Xk2vAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", pattern = "^mfi_[A-Za-z0-9_-]{43}$")]
+    #[schema(
+        example = "mfi_Xk2vAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        pattern = "^mfi_[A-Za-z0-9_-]{43}$"
+    )]
     pub invitation: String,
     /// Until when.
     pub expires_at: Time,
@@ -138,6 +141,9 @@ pub(crate) struct Which {
     cursor: Option<String>,
 }
 
+/// A page of cardholders.
+type Page = List<Cardholder>;
+
 pub(crate) fn routes() -> ApiRouter {
     ApiRouter::new()
         .routes(routes!(create, list))
@@ -154,16 +160,16 @@ async fn create(owner: Owner, new: Posted<NewCardholder>) -> Result<Created<Card
     let Posted { body, once } = new;
     let issuer = owner.tenant()?;
     let name = PersonName::parse(&body.name).map_err(|error| Problem::field("/name", error))?;
-    let made = owner.once(once, move |writing| {
-        Ok(shown(&writing.create_cardholder(issuer, &name, &mut OsRandom)?))
-    });
+    let made = owner
+        .once(once, move |writing| Ok(shown(&writing.create_cardholder(issuer, &name, &mut OsRandom)?)));
     let made = made.await?;
-    Ok(Created::at(format_args!("/v1/cardholders/{}", made.id.0), made))
+    let id = made.id.0;
+    Ok(Created::at(format_args!("/v1/cardholders/{id}"), made))
 }
 
 /// List the cardholders, the first first
 #[utoipa::path(get, path = "/v1/cardholders", operation_id = "list_cardholders", tag = "cardholders",
-    params(Which), responses((status = 200, description = "A page of cardholders.", body = List<Cardholder>)))]
+    params(Which), responses((status = 200, description = "A page of cardholders.", body = Page)))]
 async fn list(reader: OwnReader, which: Params<Which>) -> Result<Json<List<Cardholder>>, Problem> {
     let Params(Which { limit, cursor }) = which;
     let issuer = reader.tenant()?;
@@ -245,7 +251,11 @@ async fn invite(
 #[utoipa::path(post, path = "/v1/cardholders/{id}/accounts", operation_id = "link_account",
     tag = "cardholders", params(("id" = CardholderRef, Path, description = "Whose it will be.")),
     request_body = NewLink, responses((status = 201, description = "It is his.", body = Link)))]
-async fn link(owner: Owner, Id(id): Id<CardholderId>, new: Posted<NewLink>) -> Result<Created<Link>, Problem> {
+async fn link(
+    owner: Owner,
+    Id(id): Id<CardholderId>,
+    new: Posted<NewLink>,
+) -> Result<Created<Link>, Problem> {
     let Posted { body, once } = new;
     let (issuer, account) = (owner.tenant()?, body.account.0);
     owner.account(account).await?;

@@ -91,6 +91,11 @@ pub(crate) struct WhichPurchases {
     cursor: Option<String>,
 }
 
+/// A page of numbers.
+type Numbers = List<Number>;
+/// A page of purchases.
+type Purchases = List<Authorisation>;
+
 pub(crate) fn routes() -> ApiRouter {
     ApiRouter::new()
         .routes(routes!(show))
@@ -143,7 +148,10 @@ async fn channels(
 #[utoipa::path(post, path = "/v1/me/numbers", operation_id = "issue_my_number", tag = "me",
     security(("session" = [])), request_body = Option<NewTransactionNumber>,
     responses((status = 201, description = "It can be used.", body = IssuedNumber)))]
-async fn issue(customer: Customer, new: Posted<NewTransactionNumber>) -> Result<Created<IssuedNumber>, Problem> {
+async fn issue(
+    customer: Customer,
+    new: Posted<NewTransactionNumber>,
+) -> Result<Created<IssuedNumber>, Problem> {
     let Posted { body, once } = new;
     let (id, account) = customer.account_meant(body.account.map(|it| it.0)).await?;
     let office = customer.office();
@@ -167,8 +175,11 @@ async fn issue(customer: Customer, new: Posted<NewTransactionNumber>) -> Result<
 /// List one's numbers, the latest first
 #[utoipa::path(get, path = "/v1/me/numbers", operation_id = "list_my_numbers", tag = "me",
     security(("session" = [])), params(WhichNumbers),
-    responses((status = 200, description = "A page of numbers.", body = List<Number>)))]
-async fn list_numbers(customer: Customer, which: Params<WhichNumbers>) -> Result<Json<List<Number>>, Problem> {
+    responses((status = 200, description = "A page of numbers.", body = Numbers)))]
+async fn list_numbers(
+    customer: Customer,
+    which: Params<WhichNumbers>,
+) -> Result<Json<List<Number>>, Problem> {
     let Params(WhichNumbers { account, state, limit, cursor }) = which;
     let (id, account) = customer.account_meant(account.map(|it| it.0)).await?;
     let wanted = state.map(NumberState::retirement);
@@ -195,7 +206,7 @@ async fn cancel(
 /// List one's purchases, the latest first
 #[utoipa::path(get, path = "/v1/me/authorisations", operation_id = "list_my_authorisations", tag = "me",
     security(("session" = [])), params(WhichPurchases),
-    responses((status = 200, description = "A page of authorisations.", body = List<Authorisation>)))]
+    responses((status = 200, description = "A page of authorisations.", body = Purchases)))]
 async fn purchases(
     customer: Customer,
     which: Params<WhichPurchases>,

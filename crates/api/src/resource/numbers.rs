@@ -4,6 +4,7 @@ use axum::Json;
 use mayfly_card::MinorUnits;
 use mayfly_core::state::Account;
 use mayfly_core::{AccountId, MerchantRule, NumberId, Retirement};
+use mayfly_engine::Issued;
 use mayfly_office::{NumberNow, NumberOrder};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -191,16 +192,8 @@ async fn issue(issuer: Issuer, new: Posted<NewNumber>) -> Result<Created<IssuedN
         controls: body.controls.asked(&account)?,
     };
     let issued = office.issue_number(order, once.for_office(office)).await?;
-    let [month_tens, month, year_tens, year] = issued.expiry.mmyy_bytes().map(char::from);
-    let cvc2 = std::str::from_utf8(issued.cvc2.expose()).map_err(|_| Problem::new(Code::Internal))?;
-    let number = IssuedNumber {
-        id: Shown(issued.id),
-        number: Shown(issued.pan),
-        expiration_date: format!("{month_tens}{month}/{year_tens}{year}"),
-        cvc2: cvc2.to_owned(),
-        expires_at: time(issued.expires_ms),
-    };
-    Ok(Created::at(format_args!("/v1/numbers/{}", issued.id), number))
+    let id = issued.id;
+    Ok(Created::at(format_args!("/v1/numbers/{id}"), self::issued(issued)?))
 }
 
 /// List an account's numbers, the latest first
@@ -233,7 +226,20 @@ async fn cancel(issuer: Issuer, Id(id): Id<NumberId>, new: Posted<Nothing>) -> R
     Ok(Json(shown(office.cancel_number(id, once.for_office(office)).await?, &account)))
 }
 
-fn shown(now: NumberNow, account: &Account) -> Number {
+/// A number for the one who ordered it.
+pub(super) fn issued(issued: Issued) -> Result<IssuedNumber, Problem> {
+    let [month_tens, month, year_tens, year] = issued.expiry.mmyy_bytes().map(char::from);
+    let cvc2 = std::str::from_utf8(issued.cvc2.expose()).map_err(|_| Problem::new(Code::Internal))?;
+    Ok(IssuedNumber {
+        id: Shown(issued.id),
+        number: Shown(issued.pan),
+        expiration_date: format!("{month_tens}{month}/{year_tens}{year}"),
+        cvc2: cvc2.to_owned(),
+        expires_at: time(issued.expires_ms),
+    })
+}
+
+pub(super) fn shown(now: NumberNow, account: &Account) -> Number {
     let NumberNow { row, over } = now;
     Number {
         id: Shown(row.id),
@@ -253,7 +259,7 @@ fn shown(now: NumberNow, account: &Account) -> Number {
 
 impl NumberState {
     /// As the core has it: none for an active number.
-    fn retirement(self) -> Option<Retirement> {
+    pub(super) fn retirement(self) -> Option<Retirement> {
         match self {
             Self::Active => None,
             Self::Used => Some(Retirement::Used),
@@ -276,7 +282,7 @@ impl NumberState {
 
 impl Controls {
     /// For a number of this account.
-    fn asked(self, account: &Account) -> Result<mayfly_core::Controls, Problem> {
+    pub(super) fn asked(self, account: &Account) -> Result<mayfly_core::Controls, Problem> {
         let amount = |asked: Option<Amount>, pointer| {
             let amount = |asked: Amount| asked.in_currency(account.currency)?.unsigned(pointer);
             asked.map(amount).transpose()

@@ -74,7 +74,7 @@ pub enum LoginAnswer {
 }
 
 /// A session with its tokens: the only time that they are seen whole.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct SessionTokens {
     /// What to send as `Authorization: Bearer`.
     #[schema(example = "mfs_Xk2vAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
@@ -142,13 +142,15 @@ async fn log_in(
     let issuer = match (asked.issuer, asked.universal_number) {
         (Some(issuer), None) => issuer.0,
         // An issuer that there is not: the work is the same.
-        (None, Some(number)) => stranger.office().issuer_of_universal(&number.0).await?.unwrap_or(IssuerId(0)),
+        (None, Some(number)) => {
+            stranger.office().issuer_of_universal(&number.0).await?.unwrap_or(IssuerId(0))
+        }
         _ => return Err(Problem::field("", "must have either `issuer` or `universal_number`")),
     };
     let password = Password::attempt(&asked.password).map_err(|error| Problem::field("/password", error))?;
     let name = LoginName::parse(&asked.login_name).ok();
     let attempt = LoginAttempt { issuer, name, password, address };
-    Ok(Json(LoginAnswer::Session(shown(stranger.reception().log_in(attempt).await?))))
+    Ok(Json(LoginAnswer::Session(SessionTokens::of(stranger.reception().log_in(attempt).await?))))
 }
 
 /// Get a session's next tokens
@@ -161,7 +163,7 @@ async fn log_in(
 async fn refresh(stranger: Stranger, asked: Posted<Refresh>) -> Result<Json<SessionTokens>, Problem> {
     let Posted { body, once } = asked;
     let token = Token::parse(TokenKind::Refresh, &body.refresh).map_err(|_| Problem::new(Code::NotLetIn))?;
-    stranger.refresh(token.hash(), once).await.map(|given| Json(shown(given)))
+    stranger.refresh(token.hash(), once).await.map(Json)
 }
 
 /// Log out
@@ -174,12 +176,14 @@ async fn end(customer: Customer, asked: Posted<Nothing>) -> Result<Json<Nothing>
     Ok(Json(Nothing {}))
 }
 
-fn shown(given: SessionGiven) -> SessionTokens {
-    SessionTokens {
-        session: given.token.expose().to_owned(),
-        expires_at: time(given.session.expires_ms),
-        refresh: given.refresh.expose().to_owned(),
-        refresh_expires_at: time(given.session.refresh_expires_ms),
+impl SessionTokens {
+    pub(crate) fn of(given: SessionGiven) -> Self {
+        Self {
+            session: given.token.expose().to_owned(),
+            expires_at: time(given.session.expires_ms),
+            refresh: given.refresh.expose().to_owned(),
+            refresh_expires_at: time(given.session.refresh_expires_ms),
+        }
     }
 }
 

@@ -21,10 +21,12 @@ use mayfly_core::{
 use mayfly_engine::{
     Catalogue, Clock, Desk, Engine, Handle, Issued, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
 };
+use mayfly_identity::name::PersonName;
+use mayfly_identity::password::PasswordHasher;
 use mayfly_identity::token::{Token, TokenKind};
-use mayfly_keys::{KeyService, OsRandom, RootKey};
-use mayfly_office::{NumberOrder, Office, Views};
-use mayfly_store::directory::{By, Directory, DirectoryError, KeyId, NewKey, Role};
+use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
+use mayfly_office::{NumberOrder, Office, Reception, ReceptionOptions, Views};
+use mayfly_store::directory::{By, CardholderId, Directory, DirectoryError, KeyId, NewKey, Role};
 use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -62,6 +64,7 @@ pub struct Side {
     pub number: NumberId,
     pub authorisation: TransactionId,
     pub key: KeyId,
+    pub cardholder: CardholderId,
 }
 
 impl Side {
@@ -74,8 +77,15 @@ impl Side {
             number: NumberId(90_000),
             authorisation: TransactionId(90_000),
             key: KeyId(90_000),
+            cardholder: CardholderId(90_000),
         }
     }
+}
+
+fn reception(directory: &Arc<Directory>, clock: &Arc<dyn Clock>) -> Arc<Reception> {
+    let hasher = PasswordHasher::new(SecretKey::generate(&mut OsRandom).unwrap());
+    let options = ReceptionOptions::default();
+    Arc::new(Reception::start(directory.clone(), hasher, clock.clone(), options).unwrap())
 }
 
 pub fn loopback() -> ApiOptions {
@@ -117,7 +127,8 @@ impl Rig {
         let random = Box::new(OsRandom);
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
         let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
-        let parts = ApiParts { office: office.clone(), directory: directory.clone(), clock };
+        let reception = reception(&directory, &clock);
+        let parts = ApiParts { office: office.clone(), directory: directory.clone(), reception, clock };
         let api = runtime.block_on(Api::start(options, parts)).unwrap();
         let (address, count) = (api.address(), AtomicU64::new(0));
         let _lock = opened.lock;
@@ -139,10 +150,12 @@ impl Rig {
 
     /// Why a second API with these options does not start.
     pub fn refused(&self, options: ApiOptions) -> String {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let parts = ApiParts {
             office: self.office.clone(),
             directory: self.directory.clone(),
-            clock: Arc::new(SystemClock),
+            reception: reception(&self.directory, &clock),
+            clock,
         };
         self.runtime.block_on(Api::start(options, parts)).unwrap_err().to_string()
     }
@@ -199,7 +212,12 @@ impl Rig {
         let authorisation = self.buy(&bought, 1_000);
         let number = self.order(account, programme).id;
         let key = self.key(Role::Auditor, Some(issuer)).id;
-        Side { issuer, programme, account, number, authorisation, key }
+        let by = By { actor: "test", now_ms: SystemClock.now_ms() };
+        let name = PersonName::parse("Ada Lovelace").unwrap();
+        let entered: Result<_, DirectoryError> =
+            self.directory.write(by, |writing| writing.create_cardholder(issuer, &name, &mut OsRandom));
+        let cardholder = entered.unwrap().id;
+        Side { issuer, programme, account, number, authorisation, key, cardholder }
     }
 
     fn order(&self, account: AccountId, programme: ProgrammeId) -> Issued {

@@ -249,19 +249,21 @@ impl Reception {
         outcome.map(|session| SessionGiven { session, token, refresh })
     }
 
-    /// The next tokens of a session. A refresh token that was used before ends its session: somebody else has it.
+    /// The next tokens of a session, within a transaction that is under way; none if the token is not good. One that was
+    /// used before ends its session, because somebody else has it: let the transaction be written even then.
     ///
     /// # Errors
-    /// If the token is not good.
-    pub async fn refresh(&self, refresh: TokenHash) -> Result<SessionGiven, ReceptionError> {
+    /// If there is no randomness, or nothing can be written.
+    pub fn refresh(
+        &self,
+        writing: &Writing<'_>,
+        refresh: &TokenHash,
+    ) -> Result<Option<SessionGiven>, OfficeError> {
         let ((token, next), new) = self.draw()?;
-        // Written even where the token was used before: then the session has ended.
-        let done =
-            self.write(CARDHOLDER, move |writing| Ok(writing.refresh_session(&refresh, &new)?)).await?;
-        match done {
-            Refreshed::Done(session) => Ok(SessionGiven { session, token, refresh: next }),
-            Refreshed::Reused | Refreshed::NotOpen => Err(ReceptionError::NotLetIn),
-        }
+        Ok(match writing.refresh_session(refresh, &new)? {
+            Refreshed::Done(session) => Some(SessionGiven { session, token, refresh: next }),
+            Refreshed::Reused | Refreshed::NotOpen => None,
+        })
     }
 
     /// Whose session it is that a token lets into.
@@ -285,7 +287,7 @@ impl Reception {
         .await
     }
 
-    fn draw(&self) -> Result<((Token, Token), NewTokens), ReceptionError> {
+    fn draw(&self) -> Result<((Token, Token), NewTokens), OfficeError> {
         let draw = |kind| Token::draw(kind, &mut OsRandom).map_err(OfficeError::Random);
         let (token, refresh) = (draw(TokenKind::Session)?, draw(TokenKind::Refresh)?);
         let now_ms = self.clock.now_ms();

@@ -150,6 +150,16 @@ keys! {
     API_REQUEST_TIME_MAX_S = number("api", "request_time_max_s", (10, 1, 300, "seconds"),
         "A request that is not answered after so long is answered 503.");
 
+    API_LOGIN_WORKERS = number("api", "login_workers", (1, 1, 64, "threads"),
+        "How many passwords are checked at a time; each takes a processor for some 20 ms and 19 MiB. Whoever comes \
+         while as many as 16 wait is answered 429.");
+    API_SESSION_MIN = number("api", "session_min", (15, 1, 1440, "minutes"),
+        "How long a cardholder's session token lets in before it must be refreshed.");
+    API_REFRESH_H = number("api", "refresh_h", (8, 1, 720, "hours"),
+        "How long after its last refresh a session can be refreshed.");
+    API_SESSION_DAYS_MAX = number("api", "session_days_max", (30, 1, 365, "days"),
+        "How long a session lasts, however often it is refreshed.");
+
     QUEUE_MAX = number("engine", "queue_max", (65_536, 64, 4_194_304, "commands"),
         "How many commands may wait to be decided; one more is answered 96.");
     BATCH_MAX = number("engine", "batch_max", (4096, 1, 65_536, "commands"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mayfly_iso8583::Dialect;
 use mayfly_network::Endpoint;
+use mayfly_office::ReceptionOptions;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -62,6 +63,8 @@ pub struct ApiSettings {
     pub connections_max: usize,
     /// How long a request may take.
     pub request_time_max: Duration,
+    /// How cardholders are let in.
+    pub reception: ReceptionOptions,
 }
 
 /// How the log is written.
@@ -230,6 +233,13 @@ impl Check<'_> {
             plain_http,
             connections_max: self.count(&keys::API_CONNECTIONS_MAX),
             request_time_max: self.seconds(&keys::API_REQUEST_TIME_MAX_S),
+            reception: ReceptionOptions {
+                workers: self.count(&keys::API_LOGIN_WORKERS),
+                session_ms: self.config.number(&keys::API_SESSION_MIN) * 60_000,
+                refresh_ms: self.config.number(&keys::API_REFRESH_H) * 3_600_000,
+                session_max_ms: self.config.number(&keys::API_SESSION_DAYS_MAX) * 86_400_000,
+                ..ReceptionOptions::default()
+            },
         })
     }
 

@@ -40,6 +40,8 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
+    /// The HTTP API can't be served.
+    Api(mayfly_api::ApiStartError),
     /// The admin socket can't be had.
     Socket(SocketError),
     /// The network can't be served.
@@ -57,6 +59,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(error) => error.fmt(f),
+            Self::Api(error) => error.fmt(f),
             Self::Records(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::OtherKey { file, expected, found } => write!(

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use mayfly_api::RunningApi;
 use mayfly_engine::Engine;
 use mayfly_network::{Network, Stopped};
 use mayfly_store::{DirectoryLock, Folder};
@@ -40,6 +41,7 @@ pub struct Server {
     failed: watch::Receiver<Option<String>>,
     background: Vec<JoinHandle<()>>,
     network: Network,
+    api: Option<RunningApi>,
     socket: AdminSocket,
     pages: Option<AdminPages>,
     engine: Engine,
@@ -132,7 +134,18 @@ impl Server {
     pub fn stop(self) -> Result<(), StopError> {
         let begun = SystemTime::now();
         let Self {
-            runtime, shared, settings, background, network, socket, pages, engine, folder, lock, ..
+            runtime,
+            shared,
+            settings,
+            background,
+            network,
+            api,
+            socket,
+            pages,
+            engine,
+            folder,
+            lock,
+            ..
         } = self;
         tracing::info!("stopping");
         shared.health.enter(Phase::Stopping);
@@ -142,7 +155,12 @@ impl Server {
             for task in &background {
                 task.abort();
             }
-            let (stopped, ()) = tokio::join!(network.stop(), socket.stop(settings.drain));
+            let stop_api = async {
+                if let Some(api) = api {
+                    api.stop().await;
+                }
+            };
+            let (stopped, (), ()) = tokio::join!(network.stop(), stop_api, socket.stop(settings.drain));
             if let Stopped::Cut { connections } = stopped {
                 tracing::warn!(connections, "connections were still busy when the time to stop ran out");
             }

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi, TlsFiles};
 use mayfly_core::State;
 use mayfly_engine::{
     Catalogue, Clock, Desk, Engine, Handle, Head, ONLY_PARTITION, Parts, Progress, SystemClock,
 };
+use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_network::Network;
 use mayfly_store::{
@@ -28,7 +30,8 @@ use crate::http::AdminPages;
 use crate::init::KEY_CHECK_FILE;
 use crate::live::{Live, Shared};
 use crate::protocol::{Addresses, Counts, Listening, Status, Time};
-use mayfly_office::{Keyring, Office, Views};
+use crate::upkeep;
+use mayfly_office::{Keyring, Office, Reception, Views};
 use mayfly_store::directory::Directory;
 
 /// How often a long opening says in the log how far it is.
@@ -82,7 +85,7 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     let core = Core::start(&ground, (state, head, journal))?;
     let front = runtime.block_on(front(&ground, &core, listener, pages.as_ref(), pepper));
     match front {
-        Ok(Front { network, socket, addresses, background }) => {
+        Ok(Front { network, api, socket, addresses, background }) => {
             shared.health.enter(Phase::Serving);
             let (socket_path, http) = (&addresses.admin_socket, addresses.admin_http.as_deref());
             tracing::info!(admin_socket = socket_path, admin_http = http.unwrap_or("off"), "serving");
@@ -95,6 +98,7 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
                 failed,
                 background,
                 network,
+                api,
                 socket,
                 pages,
                 engine,
@@ -238,6 +242,7 @@ fn fail(health: &Health, failure: &watch::Sender<Option<String>>, why: &str) {
 /// What others connect to.
 struct Front {
     network: Network,
+    api: Option<RunningApi>,
     socket: AdminSocket,
     addresses: Addresses,
     background: Vec<JoinHandle<()>>,
@@ -260,7 +265,8 @@ async fn front(
     let network = Network::start(&settings.endpoints, handle.clone(), catalogue.clone(), settings.network)
         .await
         .map_err(StartError::Network)?;
-    let addresses = addresses(settings, &network, pages);
+    let api = api(ground, &office, pepper).await?;
+    let addresses = addresses(settings, &network, api.as_ref(), pages);
     let run = Run {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -285,11 +291,40 @@ async fn front(
     let background = vec![
         tokio::spawn(watch_over(handle, shared.clone(), core.failure.clone())),
         tokio::spawn(holds::run(office, holds)),
+        tokio::spawn(upkeep::run(directory.clone(), clock.clone())),
     ];
-    Ok(Front { network, socket, addresses, background })
+    Ok(Front { network, api, socket, addresses, background })
 }
 
-fn addresses(settings: &Settings, network: &Network, pages: Option<&AdminPages>) -> Addresses {
+/// Serves the HTTP API, if it is to be served.
+async fn api(
+    ground: &Ground<'_>,
+    office: &Arc<Office>,
+    pepper: SecretKey<32>,
+) -> Result<Option<RunningApi>, StartError> {
+    let Some(settings) = &ground.settings.api else { return Ok(None) };
+    let options = ApiOptions {
+        tls: settings.tls.clone().map(|(certificate, key)| TlsFiles { certificate, key }),
+        plain_http_anywhere: settings.plain_http,
+        connections_max: settings.connections_max,
+        request_time_max: settings.request_time_max,
+        stop_time_max: ground.settings.drain,
+        ..ApiOptions::at(settings.address)
+    };
+    let hasher = PasswordHasher::new(pepper);
+    let (directory, clock) = (ground.directory.clone(), ground.clock.clone());
+    let reception = Reception::start(directory.clone(), hasher, clock.clone(), settings.reception)
+        .map_err(|error| StartError::System { what: "threads could not be started", error })?;
+    let parts = ApiParts { office: office.clone(), directory, reception: Arc::new(reception), clock };
+    Api::start(options, parts).await.map(Some).map_err(StartError::Api)
+}
+
+fn addresses(
+    settings: &Settings,
+    network: &Network,
+    api: Option<&RunningApi>,
+    pages: Option<&AdminPages>,
+) -> Addresses {
     let dialects = settings.endpoints.iter().map(|endpoint| endpoint.dialect.name());
     let listening = |(address, dialect): (&std::net::SocketAddr, &str)| Listening {
         address: address.to_string(),
@@ -297,7 +332,10 @@ fn addresses(settings: &Settings, network: &Network, pages: Option<&AdminPages>)
     };
     Addresses {
         iso8583: network.addresses().iter().zip(dialects).map(listening).collect(),
-        api: None,
+        api: api.map(|api| {
+            let tls = settings.api.as_ref().is_some_and(|settings| settings.tls.is_some());
+            format!("{}://{}", if tls { "https" } else { "http" }, api.address())
+        }),
         admin_http: pages.map(|pages| pages.address().to_string()),
         admin_socket: absolute(&settings.socket),
     }
