@@ -297,3 +297,27 @@ fn init_and_serve_say_what_is_wrong() {
     let error = mayfly_in(&data, &["serve"]).fails(2, "connections_max");
     assert!(error.contains("line 2"), "{error}");
 }
+
+/// Keys for the HTTP API are made, listed, rotated and revoked, and shown once.
+#[test]
+fn keys_for_the_api() {
+    let server = Server::start();
+    let run = |words: &[&str]| server.run(&[&["--json"], words].concat());
+    run(&["issuer", "open", "Acme"]).ok();
+    let made =
+        run(&["key", "create", "Our shop", "--role", "issuer", "--issuer", "iss_1", "--days", "30"]).json();
+    let secret = made["token"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with("mfk_") && secret.len() == 47, "{secret}");
+    let rotated = run(&["key", "rotate", "key_1", "--issuer", "iss_1", "--overlap", "5"]).json();
+    assert_ne!(rotated["token"], made["token"]);
+    run(&["key", "revoke", "key_2", "--issuer", "iss_1"]).ok();
+    let listed = run(&["key", "list", "--issuer", "iss_1"]).json();
+    assert_eq!(listed["items"][0]["replaced_by"], "key_2");
+    assert!(listed["items"][1]["revoked"].is_string());
+    assert!(!listed.to_string().contains(&secret));
+    // Another issuer's key, and one for nobody.
+    assert_eq!(run(&["key", "revoke", "key_1"]).code, 1);
+    assert_eq!(run(&["key", "create", "X", "--role", "auditor"]).code, 2);
+    assert_eq!(run(&["key", "create", "X", "--role", "operator", "--issuer", "iss_1"]).code, 2);
+    assert_eq!(run(&["key", "create", "X", "--role", "issuer", "--issuer", "iss_9"]).code, 1);
+}

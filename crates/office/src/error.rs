@@ -42,7 +42,7 @@ pub enum OfficeError {
     Random(mayfly_keys::RandomError),
     /// The engine stopped before it answered: whether it was done shows when it runs again.
     Stopped,
-    /// The views can't be read.
+    /// The views, or the journal, can't be read.
     Views(StoreError),
 }
 

@@ -1,9 +1,9 @@
 //! Holds that wait for their completion.
 
-use mayfly_core::{AccountId, Answer, Command, OnceKey, Operation, Refusal, TimeMs, TransactionId};
+use mayfly_core::{AccountId, Answer, OnceKey, Operation, Refusal, TimeMs, TransactionId};
 use mayfly_store::TransactionRow;
 
-use crate::{Office, OfficeError};
+use crate::{Office, OfficeError, command, done};
 
 /// What is set aside for a purchase that was authorised and not yet completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +90,12 @@ impl Office {
         }
         let row = self.views.read(move |views| views.transaction(transaction)).await?;
         let Some(row) = row.filter(|row| row.transaction.totals.held > 0) else { return Ok(false) };
-        let command = Command::Operate(Box::new(operation));
+        let command = command(operation, once);
         let answer = self.handle.ask_with(command, vec![row.transaction]).map_err(OfficeError::Busy)?;
-        Ok(answer.await.map_err(|_| OfficeError::Stopped)? == Answer::Done)
+        match done(answer.await.map_err(|_| OfficeError::Stopped)?) {
+            // Something else has given it back meanwhile.
+            Err(OfficeError::Refused(Refusal::NoHold(_))) => Ok(false),
+            done => done.map(|answer| answer == Answer::Done),
+        }
     }
 }

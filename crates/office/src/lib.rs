@@ -5,6 +5,7 @@
 
 mod accounts;
 mod error;
+pub mod events;
 mod holds;
 mod issuers;
 mod keyring;
@@ -86,16 +87,8 @@ impl Office {
 
     /// Has something done, or hears that it was done when the same came with the same key; the answer is durable.
     async fn operate(&self, operation: Operation, once: Option<OnceKey>) -> Result<Answer, OfficeError> {
-        let mut command = Command::Operate(Box::new(operation));
-        if let Some(once) = once {
-            command = Command::Once(Box::new(Once { once, note: Vec::new(), command }));
-        }
-        let answer = self.handle.ask(command).map_err(OfficeError::Busy)?;
-        match answer.await.map_err(|_| OfficeError::Stopped)? {
-            Answer::Refused(refusal) => Err(OfficeError::Refused(refusal)),
-            Answer::Repeated { outcome, .. } => Ok(outcome.answer()),
-            answer => Ok(answer),
-        }
+        let answer = self.handle.ask(command(operation, once)).map_err(OfficeError::Busy)?;
+        done(answer.await.map_err(|_| OfficeError::Stopped)?)
     }
 
     /// Looks into the engine's memory.
@@ -104,5 +97,23 @@ impl Office {
         look: impl FnOnce(&State) -> T + Send + 'static,
     ) -> Result<T, OfficeError> {
         self.handle.look(look).map_err(OfficeError::Busy)?.await.map_err(|_| OfficeError::Stopped)
+    }
+}
+
+/// An operation as a command, with its key if it has one.
+fn command(operation: Operation, once: Option<OnceKey>) -> Command {
+    let command = Command::Operate(Box::new(operation));
+    match once {
+        Some(once) => Command::Once(Box::new(Once { once, note: Vec::new(), command })),
+        None => command,
+    }
+}
+
+/// What came of a command, now or when it was sent before.
+fn done(answer: Answer) -> Result<Answer, OfficeError> {
+    match answer {
+        Answer::Refused(refusal) => Err(OfficeError::Refused(refusal)),
+        Answer::Repeated { outcome, .. } => Ok(outcome.answer()),
+        answer => Ok(answer),
     }
 }

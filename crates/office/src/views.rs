@@ -1,4 +1,4 @@
-//! Reading the views: on threads that may wait, a few at a time, and never older than the request.
+//! Reading the views, and the journal: on threads that may wait, a few at a time, and never older than the request.
 
 use std::fmt;
 use std::path::Path;
@@ -7,28 +7,31 @@ use std::time::{Duration, Instant};
 
 use mayfly_core::PartitionId;
 use mayfly_engine::Handle;
-use mayfly_store::{FolderWaker, StoreError, Views as Reader};
+use mayfly_store::{FolderWaker, JournalReader, StoreError, Views as Reader};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::OfficeError;
 
-/// How many reads run at a time.
+/// How many reads of the views run at a time.
 const READERS: usize = 4;
+/// How many reads of the journal run at a time.
+const JOURNAL_READERS: usize = 2;
 /// How long a read waits until what was durable when it began is folded.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(2);
 
-/// The views, for the office.
+/// The views, and the journal, for the office.
 pub struct Views {
-    pool: Arc<Pool>,
+    views: Arc<Pool<Reader>>,
+    journal: Arc<Pool<JournalReader>>,
     handle: Handle,
     waker: FolderWaker,
 }
 
-struct Pool {
-    readers: Mutex<Vec<Reader>>,
-    room: Semaphore,
+struct Pool<R> {
+    readers: Mutex<Vec<R>>,
+    room: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Views {
@@ -38,7 +41,7 @@ impl fmt::Debug for Views {
 }
 
 impl Views {
-    /// Opens the views of a data directory.
+    /// Opens the views and the journal of a data directory.
     ///
     /// # Errors
     /// If they can't be read.
@@ -48,9 +51,9 @@ impl Views {
         handle: Handle,
         waker: FolderWaker,
     ) -> Result<Self, StoreError> {
-        let readers = (0..READERS).map(|_| Reader::open(directory, partition)).collect::<Result<_, _>>()?;
-        let pool = Pool { readers: Mutex::new(readers), room: Semaphore::new(READERS) };
-        Ok(Self { pool: Arc::new(pool), handle, waker })
+        let views = Pool::of(READERS, || Reader::open(directory, partition))?;
+        let journal = Pool::of(JOURNAL_READERS, || JournalReader::open(directory, partition))?;
+        Ok(Self { views: Arc::new(views), journal: Arc::new(journal), handle, waker })
     }
 
     /// Reads, as soon as everything that was durable by now is folded.
@@ -67,17 +70,15 @@ impl Views {
         &self,
         read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, OfficeError> {
-        // The semaphore is never closed.
-        let _permit = self.pool.room.acquire().await.map_err(|_| OfficeError::Stopped)?;
-        let pool = self.pool.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let borrowed = Borrowed::take(&pool).ok_or(OfficeError::Stopped)?;
-            borrowed
-                .reader
-                .as_ref()
-                .map_or(Err(OfficeError::Stopped), |it| read(it).map_err(OfficeError::Views))
-        });
-        done.await.map_err(|_| OfficeError::Stopped)?
+        self.views.read(read).await
+    }
+
+    /// Reads the journal.
+    pub(crate) async fn journal<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&JournalReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, OfficeError> {
+        self.journal.read(read).await
     }
 
     async fn catch_up(&self) -> Result<(), OfficeError> {
@@ -95,26 +96,53 @@ impl Views {
 }
 
 /// A reader that goes back to its pool, however the read ends.
-struct Borrowed<'a> {
-    reader: Option<Reader>,
-    pool: &'a Pool,
+struct Borrowed<'a, R> {
+    reader: Option<R>,
+    pool: &'a Pool<R>,
 }
 
-impl<'a> Borrowed<'a> {
-    fn take(pool: &'a Pool) -> Option<Self> {
+impl<'a, R> Borrowed<'a, R> {
+    fn take(pool: &'a Pool<R>) -> Option<Self> {
         let reader = pool.lock().pop()?;
         Some(Self { reader: Some(reader), pool })
     }
 }
 
-impl Drop for Borrowed<'_> {
+impl<R> Drop for Borrowed<'_, R> {
     fn drop(&mut self) {
         self.pool.lock().extend(self.reader.take());
     }
 }
 
-impl Pool {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+impl<R: Send + 'static> Pool<R> {
+    fn of(count: usize, open: impl Fn() -> Result<R, StoreError>) -> Result<Self, StoreError> {
+        let readers = (0..count).map(|_| open()).collect::<Result<_, _>>()?;
+        Ok(Self { readers: Mutex::new(readers), room: Arc::new(Semaphore::new(count)) })
+    }
+
+    /// Reads as soon as a reader is free, on a thread that may wait.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&R) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, OfficeError> {
+        // The semaphore is never closed.
+        let permit = self.room.clone().acquire_owned().await.map_err(|_| OfficeError::Stopped)?;
+        let pool = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            // Kept until the reader is back, also if nobody waits for the answer any more.
+            let _permit = permit;
+            let borrowed = Borrowed::take(&pool).ok_or(OfficeError::Stopped)?;
+            borrowed
+                .reader
+                .as_ref()
+                .map_or(Err(OfficeError::Stopped), |it| read(it).map_err(OfficeError::Views))
+        });
+        done.await.map_err(|_| OfficeError::Stopped)?
+    }
+}
+
+impl<R> Pool<R> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<R>> {
         // A list of readers is never half changed.
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,6 +22,8 @@ use mayfly_store::directory::{
     Redemption, Refreshed, Session, ThrottleKey, ThrottleScope, Writing,
 };
 
+use tokio::sync::Semaphore;
+
 use crate::OfficeError;
 use passwords::{Full, Passwords};
 
@@ -129,6 +131,8 @@ pub struct Enrolment {
 pub struct Reception {
     directory: Arc<Directory>,
     passwords: Passwords,
+    /// One for everybody who is served or waits: whoever comes then is turned away before anything is done for him.
+    places: Semaphore,
     clock: Arc<dyn Clock>,
     options: ReceptionOptions,
 }
@@ -156,7 +160,8 @@ impl Reception {
         options: ReceptionOptions,
     ) -> std::io::Result<Self> {
         let passwords = Passwords::start(hasher, options.workers, options.waiting_max)?;
-        Ok(Self { directory, passwords, clock, options })
+        let places = Semaphore::new(options.workers + options.waiting_max);
+        Ok(Self { directory, passwords, places, clock, options })
     }
 
     /// Uses an invitation: from now on the cardholder logs in with the name and password that he chose.
@@ -164,6 +169,7 @@ impl Reception {
     /// # Errors
     /// If the invitation is not open, the name is taken, or too many come.
     pub async fn enrol(&self, enrolment: Enrolment) -> Result<Cardholder, ReceptionError> {
+        let _place = self.places.try_acquire().map_err(|_| ReceptionError::Crowded)?;
         let Enrolment { invitation, name, password, address } = enrolment;
         let place = self.directory.throttle_key(ThrottleScope::Address, &[&octets(address)]);
         let now_ms = self.clock.now_ms();
@@ -197,6 +203,7 @@ impl Reception {
     /// # Errors
     /// [`ReceptionError::NotLetIn`] whatever is wrong; or if too many come, or too many failed.
     pub async fn log_in(&self, attempt: LoginAttempt) -> Result<SessionGiven, ReceptionError> {
+        let _place = self.places.try_acquire().map_err(|_| ReceptionError::Crowded)?;
         let LoginAttempt { issuer, name, password, address } = attempt;
         let keys = ThrottleKeys {
             address: self.directory.throttle_key(ThrottleScope::Address, &[&octets(address)]),
@@ -205,7 +212,7 @@ impl Reception {
                 &[&issuer.0.to_be_bytes(), name.as_ref().map_or("", LoginName::as_str).as_bytes()],
             ),
         };
-        // A look that costs no write: most of a storm ends here, or at the queue behind it.
+        // A look that costs no write: whoever has to wait is told so without a password being checked.
         let (directory, now_ms) = (self.directory.clone(), self.clock.now_ms());
         let found = blocking(move || {
             if let Some(retry_after_ms) = keys.wait(&directory, now_ms)? {
