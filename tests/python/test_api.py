@@ -1,6 +1,10 @@
 """The HTTP API, from outside: an issuer, its auditor, and a cardholder who logs in and buys."""
 
+import base64
 import json
+import socket
+import sqlite3
+import threading
 import time
 import uuid
 
@@ -22,6 +26,7 @@ class Bank:
 
     def __init__(self, server, operator, prefix, universal=None):
         self.server = server
+        self.prefix = prefix
         self.id = operator.made("/v1/issuers", {"name": f"Bank {prefix}"})["id"]
         key = operator.made("/v1/keys", {"role": "issuer", "issuer": self.id, "name": "bank"})
         server.secrets.append(key["secret"])
@@ -305,3 +310,92 @@ def test_a_key_is_replaced_with_an_overlap_and_revoked_at_once(bank, server):
     assert new.get("/v1/accounts").code == "unauthenticated"
     listed = bank.api.found("/v1/keys")["items"]
     assert all("secret" not in key for key in listed)
+
+
+def test_a_changed_password_lets_nobody_in_with_the_old_one(bank, server):
+    """Also not whoever was just being let in when it was changed."""
+    bank = bank()
+    ada = bank.cardholder("Ada", "ada")
+    for round_ in range(3):
+        old, new = ada.password, f"the password of round {round_}"
+        server.secrets.append(new)
+        invitation = bank.api.made(f"/v1/cardholders/{ada.id}/invitations")["invitation"]
+        server.secrets.append(invitation)
+        sessions, stop = [], threading.Event()
+
+        def log_in():
+            while not stop.is_set():
+                answer = bank.log_in("ada", old)
+                if answer.status == 200:
+                    sessions.append(answer.body["session"])
+
+        threads = [threading.Thread(target=log_in) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while not sessions:
+            time.sleep(0.01)
+        asked = {"invitation": invitation, "login_name": "ada", "password": new}
+        while (enrolled := Api(server.api).post("/v1/enrolments", asked)).status == 429:
+            time.sleep(0.05)
+        assert enrolled.status == 201, enrolled
+        stop.set()
+        for thread in threads:
+            thread.join()
+        server.secrets += sessions
+        for token in sessions:
+            assert Api(server.api, token).get("/v1/me").code == "session_unknown"
+        ada.password = new
+    assert bank.log_in("ada", ada.password).status == 200
+
+
+def test_whoever_hangs_up_has_tried_nevertheless(bank, server):
+    bank = bank()
+    bank.cardholder("Ada", "ada")
+    body = json.dumps({"issuer": bank.id, "login_name": "ada", "password": "wrong wrong"})
+    head = f"POST /v1/logins HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    host, port = server.api.split("://")[1].rsplit(":", 1)
+    for _ in range(12):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall((head + body).encode())
+            time.sleep(0.03)
+    answer = bank.log_in("ada", "wrong wrong")
+    assert (answer.status, answer.code) == (429, "too_many_failures")
+
+
+def test_a_token_that_was_never_given_out_writes_nothing(server, bank):
+    bank()
+
+    def kept():
+        with sqlite3.connect(f"file:{server.directory}/directory.db?mode=ro", uri=True) as directory:
+            return directory.execute("SELECT count(*) FROM answers").fetchone()
+
+    before = kept()
+    for count in range(20):
+        answer = Api(server.api).post("/v1/sessions/refresh", {"refresh": f"mfr_{count:043}"})
+        assert answer.code == "not_let_in"
+    assert kept() == before
+
+
+def test_a_cursor_beyond_everything_shows_nothing(bank):
+    bank = bank()
+    cursor = base64.urlsafe_b64encode(b"acct_fzzzzzzzzzzzz").decode().rstrip("=")
+    assert bank.api.found(f"/v1/accounts?cursor={cursor}") == {"items": [], "next_cursor": None}
+    bank.account()
+
+
+def test_a_repeat_is_the_same_when_more_has_come(bank):
+    bank = bank()
+    account, key = bank.account(), str(uuid.uuid4())
+    first = bank.api.post("/v1/numbers", {"account": account}, key=key)
+    bank.server.numbers_issued.append(first.body["number"])
+    bank.api.made("/v1/programmes", {"name": "Second", "terms": {"prefix": "7" + bank.prefix[1:]}})
+    assert bank.api.post("/v1/numbers", {"account": account}, key=key).body == first.body
+    assert bank.api.post("/v1/numbers", {"account": account}).code == "programme_unclear"
+
+
+def test_a_rotated_key_ends_when_the_old_one_was_to_end(bank, server):
+    bank = bank()
+    made = bank.api.made("/v1/keys", {"role": "auditor", "name": "audit", "lifetime_seconds": 600})
+    rotated = bank.api.made(f"/v1/keys/{made['key']['id']}/rotate", {"overlap_seconds": 1})
+    server.secrets += [made["secret"], rotated["secret"]]
+    assert rotated["key"]["expires_at"] == made["key"]["expires_at"]

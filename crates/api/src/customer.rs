@@ -27,7 +27,9 @@ impl FromRequestParts<Arc<Shared>> for Customer {
     async fn from_request_parts(parts: &mut request::Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         let unknown = || Problem::new(Code::SessionUnknown);
         let token = bearer(&parts.headers, TokenKind::Session).ok_or_else(unknown)?;
-        let session = shared.reception.session(token.hash()).await?.ok_or_else(unknown)?;
+        let (hash, now_ms) = (token.hash(), shared.clock.now_ms());
+        let found = shared.directory.ask(move |directory| directory.find_session(&hash, now_ms)).await?;
+        let session = found.ok_or_else(unknown)?;
         parts.extensions.insert(Sender(format!("{} {}", session.issuer, session.cardholder)));
         Ok(Self { shared: shared.clone(), session })
     }

@@ -46,6 +46,7 @@ pub(crate) fn base() -> OpenApi {
         ("accounts", "A cardholder's money: prepaid or credit."),
         ("numbers", "What a cardholder types into a shop."),
         ("authorisations", "What was bought, declined, reversed and refunded, and what is held for it."),
+        ("events", "The journal: everything that has happened, in order."),
         ("keys", "Keys for this API."),
         ("cardholders", "Who an issuer's cardholders are, and how they are invited."),
         ("sessions", "Cardholders enrol, log in, stay logged in and log out."),

@@ -19,7 +19,7 @@ impl From<OfficeError> for Problem {
             OfficeError::Busy(_) | OfficeError::Behind { .. } => Self::new(Code::Busy),
             OfficeError::Stopped => Self::new(Code::Stopped),
             OfficeError::Views(error) => {
-                tracing::error!(%error, "the views could not be read");
+                tracing::error!(%error, "the views or the journal could not be read");
                 Self::new(Code::Storage)
             }
             OfficeError::Note(error) => {

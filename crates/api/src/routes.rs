@@ -14,7 +14,7 @@ use crate::frame::frame;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
-    accounts, authorisations, cardholders, info, issuers, keys, me, numbers, programmes, sessions,
+    accounts, authorisations, cardholders, events, info, issuers, keys, me, numbers, programmes, sessions,
 };
 use crate::shared::Shared;
 
@@ -102,6 +102,7 @@ pub const ROUTES: &[Route] = &[
     get::<Readers>("/v1/authorisations"),
     get::<Readers>("/v1/authorisations/{id}"),
     post::<Issuers>("/v1/holds/{id}/release"),
+    get::<Readers>("/v1/events"),
     post::<Issuers>("/v1/keys"),
     get::<Readers>("/v1/keys"),
     post::<Issuers>("/v1/keys/{id}/rotate"),
@@ -138,6 +139,7 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(accounts::routes())
         .merge(numbers::routes())
         .merge(authorisations::routes())
+        .merge(events::routes())
         .merge(keys::routes())
         .merge(cardholders::routes())
         .merge(sessions::routes())

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use mayfly_core::state::{Account, Programme};
-use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TransactionId};
+use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TimeMs, TransactionId};
 use mayfly_office::{NumberNow, Office};
 use mayfly_store::TransactionRow;
 use mayfly_store::directory::{self, Directory, Writing};
@@ -51,7 +51,8 @@ impl Scope {
         key: Once,
         work: impl FnOnce(&Writing<'_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        once(&self.shared, self.caller.key.to_string(), key, work).await
+        let desk = (&self.shared.directory, self.shared.clock.now_ms());
+        once(desk, self.caller.key.to_string(), key, work).await
     }
 
     /// The one issuer whose things the caller sees. Routes for an issuer alone have only such callers.
@@ -114,12 +115,11 @@ impl Scope {
 
 /// Changes the directory, once, in the name of `actor`.
 pub(crate) async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
-    shared: &Shared,
+    (desk, now_ms): (&DirectoryDesk, TimeMs),
     actor: String,
     once: Once,
     work: impl FnOnce(&Writing<'_>) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let now_ms = shared.clock.now_ms();
     let change = move |directory: &Directory| {
         let (key, content) = once.for_directory(directory);
         let kept = Kept::of_day(directory, now_ms)?;
@@ -132,7 +132,7 @@ pub(crate) async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
             directory::Once::OtherContent => Err(Problem::new(Code::IdempotencyKeyReused)),
         }
     };
-    shared.directory.ask(change).await
+    desk.ask(change).await
 }
 
 fn unseen() -> Problem {

@@ -83,7 +83,9 @@ fn service(options: &ApiOptions, parts: ApiParts) -> Router {
     let (router, description) = routes::described();
     let shared = Shared {
         office: parts.office,
+        strangers: DirectoryDesk::new(parts.directory.clone()),
         directory: DirectoryDesk::new(parts.directory),
+        proxies: options.proxies.clone(),
         reception: parts.reception,
         clock: parts.clock,
         request_time_max: options.request_time_max,

@@ -1,6 +1,7 @@
 //! What all requests share.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ use crate::frame::RequestIds;
 pub(crate) struct Shared {
     pub(crate) office: Arc<Office>,
     pub(crate) directory: DirectoryDesk,
+    /// The same for those of whom nothing is known: they don't take the places of those who have shown a key.
+    pub(crate) strangers: DirectoryDesk,
+    /// From which addresses the word of where a request came from is taken.
+    pub(crate) proxies: Vec<IpAddr>,
     pub(crate) reception: Arc<Reception>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_time_max: Duration,

@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::request;
+use axum::http::{HeaderMap, request};
 use mayfly_identity::token::TokenHash;
 use mayfly_office::{Office, Reception};
 
-use crate::idempotency::{Once, Sender};
-use crate::peer::Peer;
+use crate::idempotency::{self, Once, Sender};
 use crate::problem::{Code, Problem};
 use crate::resource::sessions::SessionTokens;
 use crate::scope::once;
@@ -21,15 +20,13 @@ pub(crate) struct Stranger(Arc<Shared>);
 impl FromRequestParts<Arc<Shared>> for Stranger {
     type Rejection = Infallible;
 
-    async fn from_request_parts(
-        parts: &mut request::Parts,
-        shared: &Arc<Shared>,
-    ) -> Result<Self, Infallible> {
-        let address = parts.extensions.get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default();
-        parts.extensions.insert(Sender(format!("stranger {address}")));
+    async fn from_request_parts(_: &mut request::Parts, shared: &Arc<Shared>) -> Result<Self, Infallible> {
         Ok(Self(shared.clone()))
     }
 }
+
+/// Who goes on with a session, in the audit stream.
+const CARDHOLDER: &str = "cardholder";
 
 impl Stranger {
     /// Where it is looked up at which issuer he is, and nothing else.
@@ -42,11 +39,26 @@ impl Stranger {
         &self.0.reception
     }
 
-    /// The next tokens of a session, or the same again for a repeat.
-    pub(crate) async fn refresh(&self, token: TokenHash, key: Once) -> Result<SessionTokens, Problem> {
-        let reception = self.0.reception.clone();
+    /// The next tokens of a session, or the same again for a repeat, from wherever it comes.
+    ///
+    /// Nothing is written, and nothing kept, for a token that was never given out.
+    pub(crate) async fn refresh(
+        &self,
+        headers: &HeaderMap,
+        token: TokenHash,
+    ) -> Result<SessionTokens, Problem> {
+        let shared = &self.0;
+        let key = idempotency::key(headers)?;
+        // The token says who sends it better than any address: a phone changes networks.
+        let sender: String = token.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = Once::of(key, &Sender(format!("refresh {sender}")), ("/v1/sessions/refresh", ""), b"");
+        let now_ms = shared.clock.now_ms();
+        if !shared.strangers.ask(move |directory| directory.knows_refresh(&token, now_ms)).await? {
+            return Err(Problem::new(Code::NotLetIn));
+        }
+        let reception = shared.reception.clone();
         // A refresh token that was used before ends its session: that is to be written, and so it is an answer.
-        let done = once(&self.0, "cardholder".to_owned(), key, move |writing| {
+        let done = once((&shared.strangers, now_ms), CARDHOLDER.to_owned(), key, move |writing| {
             Ok(reception.refresh(writing, &token)?.map(SessionTokens::of))
         });
         done.await?.ok_or_else(|| Problem::new(Code::NotLetIn))

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use mayfly_card::{Channel, Country, Currency, Layout, Mcc, MerchantId, Pan, Prefix};
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, Reason, TimeMs, TransactionId};
+use mayfly_office::events::{EventKind, EventPlace};
 use mayfly_store::directory::{CardholderId, KeyId, Role};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{SchemaFormat, Type};
@@ -65,6 +66,8 @@ pub type AccountRef = Shown<AccountId>;
 pub type NumberRef = Shown<NumberId>;
 /// An authorisation's id.
 pub type AuthorisationRef = Shown<TransactionId>;
+/// An event's id: its place in the journal.
+pub type EventRef = Shown<EventPlace>;
 /// An API key's id.
 pub type KeyRef = Shown<KeyId>;
 /// A cardholder's id.
@@ -91,6 +94,8 @@ pub type ChannelName = Shown<Channel>;
 pub type KindName = Shown<Kind>;
 /// Why an authorisation was answered as it was.
 pub type ReasonName = Shown<Reason>;
+/// A kind of event.
+pub type EventName = Shown<EventKind>;
 /// What the holder of an API key may do.
 pub type RoleName = Shown<Role>;
 /// A time.
@@ -188,6 +193,8 @@ by_display! {
         "^num_[0-9a-hjkmnp-tv-z]{1,12}$", "num_1", "must be a number's id: num_1 for example";
     TransactionId, "AuthorisationId", "One message that was processed.",
         "^txn_[0-9a-hjkmnp-tv-z]{1,12}$", "txn_1", "must be an authorisation's id: txn_1 for example";
+    EventPlace, "EventId", "An event, by its place in the journal.", "^evt_[0-9]{1,15}_[0-9]{1,10}$", "evt_17_0",
+        "must be an event's id: evt_17_0 for example";
     KeyId, "KeyId", "A key for the API. Never the key itself.", "^key_[0-9a-hjkmnp-tv-z]{1,12}$", "key_1",
         "must be a key's id: key_1 for example";
     CardholderId, "CardholderId", "A cardholder.", "^chd_[0-9a-hjkmnp-tv-z]{1,12}$", "chd_1",
@@ -296,6 +303,7 @@ by_name! {
     Kind, Kind::ALL, Kind::name, "AuthorisationKind", "What kind of message it was.", "purchase";
     Reason, Reason::ALL, Reason::name, "Reason", "Exactly why it was answered so. Never sent to the network.",
         "approved";
+    EventKind, EventKind::ALL, EventKind::name, "EventKind", "What kind of event it is.", "transacted";
     Role, Role::ALL, Role::as_str, "Role", "What the holder of an API key may do.", "issuer";
 }
 

@@ -21,7 +21,9 @@ fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
     };
     if route.method == "GET" {
         let query = match route.path {
-            "/v1/programmes" | "/v1/accounts" | "/v1/keys" => format!("?issuer={}", side.issuer),
+            "/v1/programmes" | "/v1/accounts" | "/v1/keys" | "/v1/events" => {
+                format!("?issuer={}", side.issuer)
+            }
             "/v1/numbers" | "/v1/authorisations" => format!("?account={}", side.account),
             _ => String::new(),
         };
@@ -125,6 +127,7 @@ fn lists_show_nothing_of_another_issuer() {
         "/v1/keys".to_owned(),
         "/v1/cardholders".to_owned(),
         "/v1/authorisations".to_owned(),
+        "/v1/events".to_owned(),
         format!("/v1/numbers?account={}", ours.account),
     ];
     let hidden = [

@@ -203,7 +203,7 @@ impl Desk {
     /// A date that is good for as long as the number is, drawn from those that the programme allows: so the date
     /// is one more thing that a guess has to hit.
     fn expiry(&self, order: &Order, terms: &Terms) -> Result<MonthIndex, DeskError> {
-        let over = self.clock.now_ms() + order.lifetime_ms.unwrap_or(terms.lifetime_ms);
+        let over = self.clock.now_ms().saturating_add(order.lifetime_ms.unwrap_or(terms.lifetime_ms));
         let ahead = self.below(u64::from(terms.expiry_months))?;
         // At most 240 months ahead, by the bound on the term; the calendar ends in 2119.
         let month = MonthIndex::of_unix_ms(over);

@@ -1,5 +1,6 @@
 //! The writer: takes what waits, decides and applies it, and hands it to the committer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SendError, SyncSender};
@@ -105,7 +106,11 @@ impl Writer {
                 }
                 self.decide(resumed.command, resumed.ticket, now, batch);
             }
-            Work::Look(look) => batch.looks.push(look(&self.state)),
+            // A look changes nothing: one that breaks off is only its asker's loss.
+            Work::Look(look) => match catch_unwind(AssertUnwindSafe(|| look(&self.state))) {
+                Ok(answer) => batch.looks.push(answer),
+                Err(_) => tracing::error!("a look at the state broke off"),
+            },
         }
     }
 

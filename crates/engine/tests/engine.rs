@@ -91,6 +91,18 @@ fn an_order_that_is_sent_again_with_its_key_gives_the_same_number() {
 }
 
 #[test]
+fn a_look_that_breaks_off_harms_nobody_else() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let broken = bench.engine.handle().look(|state| state.accounts[usize::MAX].balance).unwrap();
+    assert!(broken.blocking_recv().is_err());
+    let issued = issue(&bench, account, 1);
+    let buy = bench.engine.handle().ask_blocking(purchase(&bench, &issued.pan, issued.expiry, 1));
+    assert_eq!(message(buy).reason, Reason::Approved);
+    bench.engine.stop().unwrap();
+}
+
+#[test]
 fn a_full_queue_is_answered_96_at_once() {
     let bench = fresh(Options { queue_max: 8, batch_max: 1, ..Options::default() });
     let account = bank(&bench);

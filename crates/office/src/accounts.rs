@@ -4,7 +4,7 @@ use mayfly_card::{Channel, Currency};
 use mayfly_core::state::Account;
 use mayfly_core::{AccountId, Answer, CreditLimit, IssuerId, OnceKey, Operation, Refusal};
 
-use crate::{Items, Office, OfficeError, Part};
+use crate::{Items, Office, OfficeError, Part, numbered};
 
 /// How many accounts are looked at between two batches: a tenth of a millisecond of the writer's time.
 const LOOKED_AT: usize = 16_384;
@@ -55,14 +55,14 @@ impl Office {
             let wanted = part.limit + 1 - found.len();
             let (more, over) = self
                 .look(move |state| {
-                    let ids = (1..).map(AccountId).zip(&state.accounts).skip(skip).take(LOOKED_AT);
+                    let ids = numbered(&state.accounts, skip, AccountId).take(LOOKED_AT);
                     let of_issuer = ids.filter(|(_, account)| of_issuer(account)).take(wanted);
                     let more: Vec<_> = of_issuer.map(|(id, account)| (id, *account)).collect();
-                    (more, skip + LOOKED_AT >= state.accounts.len())
+                    (more, state.accounts.len().saturating_sub(skip) <= LOOKED_AT)
                 })
                 .await?;
             found.extend(more);
-            skip += LOOKED_AT;
+            skip = skip.saturating_add(LOOKED_AT);
             if over || found.len() > part.limit {
                 return Ok(Items::cut(found, part.limit, |(id, _)| *id));
             }

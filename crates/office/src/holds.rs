@@ -3,7 +3,7 @@
 use mayfly_core::{AccountId, Answer, OnceKey, Operation, Refusal, TimeMs, TransactionId};
 use mayfly_store::TransactionRow;
 
-use crate::{Office, OfficeError, command, done};
+use crate::{Office, OfficeError, command, done, numbered};
 
 /// What is set aside for a purchase that was authorised and not yet completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +32,10 @@ impl Office {
     ) -> Result<(Vec<AccountId>, Option<AccountId>), OfficeError> {
         self.look(move |state| {
             let skip = from.0.saturating_sub(1) as usize;
-            let ids = (1..).map(AccountId).zip(&state.accounts).skip(skip).take(LOOKED_AT);
+            let ids = numbered(&state.accounts, skip, AccountId).take(LOOKED_AT);
             let held = ids.filter(|(_, account)| account.held != 0).map(|(id, _)| id).collect();
-            let next = skip + LOOKED_AT;
-            (held, (next < state.accounts.len()).then_some(AccountId(next as u64 + 1)))
+            let more = state.accounts.len().saturating_sub(skip) > LOOKED_AT;
+            (held, more.then_some(AccountId((skip + LOOKED_AT) as u64 + 1)))
         })
         .await
     }

@@ -6,7 +6,7 @@ use mayfly_card::{Layout, LayoutError, Pan, Prefix};
 use mayfly_core::state::{Issuer, Programme};
 use mayfly_core::{Answer, IssuerId, Name, OnceKey, Operation, ProgrammeId, Refusal, Terms, Universal};
 
-use crate::{Items, Office, OfficeError, Part};
+use crate::{Items, Office, OfficeError, Part, numbered};
 
 /// Why a programme can't have these terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +76,7 @@ impl Office {
     ) -> Result<Items<(IssuerId, Issuer), IssuerId>, OfficeError> {
         let found = self.look(move |state| {
             let skip = part.from.map_or(0, |id| id.0.saturating_sub(1)) as usize;
-            let ids = (1..).map(IssuerId);
-            let found = ids.zip(&state.issuers).skip(skip).take(part.limit + 1);
+            let found = numbered(&state.issuers, skip, IssuerId).take(part.limit + 1);
             found.map(|(id, issuer)| (id, issuer.clone())).collect()
         });
         Ok(Items::cut(found.await?, part.limit, |(id, _)| *id))
@@ -146,9 +145,8 @@ impl Office {
                 return Err(OfficeError::Refused(Refusal::NoIssuer(issuer)));
             }
             let skip = part.from.map_or(0, |id| id.0.saturating_sub(1)) as usize;
-            let ids = (1..).map(ProgrammeId);
             let of_issuer = |programme: &Programme| issuer.is_none_or(|issuer| programme.issuer == issuer);
-            let found = ids.zip(&state.programmes).skip(skip).filter(|(_, found)| of_issuer(found));
+            let found = numbered(&state.programmes, skip, ProgrammeId).filter(|(_, found)| of_issuer(found));
             Ok(found.take(part.limit + 1).map(|(id, found)| (id, found.clone())).collect())
         });
         Ok(Items::cut(found.await??, part.limit, |(id, _)| *id))

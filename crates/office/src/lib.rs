@@ -100,6 +100,12 @@ impl Office {
     }
 }
 
+/// The things of a list from position `skip` on, each with its id: the first thing of all has id 1.
+fn numbered<T, Id>(all: &[T], skip: usize, id: fn(u64) -> Id) -> impl Iterator<Item = (Id, &T)> {
+    let rest = all.get(skip..).unwrap_or_default();
+    rest.iter().zip(skip as u64..).map(move |(thing, at)| (id(at + 1), thing))
+}
+
 /// An operation as a command, with its key if it has one.
 fn command(operation: Operation, once: Option<OnceKey>) -> Command {
     let command = Command::Operate(Box::new(operation));

@@ -2,7 +2,7 @@
 
 use mayfly_core::state::State;
 use mayfly_core::{
-    AccountId, Controls, NumberId, OnceKey, Operation, ProgrammeId, Refusal, Retirement, TimeMs,
+    AccountId, Controls, NumberId, OnceKey, Operation, Outcome, ProgrammeId, Refusal, Retirement, TimeMs,
 };
 use mayfly_engine::{Issued, Order};
 use mayfly_store::{NumberFilter, NumberRow};
@@ -49,9 +49,26 @@ impl Office {
         let NumberOrder { account, programme, uses, lifetime_ms, controls } = order;
         let programme = match programme {
             Some(programme) => programme,
-            None => self.look(move |state| only_programme(state, account)).await??,
+            None => match self.issued_before(once).await? {
+                Some(programme) => programme,
+                None => self.look(move |state| only_programme(state, account)).await??,
+            },
         };
         Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls }, once).await?)
+    }
+
+    /// By whose terms the number was issued that was ordered with the same key before: what was clear then may not be now.
+    async fn issued_before(&self, once: Option<OnceKey>) -> Result<Option<ProgrammeId>, OfficeError> {
+        let Some(OnceKey { key, content }) = once else { return Ok(None) };
+        let now_ms = self.clock.now_ms();
+        let found = self.look(move |state| {
+            let kept = state.kept.find(key, state.now_ms.max(now_ms)).filter(|kept| kept.content == content);
+            kept.map(|kept| kept.outcome)
+        });
+        match found.await? {
+            Some(Outcome::Number { number, .. }) => Ok(Some(self.number(number).await?.row.programme)),
+            _ => Ok(None),
+        }
     }
 
     /// A number.

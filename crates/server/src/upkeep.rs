@@ -31,7 +31,7 @@ fn purge(directory: &Directory, now_ms: u64) -> Result<(), DirectoryError> {
         let purged = directory.write(by, |writing| writing.purge(ROWS, ThrottlePolicy::NAME.forgotten_ms))?;
         let most = purged.sessions.max(purged.invitations).max(purged.throttles).max(purged.answers);
         if most < ROWS {
-            return Ok(());
+            return directory.sweep(now_ms);
         }
     }
 }

@@ -87,7 +87,7 @@ pub struct Rotation {
     /// How long the old one stays valid, in seconds.
     #[schema(minimum = 0, maximum = 2_592_000, example = 3600)]
     pub overlap_seconds: u64,
-    /// How long the new one is valid, in seconds; it has no end if left out.
+    /// How long the new one is valid, in seconds; until the old one was to end if left out.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 316_224_000, example = 31_536_000)]
     pub lifetime_seconds: Option<u64>,

@@ -270,5 +270,5 @@ impl NewTerms {
 /// Of a lifetime in seconds.
 pub(crate) fn milliseconds(seconds: u64) -> Result<u64, Problem> {
     let out = || Problem::with(Code::OutOfBounds, "a lifetime must be at most 3660 days");
-    seconds.checked_mul(1000).ok_or_else(out)
+    if seconds > 3660 * 86_400 { Err(out()) } else { Ok(seconds * 1000) }
 }

@@ -4,6 +4,7 @@
 //! for next. Clients that look at `status` keep working when issuers ask for more than a password.
 
 use axum::Json;
+use axum::http::HeaderMap;
 use mayfly_core::IssuerId;
 use mayfly_identity::name::LoginName;
 use mayfly_identity::password::Password;
@@ -12,6 +13,7 @@ use mayfly_office::{Enrolment, LoginAttempt, ReceptionError, SessionGiven};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
+use zeroize::Zeroizing;
 
 use super::{Created, Nothing};
 use crate::customer::Customer;
@@ -116,8 +118,9 @@ async fn enrol(
     Peer(address): Peer,
     Told(asked): Told<NewEnrolment>,
 ) -> Result<Created<Enrolled>, Problem> {
+    let typed = Zeroizing::new(asked.password);
     let name = LoginName::parse(&asked.login_name).map_err(|error| Problem::field("/login_name", error))?;
-    let password = Password::choose(&asked.password).map_err(|error| Problem::field("/password", error))?;
+    let password = Password::choose(&typed).map_err(|error| Problem::field("/password", error))?;
     // What is no token at all is no worse than one that is not open.
     let invitation = Token::parse(TokenKind::Invitation, &asked.invitation)
         .map_err(|_| Problem::new(Code::NotLetIn))?
@@ -147,7 +150,8 @@ async fn log_in(
         }
         _ => return Err(Problem::field("", "must have either `issuer` or `universal_number`")),
     };
-    let password = Password::attempt(&asked.password).map_err(|error| Problem::field("/password", error))?;
+    let typed = Zeroizing::new(asked.password);
+    let password = Password::attempt(&typed).map_err(|error| Problem::field("/password", error))?;
     let name = LoginName::parse(&asked.login_name).ok();
     let attempt = LoginAttempt { issuer, name, password, address };
     Ok(Json(LoginAnswer::Session(SessionTokens::of(stranger.reception().log_in(attempt).await?))))
@@ -160,10 +164,13 @@ async fn log_in(
 #[utoipa::path(post, path = "/v1/sessions/refresh", operation_id = "refresh_session", tag = "sessions",
     security(()), request_body = Refresh,
     responses((status = 200, description = "The session goes on.", body = SessionTokens)))]
-async fn refresh(stranger: Stranger, asked: Posted<Refresh>) -> Result<Json<SessionTokens>, Problem> {
-    let Posted { body, once } = asked;
-    let token = Token::parse(TokenKind::Refresh, &body.refresh).map_err(|_| Problem::new(Code::NotLetIn))?;
-    stranger.refresh(token.hash(), once).await.map(Json)
+async fn refresh(
+    stranger: Stranger,
+    headers: HeaderMap,
+    Told(asked): Told<Refresh>,
+) -> Result<Json<SessionTokens>, Problem> {
+    let token = Token::parse(TokenKind::Refresh, &asked.refresh).map_err(|_| Problem::new(Code::NotLetIn))?;
+    stranger.refresh(&headers, token.hash()).await.map(Json)
 }
 
 /// Log out

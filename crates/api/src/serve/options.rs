@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::tls::{TlsError, TlsFiles};
@@ -16,6 +16,9 @@ pub struct ApiOptions {
     pub tls: Option<TlsFiles>,
     /// Whether plain HTTP may be served to other machines, because something before this server speaks TLS.
     pub plain_http_anywhere: bool,
+    /// The addresses of what speaks TLS before this server: they are believed where a request came from
+    /// (`X-Forwarded-For`). Default none.
+    pub proxies: Vec<IpAddr>,
     /// How many connections may be open. Whoever comes then waits. Default 1024.
     pub connections_max: usize,
     /// How long a request may take, from its last header to its answer. Default 10 s.
@@ -36,6 +39,7 @@ impl ApiOptions {
             address,
             tls: None,
             plain_http_anywhere: false,
+            proxies: Vec::new(),
             connections_max: 1024,
             request_time_max: Duration::from_secs(10),
             header_time_max: Duration::from_secs(30),

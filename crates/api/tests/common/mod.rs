@@ -98,10 +98,14 @@ impl Rig {
     }
 
     pub fn with(options: ApiOptions) -> Self {
+        Self::at(options, Arc::new(SystemClock))
+    }
+
+    /// With a clock of the test's own.
+    pub fn at(options: ApiOptions, clock: Arc<dyn Clock>) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let data = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let service = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap());
         let directory = Arc::new(Directory::open(data.path(), service.directory_keys()).unwrap());
         let catalogue = Arc::new(Catalogue::new(service).unwrap());
@@ -220,7 +224,7 @@ impl Rig {
         Side { issuer, programme, account, number, authorisation, key, cardholder }
     }
 
-    fn order(&self, account: AccountId, programme: ProgrammeId) -> Issued {
+    pub fn order(&self, account: AccountId, programme: ProgrammeId) -> Issued {
         let controls = Controls::default();
         let order = NumberOrder { account, programme: Some(programme), uses: 1, lifetime_ms: None, controls };
         self.runtime.block_on(self.office.issue_number(order, None)).unwrap()

@@ -14,9 +14,8 @@ use mayfly_core::{
     Terms, TransactionId,
 };
 use mayfly_engine::{
-    MemoryNoteKeys,
-    AppendError, Archive, ArchiveError, Catalogue, Desk, Engine, Head, Issued, Journal, ONLY_PARTITION,
-    Order, Parts, Progress, Record, SystemClock,
+    AppendError, Archive, ArchiveError, Catalogue, Desk, Engine, Head, Issued, Journal, MemoryNoteKeys,
+    ONLY_PARTITION, Order, Parts, Progress, Record, SystemClock,
 };
 use mayfly_iso8583::{De, Dialect, Frame, Message, MessageBuilder, Mti};
 use mayfly_keys::{KeyService, OsRandom, RootKey};
@@ -124,7 +123,13 @@ impl Bench {
             .map(|name| Endpoint { address: SocketAddr::from(([127, 0, 0, 1], 0)), dialect: dialect(name) });
         let network =
             runtime.block_on(Network::start(&endpoints, handle.clone(), catalogue.clone(), options)).unwrap();
-        let desk = Desk::new(handle, catalogue, Box::new(OsRandom), Arc::new(SystemClock), Arc::new(MemoryNoteKeys::default()));
+        let desk = Desk::new(
+            handle,
+            catalogue,
+            Box::new(OsRandom),
+            Arc::new(SystemClock),
+            Arc::new(MemoryNoteKeys::default()),
+        );
         Self {
             tape,
             meter: network.meter(),

@@ -194,7 +194,10 @@ pub fn fields(event: &Event, manner: &Manner) -> Map<String, Value> {
             })
         }
         Event::NumbersRetired(retired) => {
-            let each = |(number, why): &(NumberRef, Retirement)| json!({ "number": number.id.to_string(), "why": name(why.name()) });
+            let each = |(number, why): &(NumberRef, Retirement)| {
+                let (number, why) = (number.id.to_string(), name(why.name()));
+                json!({ "number": number, "why": why })
+            };
             json!({ "numbers": retired.iter().map(each).collect::<Vec<_>>() })
         }
         Event::IssuerOpened(IssuerOpened { issuer, name }) => {

@@ -18,8 +18,8 @@ use mayfly_identity::throttle::{Throttle, ThrottlePolicy};
 use mayfly_identity::token::{Token, TokenHash, TokenKind};
 use mayfly_keys::OsRandom;
 use mayfly_store::directory::{
-    Attempt, By, Cardholder, CardholderStatus, Directory, DirectoryError, NewSession, NewTokens, Redeemed,
-    Redemption, Refreshed, Session, ThrottleKey, ThrottleScope, Writing,
+    Attempt, By, Cardholder, Directory, DirectoryError, NewSession, NewTokens, Redeemed, Redemption,
+    Refreshed, Session, ThrottleKey, ThrottleScope, Writing,
 };
 
 use tokio::sync::Semaphore;
@@ -188,14 +188,25 @@ impl Reception {
             return Err(ReceptionError::NotLetIn);
         }
         let record = self.hash(password).await?;
-        self.write(CARDHOLDER, move |writing| {
-            let redemption = Redemption { hash: &invitation, login: &name, password: &record };
-            match writing.redeem_invitation(&redemption, &mut OsRandom)? {
-                Redeemed::Done(cardholder) => Ok(cardholder),
-                Redeemed::NotOpen => Err(ReceptionError::NotLetIn),
-            }
-        })
-        .await
+        let directory = self.directory.clone();
+        let enrolled = self
+            .write(CARDHOLDER, move |writing| {
+                let redemption = Redemption { hash: &invitation, login: &name, password: &record };
+                let Redeemed::Done(cardholder) = writing.redeem_invitation(&redemption, &mut OsRandom)?
+                else {
+                    return Err(ReceptionError::NotLetIn);
+                };
+                // Whoever guessed at the name before has nothing to do with the new password.
+                let key = name_key(&directory, cardholder.issuer, Some(&name));
+                writing.set_throttle(ThrottleScope::Name, key, Throttle::CLEAR)?;
+                Ok(cardholder)
+            })
+            .await;
+        // Names that are taken are found out by trying: that costs as much as any other failure.
+        if matches!(enrolled, Err(ReceptionError::NameTaken)) {
+            self.failed(place).await?;
+        }
+        enrolled
     }
 
     /// Logs a cardholder in with name and password.
@@ -207,22 +218,16 @@ impl Reception {
         let LoginAttempt { issuer, name, password, address } = attempt;
         let keys = ThrottleKeys {
             address: self.directory.throttle_key(ThrottleScope::Address, &[&octets(address)]),
-            name: self.directory.throttle_key(
-                ThrottleScope::Name,
-                &[&issuer.0.to_be_bytes(), name.as_ref().map_or("", LoginName::as_str).as_bytes()],
-            ),
+            name: name_key(&self.directory, issuer, name.as_ref()),
         };
-        // A look that costs no write: whoever has to wait is told so without a password being checked.
-        let (directory, now_ms) = (self.directory.clone(), self.clock.now_ms());
-        let found = blocking(move || {
-            if let Some(retry_after_ms) = keys.wait(&directory, now_ms)? {
-                return Ok(Err(ReceptionError::Wait { retry_after_ms }));
-            }
-            let found = name.map(|name| directory.login(issuer, &name)).transpose()?.flatten();
-            Ok::<_, DirectoryError>(Ok(found))
-        })
-        .await???;
-        let record = found.as_ref().and_then(|login| login.password.clone());
+        let directory = self.directory.clone();
+        let wanted = name.clone();
+        // Counted before the password is checked, and set right afterwards if it was right: whoever hangs up meanwhile, or
+        // guesses many at the same time, has tried nevertheless.
+        self.write(STRANGER, move |writing| keys.count(writing)).await?;
+        let found =
+            blocking(move || wanted.map(|name| directory.login(issuer, &name)).transpose()).await??.flatten();
+        let record = found.and_then(|login| login.password);
         let checked = self.passwords.ask({
             let record = record.clone();
             move |hasher| match hasher.verify(&password, record.as_ref()) {
@@ -234,26 +239,30 @@ impl Reception {
         });
         let checked = checked.map_err(|Full| ReceptionError::Crowded)?.await;
         let checked = checked.map_err(|_| ReceptionError::Office(OfficeError::Stopped))?;
-        let (tokens, new) = self.draw()?;
+        let (Some(rehashed), Some(name), Some(record)) = (checked, name, record) else {
+            return Err(ReceptionError::NotLetIn);
+        };
+        let ((token, refresh), tokens) = self.draw()?;
         let ends_ms = self.clock.now_ms().saturating_add(self.options.session_max_ms);
-        let cardholder = found.map(|login| login.cardholder);
-        let outcome = self
+        let session = self
             .write(STRANGER, move |writing| {
-                let rehashed = match keys.judge(writing, &cardholder, checked)? {
-                    Ok(rehashed) => rehashed,
-                    // What was counted is to stay counted: this is no error of the transaction.
-                    Err(refused) => return Ok(Err(refused)),
+                // The password may have been changed since it was read: then it was the wrong one.
+                let Some((cardholder, Some(current))) = writing.login_record(issuer, &name)? else {
+                    return Err(ReceptionError::NotLetIn);
                 };
-                let Some(cardholder) = cardholder else { return Ok(Err(ReceptionError::NotLetIn)) };
-                if let (Some(checked), Some(renewed)) = (&record, &rehashed) {
-                    writing.renew_password(issuer, cardholder.id, (checked, renewed))?;
+                if current != record {
+                    return Err(ReceptionError::NotLetIn);
                 }
-                let new = NewSession { issuer, cardholder: cardholder.id, tokens: new, ends_ms };
-                Ok(writing.create_session(&new)?.ok_or(ReceptionError::NotLetIn))
+                if let Some(renewed) = &rehashed {
+                    writing.renew_password(issuer, cardholder, (&record, renewed))?;
+                }
+                let opened = writing.create_session(&NewSession { issuer, cardholder, tokens, ends_ms })?;
+                let session = opened.ok_or(ReceptionError::NotLetIn)?;
+                keys.forgive(writing)?;
+                Ok(session)
             })
             .await?;
-        let (token, refresh) = tokens;
-        outcome.map(|session| SessionGiven { session, token, refresh })
+        Ok(SessionGiven { session, token, refresh })
     }
 
     /// The next tokens of a session, within a transaction that is under way; none if the token is not good. One that was
@@ -271,15 +280,6 @@ impl Reception {
             Refreshed::Done(session) => Some(SessionGiven { session, token, refresh: next }),
             Refreshed::Reused | Refreshed::NotOpen => None,
         })
-    }
-
-    /// Whose session it is that a token lets into.
-    ///
-    /// # Errors
-    /// If the directory can't be read.
-    pub async fn session(&self, token: TokenHash) -> Result<Option<Session>, OfficeError> {
-        let (directory, now_ms) = (self.directory.clone(), self.clock.now_ms());
-        Ok(blocking(move || directory.find_session(&token, now_ms)).await??)
     }
 
     /// Ends a session.
@@ -341,43 +341,31 @@ struct ThrottleKeys {
 }
 
 impl ThrottleKeys {
-    /// How long to wait, if so.
-    fn wait(&self, directory: &Directory, now_ms: TimeMs) -> Result<Option<u64>, DirectoryError> {
-        let address = directory.throttle(ThrottleScope::Address, self.address)?;
-        let name = directory.throttle(ThrottleScope::Name, self.name)?;
-        let wait = address
-            .retry_after_ms(&ThrottlePolicy::ADDRESS, now_ms)
-            .max(name.retry_after_ms(&ThrottlePolicy::NAME, now_ms));
-        Ok((wait > 0).then_some(wait))
+    /// Counts an attempt, if one is allowed now.
+    fn count(&self, writing: &Writing<'_>) -> Result<(), ReceptionError> {
+        for (scope, key, policy) in [
+            (ThrottleScope::Address, self.address, &ThrottlePolicy::ADDRESS),
+            (ThrottleScope::Name, self.name, &ThrottlePolicy::NAME),
+        ] {
+            if let Attempt::Wait { retry_after_ms } = writing.attempt(scope, key, policy)? {
+                return Err(ReceptionError::Wait { retry_after_ms });
+            }
+        }
+        Ok(())
     }
 
-    /// Counts the attempt, whose password was checked already. Many may have been checked at the same time: each is
-    /// counted here, one after the other, and one that may not be made by now does not let in, right or wrong.
-    fn judge(
-        &self,
-        writing: &Writing<'_>,
-        cardholder: &Option<Cardholder>,
-        checked: Option<Option<PasswordRecord>>,
-    ) -> Result<Result<Option<PasswordRecord>, ReceptionError>, DirectoryError> {
-        let of_address = writing.attempt(ThrottleScope::Address, self.address, &ThrottlePolicy::ADDRESS)?;
-        let of_name = writing.attempt(ThrottleScope::Name, self.name, &ThrottlePolicy::NAME)?;
-        let (Attempt::Counted(address), Attempt::Counted(_)) = (of_address, of_name) else {
-            let retry_after_ms = match (of_address, of_name) {
-                (Attempt::Wait { retry_after_ms }, _) | (_, Attempt::Wait { retry_after_ms }) => {
-                    retry_after_ms
-                }
-                _ => 0,
-            };
-            return Ok(Err(ReceptionError::Wait { retry_after_ms }));
-        };
-        let is_active = cardholder.as_ref().is_some_and(|found| found.status == CardholderStatus::Active);
-        let Some(rehashed) = checked.filter(|_| is_active) else {
-            return Ok(Err(ReceptionError::NotLetIn));
-        };
+    /// It was no failure.
+    fn forgive(&self, writing: &Writing<'_>) -> Result<(), DirectoryError> {
+        let address = writing.throttle(ThrottleScope::Address, self.address)?;
         writing.set_throttle(ThrottleScope::Address, self.address, address.uncounted())?;
-        writing.set_throttle(ThrottleScope::Name, self.name, Throttle::CLEAR)?;
-        Ok(Ok(rehashed))
+        writing.set_throttle(ThrottleScope::Name, self.name, Throttle::CLEAR)
     }
+}
+
+/// By which the failures of a log-in name are counted.
+fn name_key(directory: &Directory, issuer: IssuerId, name: Option<&LoginName>) -> ThrottleKey {
+    let name = name.map_or("", LoginName::as_str);
+    directory.throttle_key(ThrottleScope::Name, &[&issuer.0.to_be_bytes(), name.as_bytes()])
 }
 
 /// Of a household or a company: the whole address by IPv4, the network by IPv6, where one host has as many addresses

@@ -145,6 +145,9 @@ keys! {
         "The private key of the certificate, as PEM.");
     API_PLAIN_HTTP = Key { section: "api", name: "plain_http", kind: Kind::Flag { default: false },
         meaning: "Whether plain HTTP is served to other machines, too: only behind something that speaks TLS." };
+    API_PROXIES = text("api", "proxies", ("", "IP addresses with commas between them; empty for none"),
+        "What speaks TLS before this server: it is believed where a request came from (X-Forwarded-For), by which failed \
+         log-ins are counted.");
     API_CONNECTIONS_MAX = number("api", "connections_max", (1024, 1, 65_536, "connections"),
         "How many connections may be open; one more has to wait.");
     API_REQUEST_TIME_MAX_S = number("api", "request_time_max_s", (10, 1, 300, "seconds"),

@@ -66,6 +66,8 @@ pub enum Wrong {
     Address(String),
     /// An address that others can reach.
     NotLoopback(String),
+    /// Not an IP address.
+    IpAddress(String),
     /// Others can reach it, and there is no certificate.
     PlainHttp(String),
     /// A certificate without its key, or a key without a certificate.
@@ -147,6 +149,12 @@ impl fmt::Display for Mistake {
                 "`{key}` is \"{found}\", which other machines can reach; set a loopback address, as in \
                  127.0.0.1:8580"
             ),
+            Wrong::IpAddress(found) => {
+                write!(
+                    f,
+                    "`{key}` has \"{found}\"; set IP addresses with commas between them, as in 127.0.0.1"
+                )
+            }
             Wrong::PlainHttp(found) => write!(
                 f,
                 "`{key}` is \"{found}\", which other machines can reach, and there is no certificate; set \

@@ -1,6 +1,6 @@
 //! Settings: a configuration that was checked, with addresses, paths and dialects instead of texts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub struct ApiSettings {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Whether plain HTTP is served to other machines, too.
     pub plain_http: bool,
+    /// From which addresses the word of where a request came from is taken.
+    pub proxies: Vec<IpAddr>,
     /// How many connections may be open.
     pub connections_max: usize,
     /// How long a request may take.
@@ -231,6 +233,7 @@ impl Check<'_> {
             address,
             tls,
             plain_http,
+            proxies: self.proxies(),
             connections_max: self.count(&keys::API_CONNECTIONS_MAX),
             request_time_max: self.seconds(&keys::API_REQUEST_TIME_MAX_S),
             reception: ReceptionOptions {
@@ -240,6 +243,18 @@ impl Check<'_> {
                 session_max_ms: self.config.number(&keys::API_SESSION_DAYS_MAX) * 86_400_000,
                 ..ReceptionOptions::default()
             },
+        })
+    }
+
+    fn proxies(&mut self) -> Vec<IpAddr> {
+        let texts = self.config.text(&keys::API_PROXIES).split(',').map(str::trim);
+        let parsed: Result<Vec<IpAddr>, String> = texts
+            .filter(|text| !text.is_empty())
+            .map(|text| text.parse().map_err(|_| text.to_owned()))
+            .collect();
+        parsed.unwrap_or_else(|text| {
+            self.wrong(&keys::API_PROXIES, Wrong::IpAddress(text));
+            Vec::new()
         })
     }
 

@@ -306,6 +306,7 @@ async fn api(
     let options = ApiOptions {
         tls: settings.tls.clone().map(|(certificate, key)| TlsFiles { certificate, key }),
         plain_http_anywhere: settings.plain_http,
+        proxies: settings.proxies.clone(),
         connections_max: settings.connections_max,
         request_time_max: settings.request_time_max,
         stop_time_max: ground.settings.drain,

@@ -161,6 +161,27 @@ impl Directory {
 }
 
 impl Writing<'_> {
+    /// What is kept of the password of who logs in with this name, as it is within this transaction, and who that is.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be read.
+    pub fn login_record(
+        &self,
+        issuer: IssuerId,
+        login: &LoginName,
+    ) -> Result<Option<(CardholderId, Option<PasswordRecord>)>, DirectoryError> {
+        let values = (issuer.0 as i64, login_hash(self.secrets(), issuer, login));
+        self.sql(|connection| {
+            let read = |row: &Row<'_>| {
+                let mut cells = Cells::new(row);
+                let sealed = SealedCardholder::read(&mut cells)?;
+                Ok((sealed.id, cells.text_or_none(PasswordRecord::parse)?))
+            };
+            connection.prepare_cached(FIND_BY_LOGIN)?.query_row(values, read).optional()
+        })
+    }
+
     /// A cardholder of `issuer`, as he is within this transaction. Another's is none.
     ///
     /// # Errors

@@ -145,7 +145,7 @@ pub struct NewSecret {
     pub hint: String,
     /// [`Token::hash`](mayfly_identity::token::Token::hash) of it.
     pub hash: TokenHash,
-    /// From when on it is not valid any more; none if it has no end.
+    /// From when on it is not valid any more; when the old one was not to be, if none.
     pub expires_ms: Option<TimeMs>,
     /// How long the old one stays valid, in milliseconds, so that nobody is locked out while the new one is spread.
     pub overlap_ms: u64,
@@ -239,7 +239,8 @@ impl Writing<'_> {
         if !old.is_usable(self.now_ms()) || old.replaced_by.is_some() {
             return Err(DirectoryError::KeyOver { key: id });
         }
-        let (hint, hash, expires_ms) = (new.hint.clone(), new.hash, new.expires_ms);
+        let (hint, hash) = (new.hint.clone(), new.hash);
+        let expires_ms = new.expires_ms.or(old.expires_ms);
         let next = NewKey { role: old.role, issuer, label: old.label, hint, hash, expires_ms };
         let next_id = self.insert_key(&next)?;
         let overlap_end_ms = self.now_ms().saturating_add(new.overlap_ms);

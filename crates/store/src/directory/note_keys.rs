@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mayfly_core::TimeMs;
 use mayfly_engine::{NoteError, NoteKeys};
 use mayfly_keys::{OsRandom, SealKey, SealPlace, SecretKey};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::Directory;
+use super::{Directory, DirectoryError};
 use crate::error::At;
 
 pub(super) const CREATE: &str = "
@@ -23,6 +24,7 @@ const ADD: &str = "INSERT INTO note_keys (day, wrapped) VALUES (?, ?)";
 /// What a deleted row was is overwritten.
 const FORGET: &str = "DELETE FROM note_keys WHERE day < ?";
 
+const DAY_MS: TimeMs = 24 * 3_600_000;
 /// How many days a key is kept after its own: answers are kept for 24 hours.
 const KEPT_DAYS: u32 = 2;
 
@@ -63,6 +65,26 @@ impl Directory {
         let wrapped = wrapped.map_err(|error| failed(error.to_string()))?;
         add(&connection, day, &wrapped).at(&self.path).map_err(|error| failed(error.to_string()))?;
         Ok(SealKey::new(&key))
+    }
+}
+
+impl Directory {
+    /// Throws the keys away that nobody needs any more at `now_ms`, and empties the write-ahead log: what was deleted or
+    /// replaced stands in neither of the two files then.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be written.
+    pub fn sweep(&self, now_ms: TimeMs) -> Result<(), DirectoryError> {
+        let today = (now_ms / DAY_MS) as u32;
+        let over = today.saturating_sub(KEPT_DAYS);
+        self.note_keys.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|day, _| *day >= over);
+        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let sweep = || {
+            connection.execute(FORGET, [over])?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+        };
+        Ok(sweep().at(&self.path)?)
     }
 }
 

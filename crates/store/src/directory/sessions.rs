@@ -135,6 +135,23 @@ pub enum Refreshed {
 }
 
 impl Directory {
+    /// Whether a refresh token would change anything at `now_ms`: its session goes on with it, or ends because it was used
+    /// before. Look before anything is written for a stranger.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Store`] if the file can't be read.
+    pub fn knows_refresh(&self, refresh: &TokenHash, now_ms: TimeMs) -> Result<bool, DirectoryError> {
+        self.read(|connection| {
+            if find(connection, FIND_BY_REFRESH, refresh, now_ms)?.is_some() {
+                return Ok(true);
+            }
+            let hash = refresh.as_bytes();
+            let used = connection.prepare_cached(FIND_BY_USED)?.query_row([hash], read).optional()?;
+            Ok(used.is_some())
+        })
+    }
+
     /// The session that a token lets into at `now_ms`. None if the token is unknown or expired, the session was
     /// revoked, or the cardholder is blocked.
     ///
