@@ -304,6 +304,13 @@ fn keys_for_the_api() {
     let server = Server::start();
     let run = |words: &[&str]| server.run(&[&["--json"], words].concat());
     run(&["issuer", "open", "Acme"]).ok();
+    // What is paid out is shown as such.
+    run(&["account", "open", "--issuer", "iss_1", "--currency", "USD"]).ok();
+    run(&["account", "fund", "acct_1", "10"]).ok();
+    run(&["account", "fund", "acct_1", "--", "-4"]).ok();
+    let listed = run(&["transaction", "list", "--account", "acct_1"]).json();
+    assert_eq!(listed["items"][0]["amount"]["minor"], -400);
+    assert_eq!(listed["items"][1]["amount"]["minor"], 1000);
     let made =
         run(&["key", "create", "Our shop", "--role", "issuer", "--issuer", "iss_1", "--days", "30"]).json();
     let secret = made["token"].as_str().unwrap().to_owned();

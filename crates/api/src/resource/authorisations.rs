@@ -54,7 +54,7 @@ pub struct Authorisation {
     /// The purchase that it belongs to; null if it is one itself.
     #[schema(required)]
     pub belongs_to: Option<AuthorisationRef>,
-    /// The amount of the message.
+    /// The amount of the message; negative if an operator paid it out.
     pub amount: Amount,
     /// Where it came from; null for an operator's act.
     #[schema(required)]
@@ -212,6 +212,7 @@ async fn release(
 }
 
 pub(super) fn shown(row: TransactionRow) -> Authorisation {
+    let shown = row.amount_shown();
     let TransactionRow { transaction, facts, books, .. } = row;
     let amount = |minor| Amount::of(minor, transaction.currency);
     let state::Totals { authorised, held, captured, refunded } = transaction.totals;
@@ -228,7 +229,7 @@ pub(super) fn shown(row: TransactionRow) -> Authorisation {
         number: transaction.number.map(|number| Shown(number.id)),
         account: transaction.account.map(Shown),
         belongs_to: transaction.target.map(Shown),
-        amount: amount(transaction.amount.signed()),
+        amount: amount(shown),
         origin: by_message.then(|| Origin {
             merchant: Some(facts.merchant).filter(|merchant| !merchant.is_empty()).map(Shown),
             mcc: facts.mcc.map(Shown),

@@ -87,7 +87,7 @@ impl fmt::Display for ApiStartError {
             ),
             Self::Bind { address, why: io::ErrorKind::AddrInUse } => write!(
                 f,
-                "the API can't be served at {address}: something else listens there; stop it, or choose another port"
+                "the API can't be served at {address}: something else listens there; stop it, or set another `api.address`"
             ),
             Self::Bind { address, why } => {
                 write!(f, "the API can't be served at {address}: {why}; choose another address")

@@ -144,6 +144,7 @@ fn controls(controls: &Controls) -> NumberControls {
 }
 
 pub(super) fn transaction(row: TransactionRow) -> Transaction {
+    let shown = row.amount_shown();
     let TransactionRow { transaction, facts, books, .. } = row;
     let state::Totals { authorised, held, captured, refunded } = transaction.totals;
     let entries = books.entries().into_iter().filter(|(_, minor)| *minor != 0);
@@ -158,7 +159,7 @@ pub(super) fn transaction(row: TransactionRow) -> Transaction {
         number: transaction.number.map(|number| number.id),
         account: transaction.account,
         target: transaction.target,
-        amount: Amount { minor: transaction.amount.signed(), currency: transaction.currency },
+        amount: Amount { minor: shown, currency: transaction.currency },
         merchant: (transaction.message != MessageKind::Operator).then_some(MerchantFacts {
             id: facts.merchant,
             mcc: facts.mcc,

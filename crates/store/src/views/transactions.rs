@@ -141,6 +141,15 @@ pub struct TransactionRow {
     pub previous_by_account: Option<TransactionId>,
 }
 
+impl TransactionRow {
+    /// The amount as people see it, in minor units: what an operator paid out is negative.
+    pub fn amount_shown(&self) -> i64 {
+        let amount = self.transaction.amount.signed();
+        // What is paid in comes from the funding book, what is paid out goes there.
+        if self.transaction.kind == Kind::Funding && self.books.funding > 0 { -amount } else { amount }
+    }
+}
+
 /// What comes later to a purchase.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Touch {
