@@ -94,6 +94,8 @@ def bank(server, operator, prefix):
 
 
 def test_a51_a_logged_in_cardholder_gets_a_number_that_works_once_with_his_account(bank, network):
+    """A51: what a log-in gives is a number of its own, good once, with his account."""
+
     bank = bank()
     ada, bob = bank.cardholder("Ada Lovelace", "ada"), bank.cardholder("Bob", "bob")
     first, second = ada.number(), ada.number()
@@ -114,6 +116,8 @@ def test_a51_a_logged_in_cardholder_gets_a_number_that_works_once_with_his_accou
 
 
 def test_a59_without_a_log_in_nothing_is_issued_and_nothing_drawn(bank, server):
+    """A59: nobody who has not shown who he is draws anything."""
+
     bank = bank()
     ada = bank.cardholder("Ada", "ada")
     before = server.json("status")["counts"]
@@ -125,6 +129,8 @@ def test_a59_without_a_log_in_nothing_is_issued_and_nothing_drawn(bank, server):
 
 
 def test_a53_an_unused_number_is_over_after_its_time(bank, network):
+    """A53, as far as a number's lifetime goes: a number that was not used in time is useless."""
+
     ada = bank().cardholder("Ada", "ada")
     good, late = ada.number(), ada.number(lifetime_seconds=1)
     time.sleep(1.2)
@@ -133,6 +139,8 @@ def test_a53_an_unused_number_is_over_after_its_time(bank, network):
 
 
 def test_a81_a_log_in_is_good_at_ones_own_universal_number_only(server, operator, prefix):
+    """A81: each issuer has its own universal number, and a log-in is good there only."""
+
     banks = []
     for _ in range(2):
         digits = prefix()
@@ -266,6 +274,8 @@ def test_the_key_is_remembered_across_a_restart(bank, server):
 
 
 def test_a89_neither_issuer_sees_or_touches_what_is_the_others(bank):
+    """A89: the answers are the same as for what does not exist."""
+
     north, south = bank(), bank()
     ada = north.cardholder("Ada", "ada")
     number = card(north.server, north.api.made("/v1/numbers", {"account": ada.account}))

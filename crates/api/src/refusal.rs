@@ -2,6 +2,7 @@
 //! left out.
 
 use mayfly_core::Refusal;
+use mayfly_engine::NoteError;
 use mayfly_office::OfficeError;
 
 use crate::problem::{Code, Problem};
@@ -22,15 +23,19 @@ impl From<OfficeError> for Problem {
                 tracing::error!(%error, "the views or the journal could not be read");
                 Self::new(Code::Storage)
             }
-            OfficeError::Note(error) => {
-                tracing::error!(%error, "a repeated answer could not be kept or read");
-                Self::new(Code::Storage)
-            }
+            OfficeError::Note(error) => error.into(),
             OfficeError::Random(error) => {
                 tracing::error!(%error, "the system gave no randomness");
                 Self::new(Code::Internal)
             }
         }
+    }
+}
+
+impl From<NoteError> for Problem {
+    fn from(error: NoteError) -> Self {
+        tracing::error!(%error, "a repeated answer could not be kept or read");
+        Self::new(Code::Storage)
     }
 }
 

@@ -31,7 +31,7 @@ pub use desk::{Desk, DeskError, Drawn, Issued, Order};
 pub use engine::{Engine, Handle, Options, Parts, Submission};
 pub use mailbox::{Mailbox, Ticket};
 pub use meter::{Counts, Meter};
-pub use notes::{MemoryNoteKeys, NoteError, NoteKeys};
+pub use notes::{DaySeal, MemoryNoteKeys, NoteError, NoteKeys, day_of};
 pub use queue::{Look, Refused};
 pub use record::{Digest, Head, Record, RecordError};
 pub use storage::{AppendError, Archive, ArchiveError, Journal, Lag, Progress};

@@ -11,9 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mayfly_card::{MonthIndex, Pan};
 use mayfly_core::{OnceKey, TimeMs};
-use mayfly_keys::{OsRandom, Random, SealKey, SealPlace, SecretKey};
+use mayfly_keys::{Opened, OsRandom, Random, SealKey, SealPlace, SecretKey};
 
 const DAY_MS: TimeMs = 24 * 3_600_000;
+
+/// The day of a time, counted from 1970, UTC.
+pub fn day_of(at_ms: TimeMs) -> u32 {
+    // 32 bits of days are eleven million years.
+    (at_ms / DAY_MS) as u32
+}
 
 /// Where the keys of notes are.
 pub trait NoteKeys: Send + Sync {
@@ -69,6 +75,61 @@ impl NoteKeys for MemoryNoteKeys {
     }
 }
 
+/// Seals what is kept for a day.
+pub struct DaySeal {
+    day: u32,
+    key: Arc<SealKey>,
+}
+
+impl fmt::Debug for DaySeal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DaySeal(day {})", self.day)
+    }
+}
+
+impl DaySeal {
+    /// Under the key of the day of `now`.
+    ///
+    /// # Errors
+    /// If that can't be read or written.
+    pub fn of(keys: &dyn NoteKeys, now: TimeMs) -> Result<Self, NoteError> {
+        let day = day_of(now);
+        Ok(Self { day, key: keys.of_day(day)? })
+    }
+
+    /// Seals `plain` for a row of a table; the day stands before it.
+    ///
+    /// # Errors
+    /// If there is no randomness, or it is too long.
+    pub fn seal(
+        &self,
+        (table, row): (&str, &[u8]),
+        plain: &[u8],
+        random: &mut dyn Random,
+    ) -> Result<Vec<u8>, NoteError> {
+        let sealed = self.key.seal(&place((table, row), self.day), plain, random);
+        let sealed = sealed.map_err(|error| NoteError::Key(error.to_string()))?;
+        Ok([&self.day.to_be_bytes()[..], &sealed].concat())
+    }
+
+    /// What was sealed for a row of a table, on whatever day.
+    ///
+    /// # Errors
+    /// If the key of that day can't be read, or is gone, or it is not what was sealed.
+    pub fn open(keys: &dyn NoteKeys, at: (&str, &[u8]), sealed: &[u8]) -> Result<Opened, NoteError> {
+        let (day, sealed) = sealed.split_first_chunk::<4>().ok_or(NoteError::Damaged)?;
+        let day = u32::from_be_bytes(*day);
+        keys.of_day(day)?.open(&place(at, day), sealed).map_err(|_| NoteError::Damaged)
+    }
+}
+
+fn place<'a>((table, row): (&'a str, &'a [u8]), day: u32) -> SealPlace<'a> {
+    SealPlace { tenant: b"", table, row, key_version: day }
+}
+
+/// The table in which notes stand.
+const TABLE: &str = "kept_answers";
+
 /// What was drawn for an order: enough to say the number again once it is known which candidate it became.
 pub(crate) struct Note {
     pub(crate) expiry: MonthIndex,
@@ -84,7 +145,6 @@ impl Note {
         now: TimeMs,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, NoteError> {
-        let day = (now / DAY_MS) as u32;
         let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(96));
         plain.extend_from_slice(&self.expiry.value().to_be_bytes());
         for pan in &self.pans {
@@ -92,17 +152,12 @@ impl Note {
             plain.push(pan.length() as u8);
             plain.extend_from_slice(pan.digits());
         }
-        let sealed = keys.of_day(day)?.seal(&place(&once.key.0.to_be_bytes(), day), &plain, random);
-        let sealed = sealed.map_err(|error| NoteError::Key(error.to_string()))?;
-        Ok([&day.to_be_bytes()[..], &sealed].concat())
+        DaySeal::of(keys, now)?.seal((TABLE, &once.key.0.to_be_bytes()), &plain, random)
     }
 
     /// What was sealed for the order with this key.
     pub(crate) fn open(sealed: &[u8], keys: &dyn NoteKeys, once: OnceKey) -> Result<Self, NoteError> {
-        let (day, sealed) = sealed.split_first_chunk::<4>().ok_or(NoteError::Damaged)?;
-        let day = u32::from_be_bytes(*day);
-        let row = once.key.0.to_be_bytes();
-        let opened = keys.of_day(day)?.open(&place(&row, day), sealed).map_err(|_| NoteError::Damaged)?;
+        let opened = DaySeal::open(keys, (TABLE, &once.key.0.to_be_bytes()), sealed)?;
         Self::read(opened.expose()).ok_or(NoteError::Damaged)
     }
 
@@ -117,8 +172,4 @@ impl Note {
         }
         Some(Self { expiry, pans })
     }
-}
-
-fn place(row: &[u8], day: u32) -> SealPlace<'_> {
-    SealPlace { tenant: b"", table: "kept_answers", row, key_version: day }
 }

@@ -2,7 +2,8 @@
 
 use mayfly_core::state::State;
 use mayfly_core::{
-    AccountId, Controls, NumberId, OnceKey, Operation, Outcome, ProgrammeId, Refusal, Retirement, TimeMs,
+    AccountId, Controls, NumberId, NumberRef, OnceKey, Operation, Outcome, ProgrammeId, Refusal, Retirement,
+    TimeMs,
 };
 use mayfly_engine::{Issued, Order};
 use mayfly_store::{NumberFilter, NumberRow};
@@ -132,14 +133,15 @@ impl Office {
 
     /// Puts what the engine knows of active numbers in place of what was folded of them.
     async fn freshen(&self, mut rows: Vec<NumberRow>) -> Result<Vec<NumberNow>, OfficeError> {
-        let active: Vec<_> =
-            rows.iter().filter(|row| row.retired.is_none()).map(|row| (row.index, row.id)).collect();
+        let active: Vec<_> = rows
+            .iter()
+            .filter(|row| row.retired.is_none())
+            .map(|row| NumberRef { id: row.id, index: row.index })
+            .collect();
         let clock_ms = self.clock.now_ms();
         let (now_ms, fresh) = self
             .look(move |state| {
-                let find = |(index, id)| {
-                    state.numbers.find(index).filter(|number| number.id == id).map(|number| number.usage)
-                };
+                let find = |number| state.numbers.active(number).map(|number| number.usage);
                 (state.now_ms.max(clock_ms), active.into_iter().map(find).collect::<Vec<_>>())
             })
             .await?;

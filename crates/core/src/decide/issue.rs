@@ -51,7 +51,7 @@ fn issued(state: &State, request: &IssueNumber, now: TimeMs) -> Result<(usize, N
 
 /// Cancels a number that is in memory: also one that is used up and might get its use back.
 pub(super) fn cancel(state: &State, reference: NumberRef, events: &mut Vec<Event>) -> Answer {
-    if state.numbers.find(reference.index).is_none_or(|number| number.id != reference.id) {
+    if state.numbers.active(reference).is_none() {
         return Answer::Refused(Refusal::NoNumber(reference.id));
     }
     events.push(Event::NumbersRetired(vec![(reference, Retirement::Cancelled)]));

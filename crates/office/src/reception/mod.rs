@@ -220,14 +220,16 @@ impl Reception {
             address: self.directory.throttle_key(ThrottleScope::Address, &[&octets(address)]),
             name: name_key(&self.directory, issuer, name.as_ref()),
         };
-        let directory = self.directory.clone();
         let wanted = name.clone();
         // Counted before the password is checked, and set right afterwards if it was right: whoever hangs up meanwhile, or
         // guesses many at the same time, has tried nevertheless.
-        self.write(STRANGER, move |writing| keys.count(writing)).await?;
-        let found =
-            blocking(move || wanted.map(|name| directory.login(issuer, &name)).transpose()).await??.flatten();
-        let record = found.and_then(|login| login.password);
+        let record = self
+            .write(STRANGER, move |writing| {
+                keys.count(writing)?;
+                let found = wanted.map(|name| writing.login_record(issuer, &name)).transpose()?;
+                Ok(found.flatten().and_then(|(_, record)| record))
+            })
+            .await?;
         let checked = self.passwords.ask({
             let record = record.clone();
             move |hasher| match hasher.verify(&password, record.as_ref()) {

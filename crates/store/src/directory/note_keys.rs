@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mayfly_core::TimeMs;
-use mayfly_engine::{NoteError, NoteKeys};
+use mayfly_engine::{NoteError, NoteKeys, day_of};
 use mayfly_keys::{OsRandom, SealKey, SealPlace, SecretKey};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -24,7 +24,6 @@ const ADD: &str = "INSERT INTO note_keys (day, wrapped) VALUES (?, ?)";
 /// What a deleted row was is overwritten.
 const FORGET: &str = "DELETE FROM note_keys WHERE day < ?";
 
-const DAY_MS: TimeMs = 24 * 3_600_000;
 /// How many days a key is kept after its own: answers are kept for 24 hours.
 const KEPT_DAYS: u32 = 2;
 
@@ -76,8 +75,7 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be written.
     pub fn sweep(&self, now_ms: TimeMs) -> Result<(), DirectoryError> {
-        let today = (now_ms / DAY_MS) as u32;
-        let over = today.saturating_sub(KEPT_DAYS);
+        let over = day_of(now_ms).saturating_sub(KEPT_DAYS);
         self.note_keys.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|day, _| *day >= over);
         let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let sweep = || {
