@@ -105,6 +105,9 @@ codes! {
     NothingHeld = "nothing_held", CONFLICT, "nothing is held", "nothing has to be done";
     /// The issuer has no programme, or several.
     ProgrammeUnclear = "programme_unclear", CONFLICT, "by which programme is not clear", "name the programme";
+    /// The programme's numbers have a part of the cardholder's own, and that is not known.
+    OwnNumberMissing = "own_number_missing", CONFLICT, "the cardholder's own number is not known",
+        "link the account to its cardholder with a funding number";
     /// Account and programme belong to different issuers.
     OtherIssuer = "other_issuer", CONFLICT, "account and programme belong to different issuers",
         "name a programme of the account's issuer";

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use mayfly_core::state::State;
 use mayfly_core::{Answer, Command, Once, OnceKey, Operation};
 use mayfly_engine::{Catalogue, Clock, Desk, Handle};
+use mayfly_store::directory::Directory;
 
 pub use error::OfficeError;
 pub use holds::Hold;
@@ -38,6 +39,7 @@ pub struct Office {
     desk: Desk,
     catalogue: Arc<Catalogue>,
     views: Views,
+    directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
 }
 
@@ -74,15 +76,16 @@ impl Office {
         }
     }
 
-    /// On an engine and its views.
+    /// On an engine, its views and the directory.
     pub fn new(
         handle: Handle,
         desk: Desk,
         catalogue: Arc<Catalogue>,
         views: Views,
+        directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { handle, desk, catalogue, views, clock }
+        Self { handle, desk, catalogue, views, directory, clock }
     }
 
     /// Has something done, or hears that it was done when the same came with the same key; the answer is durable.

@@ -19,7 +19,8 @@ use mayfly_core::{
     NumberId, Presented, Processing, ProgrammeId, Reason, Request, Terms, TransactionId,
 };
 use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Issued, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
+    Catalogue, Clock, Desk, Engine, Handle, Issued, NobodyAsked, ONLY_PARTITION, Options, Parts, Progress,
+    SystemClock,
 };
 use mayfly_identity::name::PersonName;
 use mayfly_identity::password::PasswordHasher;
@@ -121,6 +122,7 @@ impl Rig {
             journal: Box::new(opened.journal),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
+            asker: Arc::new(NobodyAsked),
             clock: clock.clone(),
             progress,
             options: Options::default(),
@@ -130,7 +132,14 @@ impl Rig {
         let views = Views::open(data.path(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
         let random = Box::new(OsRandom);
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
-        let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
+        let office = Arc::new(Office::new(
+            handle.clone(),
+            desk,
+            catalogue.clone(),
+            views,
+            directory.clone(),
+            clock.clone(),
+        ));
         let reception = reception(&directory, &clock);
         let parts = ApiParts { office: office.clone(), directory: directory.clone(), reception, clock };
         let api = runtime.block_on(Api::start(options, parts)).unwrap();

@@ -242,6 +242,10 @@ fn whose(event: &Event) -> Whose {
         Event::LimitSet { account, .. } | Event::ChannelBlocked { account, .. } => Whose::Account(*account),
         Event::NumbersRetired(_) => Whose::Numbers,
         Event::AnswerKept(_) => Whose::Nobody,
+        Event::HookSet { issuer, .. } => Whose::Issuer(*issuer),
+        Event::Asked(asked) => Whose::Issuer(asked.issuer),
+        Event::Resolved(resolved) => Whose::Issuer(resolved.issuer),
+        Event::AnsweredLate(late) => Whose::Issuer(late.issuer),
     }
 }
 
@@ -255,7 +259,11 @@ fn account_of(event: &Event) -> Option<AccountId> {
         Event::NumbersRetired(_)
         | Event::IssuerOpened(_)
         | Event::ProgrammeOpened(_)
-        | Event::AnswerKept(_) => None,
+        | Event::AnswerKept(_)
+        | Event::HookSet { .. }
+        | Event::Asked(_)
+        | Event::Resolved(_)
+        | Event::AnsweredLate(_) => None,
     }
 }
 
@@ -264,6 +272,7 @@ fn number_of(event: &Event) -> Option<NumberId> {
     match event {
         Event::Transacted(transacted) => transacted.number.map(|number| number.id),
         Event::NumberIssued(issued) => Some(issued.number.id),
+        Event::Asked(asked) => asked.number.map(|number| number.id),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi, TlsFiles};
 use mayfly_core::State;
 use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Head, ONLY_PARTITION, Parts, Progress, SystemClock,
+    Catalogue, Clock, Desk, Engine, Handle, Head, NobodyAsked, ONLY_PARTITION, Parts, Progress, SystemClock,
 };
 use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
@@ -212,6 +212,7 @@ impl Core {
             journal: Box::new(journal),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
+            asker: Arc::new(NobodyAsked),
             clock: clock.clone(),
             progress: progress.clone(),
             options: settings.engine,
@@ -261,7 +262,14 @@ async fn front(
         .map_err(StartError::Store)?;
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
-    let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
+    let office = Arc::new(Office::new(
+        handle.clone(),
+        desk,
+        catalogue.clone(),
+        views,
+        directory.clone(),
+        clock.clone(),
+    ));
     let network = Network::start(&settings.endpoints, handle.clone(), catalogue.clone(), settings.network)
         .await
         .map_err(StartError::Network)?;
