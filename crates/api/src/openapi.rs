@@ -50,6 +50,7 @@ pub(crate) fn base() -> OpenApi {
         ("keys", "Keys for this API."),
         ("cardholders", "Who an issuer's cardholders are, and how they are invited."),
         ("sessions", "Cardholders enrol, log in, stay logged in and log out."),
+        ("simulate", "Purchases that nobody makes, for an issuer's developer."),
         ("me", "What a cardholder who has logged in does for himself."),
         ("server", "The server itself."),
     ];

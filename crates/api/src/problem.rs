@@ -108,6 +108,9 @@ codes! {
     /// The programme's numbers have a part of the cardholder's own, and that is not known.
     OwnNumberMissing = "own_number_missing", CONFLICT, "the cardholder's own number is not known",
         "link the account to its cardholder with a funding number";
+    /// Purchases of this programme are not simulated.
+    NotSandbox = "not_sandbox", CONFLICT, "it is not a sandbox's",
+        "simulate with a number of a programme that was opened with \"sandbox\": true";
     /// Account and programme belong to different issuers.
     OtherIssuer = "other_issuer", CONFLICT, "account and programme belong to different issuers",
         "name a programme of the account's issuer";

@@ -11,6 +11,7 @@ pub mod me;
 pub mod numbers;
 pub mod programmes;
 pub mod sessions;
+pub mod simulate;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

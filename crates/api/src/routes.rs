@@ -15,6 +15,7 @@ use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
     accounts, authorisations, cardholders, events, info, issuers, keys, me, numbers, programmes, sessions,
+    simulate,
 };
 use crate::shared::Shared;
 
@@ -102,6 +103,11 @@ pub const ROUTES: &[Route] = &[
     get::<Readers>("/v1/authorisations"),
     get::<Readers>("/v1/authorisations/{id}"),
     post::<Issuers>("/v1/holds/{id}/release"),
+    post::<Issuers>("/v1/simulate/sales"),
+    post::<Issuers>("/v1/simulate/authorisations/{id}/completions"),
+    post::<Issuers>("/v1/simulate/authorisations/{id}/increments"),
+    post::<Issuers>("/v1/simulate/authorisations/{id}/reversals"),
+    post::<Issuers>("/v1/simulate/authorisations/{id}/refunds"),
     get::<Readers>("/v1/events"),
     post::<Issuers>("/v1/keys"),
     get::<Readers>("/v1/keys"),
@@ -139,6 +145,7 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(accounts::routes())
         .merge(numbers::routes())
         .merge(authorisations::routes())
+        .merge(simulate::routes())
         .merge(events::routes())
         .merge(keys::routes())
         .merge(cardholders::routes())

@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
-use mayfly_card::{Channel, Country, Currency, Layout, Mcc, MerchantId, Pan, Prefix};
+use mayfly_card::{Channel, Country, Currency, Expiry, Layout, Mcc, MerchantId, Pan, PosEntryMode, Prefix};
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, Reason, TimeMs, TransactionId};
 use mayfly_office::events::{EventKind, EventPlace};
 use mayfly_store::directory::{CardholderId, KeyId, Role};
@@ -72,6 +72,10 @@ pub type EventRef = Shown<EventPlace>;
 pub type KeyRef = Shown<KeyId>;
 /// A cardholder's id.
 pub type CardholderRef = Shown<CardholderId>;
+/// An expiration date.
+pub type ExpirationDate = Shown<Expiry>;
+/// How a number was entered.
+pub type EntryMode = Shown<PosEntryMode>;
 /// What something is called.
 pub type Title = Shown<Name>;
 /// A currency.
@@ -209,6 +213,39 @@ by_display! {
     Country, "Country", "A country, by its number (ISO 3166).", "^[0-9]{3}$", "840", "must be three digits";
     MerchantId, "MerchantId", "A merchant (DE 42).", "^[!-~]([ -~]{0,13}[!-~])?$", "MERCHANT-1",
         "must be 1 to 15 printable ASCII characters";
+}
+
+impl Text for Expiry {
+    const ABOUT: About =
+        about("ExpirationDate", "Month and year, as printed.", "^(0[1-9]|1[0-2])/[0-9]{2}$", "05/28");
+
+    fn show(&self) -> String {
+        let [month_tens, month, year_tens, year] = self.mmyy_bytes().map(char::from);
+        format!("{month_tens}{month}/{year_tens}{year}")
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let wrong = || "must be month and year: 05/28 for example".to_owned();
+        let (month, year) = text.split_once('/').filter(|(month, _)| month.len() == 2).ok_or_else(wrong)?;
+        Self::parse_mmyy(&format!("{month}{year}")).map_err(|_| wrong())
+    }
+}
+
+impl Text for PosEntryMode {
+    const ABOUT: About = about(
+        "EntryMode",
+        "How the number was entered (DE 22): 812 in a shop on the web, 012 by hand, 051 by chip.",
+        "^[0-9]{3}$",
+        "812",
+    );
+
+    fn show(&self) -> String {
+        format!("{:03}", self.value())
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|_| "must be three digits: 812 for example".to_owned())
+    }
 }
 
 impl Text for Prefix {

@@ -11,6 +11,7 @@ mod issuers;
 mod keyring;
 mod numbers;
 mod reception;
+mod simulation;
 mod status;
 mod transactions;
 mod views;
@@ -30,6 +31,7 @@ pub use issuers::{TermsError, standard_layout};
 pub use keyring::{KeyGiven, KeyOrder, Keyring, make_key, rotate_key};
 pub use numbers::{NumberNow, NumberOrder};
 pub use reception::{Enrolment, LoginAttempt, Reception, ReceptionError, ReceptionOptions, SessionGiven};
+pub use simulation::{Afterwards, SaleKind, Shop, SimulatedSale};
 pub use status::Snapshot;
 pub use views::Views;
 

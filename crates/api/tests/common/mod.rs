@@ -207,7 +207,7 @@ impl Rig {
         let opened =
             self.runtime.block_on(self.office.open_issuer(Name::parse(&name).unwrap(), None)).unwrap();
         let prefix = Prefix::parse(&format!("4{:05}", self.next())).unwrap();
-        let terms = Terms::standard(prefix, Layout::DEFAULT);
+        let terms = Terms { sandbox: true, ..Terms::standard(prefix, Layout::DEFAULT) };
         let office = &self.office;
         let name = Name::parse("Shopping").unwrap();
         let programme =
