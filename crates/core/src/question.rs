@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IssuerId, Kind, NumberRef, QuestionId, Request, TimeMs, TransactionId};
+use crate::{AccountId, IssuerId, Kind, NumberRef, ProgrammeId, QuestionId, Request, TimeMs, TransactionId};
 
 /// An issuer wants to be asked before its accounts pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,12 +77,25 @@ pub struct Asked {
     pub kind: Kind,
     /// The message.
     pub request: Request,
-    /// The number of which it keeps a use, if it takes one.
+    /// Whose money it is about.
+    pub account: Option<AccountId>,
+    /// By whose terms.
+    pub programme: Option<ProgrammeId>,
+    /// The number.
     pub number: Option<NumberRef>,
+    /// Whether it keeps a use of the number from everybody else.
+    pub keeps_use: bool,
     /// Until when the word is waited for.
     pub deadline_ms: TimeMs,
     /// What counts after that.
     pub when_late: WhenLate,
+}
+
+impl Asked {
+    /// The number of which it keeps a use, if it does.
+    pub fn kept(&self) -> Option<NumberRef> {
+        self.number.filter(|_| self.keeps_use)
+    }
 }
 
 /// The word came, or was not waited for any longer.

@@ -27,7 +27,10 @@ impl Case<'_> {
             issuer,
             kind: verdict.kind,
             request,
-            number: verdict.number.filter(|_| verdict.effect.uses < 0),
+            account: verdict.account,
+            programme: verdict.programme,
+            number: verdict.number,
+            keeps_use: verdict.effect.uses < 0,
             deadline_ms: self.now + TimeMs::from(wait_ms),
             when_late,
         })
@@ -35,7 +38,7 @@ impl Case<'_> {
 
     /// How many uses of its number wait for somebody's word, its own not counted.
     pub(super) fn uses_waiting(&self, number: &crate::state::Number) -> u32 {
-        let own = self.asked.and_then(|asked| asked.number).is_some_and(|own| own.index == number.index);
+        let own = self.asked.and_then(Asked::kept).is_some_and(|own| own.index == number.index);
         self.state.pending.uses_of(number.index).saturating_sub(u32::from(own))
     }
 

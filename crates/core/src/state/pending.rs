@@ -78,7 +78,7 @@ impl Pending {
         self.count_up_to(asked.question);
         self.by_identity.insert((asked.request.reference, asked.request.identity), asked.question);
         self.by_deadline.insert((asked.deadline_ms, asked.question));
-        if let Some(number) = asked.number {
+        if let Some(number) = asked.kept() {
             *self.uses.entry(number.index.0).or_default() += 1;
         }
         self.by_question.insert(asked.question, Box::new(asked));
@@ -89,7 +89,7 @@ impl Pending {
         let Some(asked) = self.by_question.remove(&question) else { return };
         self.by_identity.remove(&(asked.request.reference, asked.request.identity));
         self.by_deadline.remove(&(asked.deadline_ms, question));
-        if let Some(number) = asked.number
+        if let Some(number) = asked.kept()
             && let Some(uses) = self.uses.get_mut(&number.index.0)
         {
             *uses -= 1;

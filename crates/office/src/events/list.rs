@@ -254,6 +254,7 @@ fn account_of(event: &Event) -> Option<AccountId> {
     match event {
         Event::Transacted(transacted) => transacted.account,
         Event::NumberIssued(issued) => Some(issued.account),
+        Event::Asked(asked) => asked.account,
         Event::AccountOpened(opened) => Some(opened.account),
         Event::LimitSet { account, .. } | Event::ChannelBlocked { account, .. } => Some(*account),
         Event::NumbersRetired(_)
@@ -261,7 +262,6 @@ fn account_of(event: &Event) -> Option<AccountId> {
         | Event::ProgrammeOpened(_)
         | Event::AnswerKept(_)
         | Event::HookSet { .. }
-        | Event::Asked(_)
         | Event::Resolved(_)
         | Event::AnsweredLate(_) => None,
     }

@@ -322,12 +322,13 @@ fn terms_fields(terms: &Terms, manner: &Manner) -> Value {
 }
 
 fn asked_fields(asked: &Asked, manner: &Manner) -> Value {
-    let Asked { question, issuer, kind, request, number, deadline_ms, .. } = asked;
+    let Asked { question, issuer, kind, request, account, number, deadline_ms, .. } = asked;
     json!({
         "question": question.to_string(),
         "issuer": issuer.to_string(),
         "kind": (manner.name)(kind.name()),
         "message": request.message.mti(),
+        "account": account.map(|id| id.to_string()),
         "number": number.map(|number| number.id.to_string()),
         "amount": { "minor": request.amount.value(), "currency": request.currency.letters() },
         "merchant": request.facts.merchant.as_str(),
