@@ -5,7 +5,8 @@ use std::fmt;
 use mayfly_card::{Ascii, Layout, LayoutError, Pan, Prefix};
 use mayfly_core::state::{Issuer, Programme};
 use mayfly_core::{
-    Answer, HolderDigits, IssuerId, Name, OnceKey, Operation, ProgrammeId, Refusal, Terms, Universal,
+    Answer, DecisionHook, HolderDigits, IssuerId, Name, OnceKey, Operation, ProgrammeId, Refusal, Terms,
+    Universal,
 };
 
 use crate::{Items, Office, OfficeError, Part, numbered};
@@ -66,6 +67,19 @@ impl Office {
     pub async fn issuer(&self, id: IssuerId) -> Result<Issuer, OfficeError> {
         let found = self.look(move |state| state.issuer(id).cloned()).await?;
         found.ok_or(OfficeError::Refused(Refusal::NoIssuer(id)))
+    }
+
+    /// Has an issuer asked before its accounts pay, or not any more.
+    ///
+    /// # Errors
+    /// If there is no such issuer, the time limit is out of bounds, or nothing can be written.
+    pub async fn set_hook(
+        &self,
+        issuer: IssuerId,
+        hook: Option<DecisionHook>,
+        once: Option<OnceKey>,
+    ) -> Result<(), OfficeError> {
+        self.operate(Operation::SetHook { issuer, hook }, once).await.map(|_| ())
     }
 
     /// Issuers in the order in which they were opened.
