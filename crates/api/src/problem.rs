@@ -124,6 +124,9 @@ codes! {
     /// The cardholder has as many accounts as one can have.
     AccountsMax = "accounts_max", CONFLICT, "the cardholder has as many accounts as one can have",
         "link it to another cardholder";
+    /// The issuer has as many webhooks as one can have.
+    WebhooksMax = "webhooks_max", CONFLICT, "the issuer has as many webhooks as one can have",
+        "delete one that is not needed any more";
     /// The API key is revoked, expired or replaced.
     KeyOver = "key_over", CONFLICT, "the API key is revoked, expired or replaced already", "make a new key";
     /// The body is too large.

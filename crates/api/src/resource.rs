@@ -12,6 +12,7 @@ pub mod numbers;
 pub mod programmes;
 pub mod sessions;
 pub mod simulate;
+pub mod webhooks;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -15,7 +15,7 @@ use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
     accounts, authorisations, cardholders, events, info, issuers, keys, me, numbers, programmes, sessions,
-    simulate,
+    simulate, webhooks,
 };
 use crate::shared::Shared;
 
@@ -120,6 +120,15 @@ pub const ROUTES: &[Route] = &[
     post::<Owners>("/v1/cardholders/{id}/invitations"),
     post::<Owners>("/v1/cardholders/{id}/accounts"),
     get::<OwnReaders>("/v1/cardholders/{id}/accounts"),
+    post::<Owners>("/v1/webhooks"),
+    get::<OwnReaders>("/v1/webhooks"),
+    get::<OwnReaders>("/v1/webhooks/{id}"),
+    post::<Owners>("/v1/webhooks/{id}"),
+    post::<Owners>("/v1/webhooks/{id}/secret"),
+    post::<Owners>("/v1/webhooks/{id}/replay"),
+    post::<Owners>("/v1/webhooks/{id}/test"),
+    post::<Owners>("/v1/webhooks/{id}/delete"),
+    get::<OwnReaders>("/v1/webhooks/{id}/attempts"),
     stranger("/v1/enrolments", false),
     stranger("/v1/logins", false),
     stranger("/v1/sessions/refresh", true),
@@ -149,6 +158,7 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(events::routes())
         .merge(keys::routes())
         .merge(cardholders::routes())
+        .merge(webhooks::routes())
         .merge(sessions::routes())
         .merge(me::routes())
         .split_for_parts();

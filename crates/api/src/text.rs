@@ -8,8 +8,8 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use mayfly_card::{Channel, Country, Currency, Expiry, Layout, Mcc, MerchantId, Pan, PosEntryMode, Prefix};
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, Reason, TimeMs, TransactionId};
-use mayfly_office::events::{EventKind, EventPlace};
-use mayfly_store::directory::{CardholderId, KeyId, Role};
+use mayfly_office::events::{EventKind, EventPlace, rfc_3339};
+use mayfly_store::directory::{AttemptId, CardholderId, KeyId, Role, WebhookId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -76,6 +76,10 @@ pub type CardholderRef = Shown<CardholderId>;
 pub type ExpirationDate = Shown<Expiry>;
 /// How a number was entered.
 pub type EntryMode = Shown<PosEntryMode>;
+/// A webhook's id.
+pub type WebhookRef = Shown<WebhookId>;
+/// The id of an attempt to deliver an event.
+pub type AttemptRef = Shown<AttemptId>;
 /// What something is called.
 pub type Title = Shown<Name>;
 /// A currency.
@@ -203,6 +207,10 @@ by_display! {
         "must be a key's id: key_1 for example";
     CardholderId, "CardholderId", "A cardholder.", "^chd_[0-9a-hjkmnp-tv-z]{1,12}$", "chd_1",
         "must be a cardholder's id: chd_1 for example";
+    WebhookId, "WebhookId", "Where an issuer is told of what happens.", "^whk_[0-9a-hjkmnp-tv-z]{1,12}$", "whk_1",
+        "must be a webhook's id: whk_1 for example";
+    AttemptId, "AttemptId", "An attempt to deliver an event.", "^att_[0-9a-hjkmnp-tv-z]{1,12}$", "att_1",
+        "must be an attempt's id: att_1 for example";
     Name, "Name", "What something is called: printable ASCII, without spaces around it.",
         "^[!-~]([ -~]{0,38}[!-~])?$", "Acme Bank", "must be 1 to 40 printable ASCII characters";
     Layout, "Layout",
@@ -298,9 +306,7 @@ impl Text for Moment {
     };
 
     fn show(&self) -> String {
-        let time = i64::try_from(self.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        // What lies after the year 9999 is shown as its end.
-        format!("{:.3}", time.unwrap_or(Timestamp::MAX))
+        rfc_3339(self.0)
     }
 
     fn read(text: &str) -> Result<Self, String> {

@@ -16,6 +16,7 @@ fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
         path if path.starts_with("/v1/accounts/") => path.replace("{id}", &side.account.to_string()),
         path if path.starts_with("/v1/numbers/") => path.replace("{id}", &side.number.to_string()),
         path if path.starts_with("/v1/cardholders/") => path.replace("{id}", &side.cardholder.to_string()),
+        path if path.starts_with("/v1/webhooks/") => path.replace("{id}", &side.webhook.to_string()),
         path if path.starts_with("/v1/keys/") => path.replace("{id}", &side.key.to_string()),
         path => path.replace("{id}", &side.authorisation.to_string()),
     };
@@ -52,6 +53,11 @@ fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
         "/v1/cardholders" => json!({ "name": format!("Person {unique}") }),
         "/v1/cardholders/{id}/state" => json!({ "state": "blocked" }),
         "/v1/cardholders/{id}/accounts" => json!({ "account": id(&side.account) }),
+        "/v1/webhooks" => json!({ "url": "http://127.0.0.1:9/nobody-listens-there" }),
+        "/v1/webhooks/{id}" => json!({ "state": "paused" }),
+        "/v1/webhooks/{id}/secret" => json!({ "overlap_seconds": 60 }),
+        "/v1/webhooks/{id}/replay" => json!({ "after": "evt_1_0" }),
+        "/v1/webhooks/{id}/test" | "/v1/webhooks/{id}/delete" => json!({}),
         "/v1/cardholders/{id}/invitations" | "/v1/numbers/{id}/cancel" | "/v1/holds/{id}/release" => {
             json!({})
         }
@@ -117,7 +123,7 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
             let own = send(&fresh);
             assert!((200..300).contains(&own.status), "{what}: {own:?}");
             // It names nobody: it is about the caller's own issuer always.
-            let is_own = route.path == "/v1/cardholders";
+            let is_own = matches!(route.path, "/v1/cardholders" | "/v1/webhooks");
             if tenant.is_some() && !is_own {
                 let (other, none) = (send(&theirs), send(&nowhere));
                 let unknown = match route.path {
@@ -164,6 +170,7 @@ fn lists_show_nothing_of_another_issuer() {
         theirs.authorisation.to_string(),
         theirs.key.to_string(),
         theirs.cardholder.to_string(),
+        theirs.webhook.to_string(),
     ];
     for path in &paths {
         let (mut cursor, mut seen) = (String::new(), 0);
@@ -181,6 +188,8 @@ fn lists_show_nothing_of_another_issuer() {
         }
         assert!(seen > 0, "{path}");
     }
+    let webhooks = rig.get(&issuer, "/v1/webhooks").ok()["items"].to_string();
+    assert!(webhooks.contains(&ours.webhook.to_string()) && !webhooks.contains(&theirs.webhook.to_string()));
     // Another account's number as a cursor shows nothing.
     let operator = rig.operator();
     let page = rig.get(&operator, &format!("/v1/authorisations?account={}&limit=1", theirs.account)).ok();

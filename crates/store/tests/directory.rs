@@ -561,8 +561,8 @@ fn what_counts_for_nothing_is_forgotten_in_bounded_steps() {
     let purge = |world: &World| world.write(|w| w.purge(3, DAY_MS));
     assert_eq!(purge(&world), Purged::default());
     world.now_ms += DAY_MS;
-    assert_eq!(purge(&world), Purged { sessions: 3, invitations: 1, throttles: 3, answers: 3 });
-    assert_eq!(purge(&world), Purged { sessions: 2, invitations: 0, throttles: 2, answers: 2 });
+    assert_eq!(purge(&world), Purged { sessions: 3, invitations: 1, throttles: 3, answers: 3, attempts: 0 });
+    assert_eq!(purge(&world), Purged { sessions: 2, invitations: 0, throttles: 2, answers: 2, attempts: 0 });
     assert_eq!(purge(&world), Purged::default());
     let left = |table: &str| -> i64 {
         raw(temporary.path())
@@ -676,9 +676,9 @@ fn a_newer_file_and_another_root_key_are_refused() {
     drop(world(temporary.path()));
     let other = Directory::open(temporary.path(), keys(8)).unwrap_err();
     assert_eq!(other, DirectoryError::OtherRootKey { path: path.clone() });
-    raw(temporary.path()).execute_batch("PRAGMA user_version = 2").unwrap();
+    raw(temporary.path()).execute_batch("PRAGMA user_version = 3").unwrap();
     let newer = Directory::open(temporary.path(), keys(7)).unwrap_err();
-    assert_eq!(newer, DirectoryError::Store(StoreError::Newer { path: path.clone(), version: 2, known: 1 }));
+    assert_eq!(newer, DirectoryError::Store(StoreError::Newer { path: path.clone(), version: 3, known: 2 }));
     raw(temporary.path()).execute_batch("PRAGMA user_version = 1; PRAGMA application_id = 7").unwrap();
     let foreign = Directory::open(temporary.path(), keys(7)).unwrap_err();
     assert_eq!(foreign, DirectoryError::Store(StoreError::Foreign { path }));

@@ -26,8 +26,13 @@ use mayfly_identity::name::PersonName;
 use mayfly_identity::password::PasswordHasher;
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
+use mayfly_notify::{Delivery, DeliveryOptions, DeliveryParts};
 use mayfly_office::{NumberOrder, Office, Reception, ReceptionOptions, Views};
-use mayfly_store::directory::{By, CardholderId, Directory, DirectoryError, KeyId, NewKey, Role};
+use mayfly_outbound::{Client, ClientOptions, TargetRules};
+use mayfly_store::EventPlace;
+use mayfly_store::directory::{
+    By, CardholderId, Directory, DirectoryError, KeyId, NewKey, NewWebhook, Role, WebhookId,
+};
 use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -42,6 +47,7 @@ pub struct Rig {
     catalogue: Arc<Catalogue>,
     handle: Handle,
     api: RunningApi,
+    delivery: Delivery,
     engine: Engine,
     folder: Folder,
     _lock: DirectoryLock,
@@ -66,6 +72,7 @@ pub struct Side {
     pub authorisation: TransactionId,
     pub key: KeyId,
     pub cardholder: CardholderId,
+    pub webhook: WebhookId,
 }
 
 impl Side {
@@ -79,8 +86,22 @@ impl Side {
             authorisation: TransactionId(90_000),
             key: KeyId(90_000),
             cardholder: CardholderId(90_000),
+            webhook: WebhookId(90_000),
         }
     }
+}
+
+fn delivery(
+    runtime: &Runtime,
+    office: &Arc<Office>,
+    directory: &Arc<Directory>,
+    clock: &Arc<dyn Clock>,
+) -> Delivery {
+    let rules = TargetRules { plain_http: true, private_addresses: true };
+    let client = Arc::new(Client::new(&ClientOptions { rules, ca_file: None }).unwrap());
+    let (office, directory, clock) = (office.clone(), directory.clone(), clock.clone());
+    let options = DeliveryOptions::default();
+    runtime.block_on(async { Delivery::start(DeliveryParts { office, directory, client, clock, options }) })
 }
 
 fn reception(directory: &Arc<Directory>, clock: &Arc<dyn Clock>) -> Arc<Reception> {
@@ -141,7 +162,10 @@ impl Rig {
             clock.clone(),
         ));
         let reception = reception(&directory, &clock);
-        let parts = ApiParts { office: office.clone(), directory: directory.clone(), reception, clock };
+        let delivery = delivery(&runtime, &office, &directory, &clock);
+        let notifier = delivery.notifier().clone();
+        let parts =
+            ApiParts { office: office.clone(), directory: directory.clone(), reception, notifier, clock };
         let api = runtime.block_on(Api::start(options, parts)).unwrap();
         let (address, count) = (api.address(), AtomicU64::new(0));
         let _lock = opened.lock;
@@ -153,6 +177,7 @@ impl Rig {
             catalogue,
             handle,
             api,
+            delivery,
             engine,
             folder,
             _lock,
@@ -168,6 +193,7 @@ impl Rig {
             office: self.office.clone(),
             directory: self.directory.clone(),
             reception: reception(&self.directory, &clock),
+            notifier: self.delivery.notifier().clone(),
             clock,
         };
         self.runtime.block_on(Api::start(options, parts)).unwrap_err().to_string()
@@ -176,6 +202,7 @@ impl Rig {
     /// Stops everything, and leaves the directory.
     pub fn stop(self) -> TempDir {
         self.runtime.block_on(self.api.stop());
+        self.runtime.block_on(self.delivery.stop());
         drop(self.engine.stop());
         drop(self.folder.stop());
         self.data
@@ -230,7 +257,24 @@ impl Rig {
         let entered: Result<_, DirectoryError> =
             self.directory.write(by, |writing| writing.create_cardholder(issuer, &name, &mut OsRandom));
         let cardholder = entered.unwrap().id;
-        Side { issuer, programme, account, number, authorisation, key, cardholder }
+        let webhook = self.webhook(issuer);
+        Side { issuer, programme, account, number, authorisation, key, cardholder, webhook }
+    }
+
+    /// A webhook; of those that the issuer had before none is left, so that there is room.
+    fn webhook(&self, issuer: IssuerId) -> WebhookId {
+        let by = By { actor: "test", now_ms: SystemClock.now_ms() };
+        let url = "http://127.0.0.1:9/nobody-listens-there";
+        let (description, kinds, secret, place) = ("", &[][..], &[7; 32][..], EventPlace::FIRST);
+        let new = NewWebhook { issuer, url, description, kinds, secret, place };
+        let before = self.directory.webhooks(issuer).unwrap();
+        let made: Result<_, DirectoryError> = self.directory.write(by, |writing| {
+            for webhook in &before[..before.len().saturating_sub(4)] {
+                writing.delete_webhook(issuer, webhook.id)?;
+            }
+            writing.create_webhook(&new, &mut OsRandom)
+        });
+        made.unwrap().id
     }
 
     pub fn order(&self, account: AccountId, programme: ProgrammeId) -> Issued {

@@ -3,9 +3,10 @@
 //! Hashes and indexes are left out: they are for finding things, and say nothing to a reader. How times and names are
 //! written is up to whoever shows them.
 
+mod follow;
 mod list;
-mod place;
 
+use jiff::Timestamp;
 use mayfly_card::Currency;
 use mayfly_core::{
     AccountOpened, AnsweredLate, Asked, Book, CreditLimit, DecisionHook, Event, IssuerOpened, NumberIssued,
@@ -13,8 +14,9 @@ use mayfly_core::{
 };
 use serde_json::{Map, Value, json};
 
+pub use follow::{Followed, Follower};
 pub use list::{EventFilter, EventNow};
-pub use place::EventPlace;
+pub use mayfly_store::EventPlace;
 
 /// What kind of event it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +113,17 @@ pub struct Manner {
     pub time: fn(TimeMs) -> String,
     /// A name of the core's: of a kind, a reason, a channel. The core writes them with hyphens.
     pub name: fn(&str) -> String,
+}
+
+impl Manner {
+    /// For programs, over HTTP: times are RFC 3339, names have underscores.
+    pub const PROGRAMS: Self = Self { time: rfc_3339, name: |name| name.replace('-', "_") };
+}
+
+/// A time as RFC 3339 in UTC, to the millisecond. What lies after the year 9999 is shown as its end.
+pub fn rfc_3339(at_ms: TimeMs) -> String {
+    let time = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", time.unwrap_or(Timestamp::MAX))
 }
 
 /// For people: what happened, in a line.
