@@ -58,7 +58,7 @@ class Receiver:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 received = Received(self.path, headers, body)
                 answer = receiver.answer(received)
-                status, more, text = (*answer, b"") if isinstance(answer, tuple) else (answer, {}, b"")
+                status, more, text = (*answer, b"")[:3] if isinstance(answer, tuple) else (answer, {}, b"")
                 with receiver.lock:
                     receiver.received.append(received)
                 self.send_response(status)

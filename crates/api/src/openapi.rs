@@ -49,6 +49,7 @@ pub(crate) fn base() -> OpenApi {
         ("events", "The journal: everything that has happened, in order."),
         ("keys", "Keys for this API."),
         ("cardholders", "Who an issuer's cardholders are, and how they are invited."),
+        ("decision hook", "Where an issuer is asked before its accounts pay."),
         ("webhooks", "Where an issuer is told of what happens, as it happens."),
         ("sessions", "Cardholders enrol, log in, stay logged in and log out."),
         ("simulate", "Purchases that nobody makes, for an issuer's developer."),

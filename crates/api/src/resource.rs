@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod authorisations;
 pub mod cardholders;
+pub mod decision_hook;
 pub mod events;
 pub mod info;
 pub mod issuers;

@@ -14,8 +14,8 @@ use crate::frame::frame;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
-    accounts, authorisations, cardholders, events, info, issuers, keys, me, numbers, programmes, sessions,
-    simulate, webhooks,
+    accounts, authorisations, cardholders, decision_hook, events, info, issuers, keys, me, numbers,
+    programmes, sessions, simulate, webhooks,
 };
 use crate::shared::Shared;
 
@@ -129,6 +129,9 @@ pub const ROUTES: &[Route] = &[
     post::<Owners>("/v1/webhooks/{id}/test"),
     post::<Owners>("/v1/webhooks/{id}/delete"),
     get::<OwnReaders>("/v1/webhooks/{id}/attempts"),
+    post::<Owners>("/v1/decision_hook"),
+    get::<OwnReaders>("/v1/decision_hook"),
+    post::<Owners>("/v1/decision_hook/remove"),
     stranger("/v1/enrolments", false),
     stranger("/v1/logins", false),
     stranger("/v1/sessions/refresh", true),
@@ -159,6 +162,7 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(keys::routes())
         .merge(cardholders::routes())
         .merge(webhooks::routes())
+        .merge(decision_hook::routes())
         .merge(sessions::routes())
         .merge(me::routes())
         .split_for_parts();

@@ -54,6 +54,11 @@ fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
         "/v1/cardholders/{id}/state" => json!({ "state": "blocked" }),
         "/v1/cardholders/{id}/accounts" => json!({ "account": id(&side.account) }),
         "/v1/webhooks" => json!({ "url": "http://127.0.0.1:9/nobody-listens-there" }),
+        // What is bought until it is removed is approved soon.
+        "/v1/decision_hook" => json!({
+            "url": "http://127.0.0.1:9/nobody-listens-there", "time_limit_ms": 100, "when_late": "approve",
+        }),
+        "/v1/decision_hook/remove" => json!({}),
         "/v1/webhooks/{id}" => json!({ "state": "paused" }),
         "/v1/webhooks/{id}/secret" => json!({ "overlap_seconds": 60 }),
         "/v1/webhooks/{id}/replay" => json!({ "after": "evt_1_0" }),
@@ -123,7 +128,8 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
             let own = send(&fresh);
             assert!((200..300).contains(&own.status), "{what}: {own:?}");
             // It names nobody: it is about the caller's own issuer always.
-            let is_own = matches!(route.path, "/v1/cardholders" | "/v1/webhooks");
+            let is_own = route.path.starts_with("/v1/decision_hook")
+                || matches!(route.path, "/v1/cardholders" | "/v1/webhooks");
             if tenant.is_some() && !is_own {
                 let (other, none) = (send(&theirs), send(&nowhere));
                 let unknown = match route.path {

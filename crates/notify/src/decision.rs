@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 
 use crate::secret::{Secret, headers};
 
-/// How many questions may be open at a time unless told otherwise; one more fails at once.
-pub const DECISIONS_MAX: usize = 1024;
+/// How many questions may be open at a time; one more fails at once. As many as messages may wait in the engine.
+pub const DECISIONS_MAX: usize = mayfly_core::state::PENDING_MAX;
 /// How long an answer is waited for unless told otherwise: longer than any decision waits, so that late answers are known.
 pub const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
@@ -30,13 +30,13 @@ pub struct Question {
     /// From when on an answer counts for nothing.
     pub deadline_ms: TimeMs,
     /// Whose money it is.
-    pub account: AccountId,
+    pub account: Option<AccountId>,
     /// With which number.
-    pub number: NumberId,
+    pub number: Option<NumberId>,
     /// Its last four digits.
-    pub last_four: String,
+    pub last_four: Option<String>,
     /// By which programme it was issued.
-    pub programme: ProgrammeId,
+    pub programme: Option<ProgrammeId>,
     /// How much; of an increment, by how much more.
     pub amount: MinorUnits,
     /// Of what.
@@ -88,10 +88,10 @@ impl Question {
             "data": {
                 "deadline": rfc_3339(self.deadline_ms),
                 "kind": self.kind.name(),
-                "account": self.account.to_string(),
-                "number": self.number.to_string(),
+                "account": self.account.map(|id| id.to_string()),
+                "number": self.number.map(|id| id.to_string()),
                 "last_four": self.last_four,
-                "programme": self.programme.to_string(),
+                "programme": self.programme.map(|id| id.to_string()),
                 "amount": { "minor": self.amount.value(), "currency": self.currency.letters() },
                 "merchant": self.merchant.as_ref().map(MerchantId::as_str),
                 "mcc": self.mcc.map(|mcc| mcc.to_string()),

@@ -416,7 +416,7 @@ async fn attempts(
     Ok(Json(List::of(Items { items: page.rows, next: page.next }, attempt_shown)))
 }
 
-fn usable(owner: &Owner, url: &str) -> Result<(), Problem> {
+pub(super) fn usable(owner: &Owner, url: &str) -> Result<(), Problem> {
     owner.notifier().target(url).map(|_| ()).map_err(|error| Problem::field("/url", error))
 }
 

@@ -16,7 +16,7 @@ use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi};
 use mayfly_card::{Currency, Layout, MerchantId, MinorUnits, Prefix};
 use mayfly_core::{
     AccountId, Answer, Command, Controls, CreditLimit, Cvc2Check, Facts, Hash64, IssuerId, MessageKind, Name,
-    NumberId, Presented, Processing, ProgrammeId, Reason, Request, Terms, TransactionId,
+    NumberId, Presented, Processing, ProgrammeId, Request, ResponseCode, Terms, TransactionId,
 };
 use mayfly_engine::{
     Catalogue, Clock, Desk, Engine, Handle, Issued, NobodyAsked, ONLY_PARTITION, Options, Parts, Progress,
@@ -311,7 +311,7 @@ impl Rig {
         let answer = self.handle.ask(Command::Message(Box::new(request))).unwrap();
         match self.runtime.block_on(answer).unwrap() {
             Answer::Message(answer) => {
-                assert_eq!(answer.reason, Reason::Approved);
+                assert_eq!(answer.response, ResponseCode::Approved);
                 answer.transaction.unwrap()
             }
             other => panic!("{other:?}"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mayfly_core::ResponseCode;
 use mayfly_network::{Closed, Traffic};
-use mayfly_notify::{Notifier, Outcome};
+use mayfly_notify::{HookCounts, HookOutcome, Notifier, Outcome};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -43,6 +43,7 @@ impl Collector for Scrape {
             out.engine(live)?;
             out.views(&self.shared, live)?;
             out.webhooks(&live.notifier)?;
+            out.asked(&live.asked)?;
             out.network(&live.network)?;
             out.connections(&live.network)?;
         }
@@ -165,6 +166,15 @@ impl Out<'_> {
             self.gauge(name, help, value)?;
         }
         Ok(())
+    }
+
+    fn asked(&mut self, counts: &HookCounts) -> fmt::Result {
+        self.counters(
+            "mayfly_decisions_asked",
+            "Questions put to issuers' endpoints, by what came of them.",
+            "outcome",
+            HookOutcome::ALL.into_iter().map(|outcome| (outcome.name(), counts.of(outcome))),
+        )
     }
 
     fn state(&mut self, snapshot: &Snapshot) -> fmt::Result {

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi, TlsFiles};
 use mayfly_core::State;
 use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Head, NobodyAsked, ONLY_PARTITION, Parts, Progress, SystemClock,
+    Catalogue, Clock, Desk, Engine, Handle, Head, ONLY_PARTITION, Parts, Progress, SystemClock,
 };
 use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_network::Network;
-use mayfly_notify::{Delivery, DeliveryOptions, DeliveryParts, Notifier};
+use mayfly_notify::{
+    DECISIONS_MAX, DecisionCaller, Delivery, DeliveryOptions, DeliveryParts, Hook, HookParts, HookQueue,
+    Notifier, WAIT_DEFAULT,
+};
 use mayfly_outbound::Client;
 use mayfly_store::{
     DirectoryLock, FoldOptions, Folder, OpenOptions, Opened, Opening, SqliteJournal, ViewsArchive,
@@ -86,8 +89,9 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         directory: Arc::new(directory),
         client,
     };
-    let core = Core::start(&ground, (state, head, journal))?;
-    let front = runtime.block_on(front(&ground, &core, listener, pages.as_ref(), pepper));
+    let (hook, questions) = mayfly_notify::hook();
+    let core = Core::start(&ground, (state, head, journal), hook)?;
+    let front = runtime.block_on(front(&ground, (&core, questions), listener, pages.as_ref(), pepper));
     match front {
         Ok(Front { network, api, delivery, socket, addresses, background }) => {
             shared.health.enter(Phase::Serving);
@@ -197,6 +201,7 @@ impl Core {
     fn start(
         ground: &Ground<'_>,
         (state, head, journal): (State, Head, SqliteJournal),
+        hook: Hook,
     ) -> Result<Self, StartError> {
         let Ground { settings, catalogue, clock, shared, .. } = ground;
         let progress = Arc::new(Progress::default());
@@ -218,7 +223,7 @@ impl Core {
             journal: Box::new(journal),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
-            asker: Arc::new(NobodyAsked),
+            asker: Arc::new(hook),
             clock: clock.clone(),
             progress: progress.clone(),
             options: settings.engine,
@@ -258,7 +263,7 @@ struct Front {
 
 async fn front(
     ground: &Ground<'_>,
-    core: &Core,
+    (core, questions): (&Core, HookQueue),
     listener: UnixListener,
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
@@ -277,6 +282,17 @@ async fn front(
         directory.clone(),
         clock.clone(),
     ));
+    let asked = questions.counts();
+    // Whoever waits for a decision does not stand behind those who are told what happened.
+    let caller = Arc::new(Client::new(&settings.outbound).map_err(StartError::Outbound)?);
+    let parts = HookParts {
+        handle: handle.clone(),
+        directory: directory.clone(),
+        caller: DecisionCaller::new(caller, DECISIONS_MAX),
+        wait: WAIT_DEFAULT,
+    };
+    // It ends when the engine does.
+    drop(tokio::spawn(questions.run(parts)));
     let network = Network::start(&settings.endpoints, handle.clone(), catalogue.clone(), settings.network)
         .await
         .map_err(StartError::Network)?;
@@ -297,6 +313,7 @@ async fn front(
         office: office.clone(),
         network: network.meter(),
         notifier: delivery.notifier().clone(),
+        asked,
         holds: holds.clone(),
     };
     // Set once, here.
