@@ -266,6 +266,8 @@ pub enum Answer {
     Message(MessageAnswer),
     /// Nothing was decided: look this up and ask again.
     Page(PageRequest),
+    /// Nothing was decided: look whether an answer is kept under this key, and ask again with what was found.
+    Recall(Hash64),
     /// Nothing is decided yet: somebody is asked, and the answer comes with his word.
     Waits(QuestionId),
     /// His word has come: this is what the message is answered.

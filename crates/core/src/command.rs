@@ -8,6 +8,7 @@ use mayfly_card::{
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
+use crate::state::Kept;
 use crate::{
     AccountId, Controls, CreditLimit, DecisionHook, Hash64, IssuerId, Name, NumberId, ProgrammeId,
     QuestionId, Terms, TimeMs, TransactionId, Word, fixed,
@@ -63,6 +64,8 @@ pub struct Once {
     pub note: Vec<u8>,
     /// [`Command::Issue`] or [`Command::Operate`].
     pub command: Command,
+    /// What was found in the views under the key; none if nobody has looked yet.
+    pub recalled: Option<Option<Kept>>,
 }
 
 /// The kinds of card messages, by MTI without the repeat digit.

@@ -112,6 +112,7 @@ impl Outcome {
             Answer::Done => Self::Done,
             Answer::Message(_)
             | Answer::Page(_)
+            | Answer::Recall(_)
             | Answer::Waits(_)
             | Answer::Resolved { .. }
             | Answer::Swept(_)

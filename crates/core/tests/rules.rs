@@ -453,7 +453,7 @@ fn what_is_sent_again_with_its_key_is_done_once_for_a_day() {
     let (mut world, account) = world();
     let with = |key, content, command| {
         let once = OnceKey { key: Hash64(key), content: Hash64(content) };
-        Command::Once(Box::new(Once { once, note: vec![9], command }))
+        Command::Once(Box::new(Once { once, note: vec![9], command, recalled: None }))
     };
     let fund = || Command::Operate(Box::new(Operation::Fund { account, minor: 100 }));
     assert_eq!(world.decide(&with(1, 5, fund())), Answer::Done);
@@ -473,9 +473,22 @@ fn what_is_sent_again_with_its_key_is_done_once_for_a_day() {
     assert_eq!(world.decide(&with(3, 5, too_much())), Answer::Refused(Refusal::Funds));
     world.decide(&Command::Operate(Box::new(Operation::Fund { account, minor: 20_000 })));
     assert_eq!(world.decide(&with(3, 5, too_much())), Answer::Done);
-    // A day later the key is free.
+    // What memory had no room for is looked up first, and nothing is done before that.
+    world.later(11 * MINUTE);
+    let before = world.state.kept.find(Hash64(1), world.now).cloned();
+    assert!(before.is_some());
+    world.state.kept.forget_beyond(world.now, 0);
+    assert_eq!(world.decide(&with(1, 5, fund())), Answer::Recall(Hash64(1)));
+    let recalled = |recalled| match with(1, 5, fund()) {
+        Command::Once(once) => Command::Once(Box::new(Once { recalled: Some(recalled), ..*once })),
+        other => other,
+    };
+    let again = Answer::Repeated { outcome: Outcome::Done, note: vec![9] };
+    assert_eq!(world.decide(&recalled(before.clone())), again);
+    assert_eq!(world.money(account).0, 10_100);
+    // A day later the key is free, whatever was found.
     world.later(24 * 60 * MINUTE);
-    assert_eq!(world.decide(&with(1, 6, fund())), Answer::Done);
+    assert_eq!(world.decide(&recalled(before)), Answer::Done);
     assert_eq!(world.money(account), (10_200, 0));
     // A message has an identity of its own, and keys don't nest.
     let nested = with(8, 5, with(9, 5, fund()));

@@ -141,7 +141,12 @@ impl Desk {
             let drawn = self.draw(order)?;
             let mut command = Command::Issue(Box::new(drawn.command.clone()));
             if let Some(once) = once {
-                command = Command::Once(Box::new(Once { once, note: self.note(&drawn, once)?, command }));
+                command = Command::Once(Box::new(Once {
+                    once,
+                    note: self.note(&drawn, once)?,
+                    command,
+                    recalled: None,
+                }));
             }
             let answer = self.handle.ask(command).map_err(DeskError::Busy)?;
             let done = match (answer.await.map_err(|_| DeskError::Stopped)?, once) {

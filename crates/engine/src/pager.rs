@@ -4,11 +4,12 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use mayfly_core::{Answer, Command, MessageAnswer, PageRequest, Reason};
+use mayfly_core::state::Transaction;
+use mayfly_core::{Answer, Command, Hash64, MessageAnswer, PageRequest, Reason, Refusal};
 
 use crate::mailbox::deliver;
 use crate::queue::{Queue, Resumed, Work};
-use crate::{Archive, Ticket};
+use crate::{Archive, ArchiveError, Ticket};
 
 /// How many look-ups run at the same time.
 const THREADS: usize = 2;
@@ -21,11 +22,17 @@ pub(crate) struct Pager {
 }
 
 struct Job {
-    page: PageRequest,
-    /// What must be folded before the look-up sees everything that was decided before it.
-    sequence: u64,
+    what: LookUp,
     command: Command,
     ticket: Ticket,
+}
+
+/// What is looked up.
+pub(crate) enum LookUp {
+    /// Transactions. The sequence must be folded before the look-up sees everything that was decided before it.
+    Page(PageRequest, u64),
+    /// An answer that is kept. What memory forgets of those is folded long since.
+    Kept(Hash64),
 }
 
 impl Pager {
@@ -42,34 +49,54 @@ impl Pager {
     }
 
     /// Has something looked up; the message comes back through the queue.
-    pub(crate) fn look_up(&self, page: PageRequest, sequence: u64, command: Command, ticket: Ticket) {
+    pub(crate) fn look_up(&self, what: LookUp, command: Command, ticket: Ticket) {
         if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) =
-            self.jobs.try_send(Job { page, sequence, command, ticket })
+            self.jobs.try_send(Job { what, command, ticket })
         {
-            deliver(&mut vec![(job.ticket, failed())]);
+            let failed = failed(&job.command);
+            deliver(&mut vec![(job.ticket, failed)]);
         }
     }
 }
 
-fn failed() -> Answer {
-    Answer::Message(MessageAnswer::unrecorded(Reason::LookUpFailed))
+fn failed(command: &Command) -> Answer {
+    match command {
+        Command::Message(_) => Answer::Message(MessageAnswer::unrecorded(Reason::LookUpFailed)),
+        _ => Answer::Refused(Refusal::Busy),
+    }
 }
 
 fn look_up_all(receiver: &Mutex<Receiver<Job>>, archive: &dyn Archive, queue: &Queue) {
     loop {
         let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { page, sequence, mut command, ticket }) = job else { return };
-        match archive.page(&page, sequence) {
-            Ok(found) => {
-                if let Command::Message(request) = &mut command {
-                    request.paged = Some(found.iter().map(|transaction| transaction.id).collect());
-                }
-                queue.add_again(Work::Resume(Box::new(Resumed { command, ticket, found })));
-            }
+        let Ok(Job { what, mut command, ticket }) = job else { return };
+        match look_up(archive, &what, &mut command) {
+            Ok(found) => queue.add_again(Work::Resume(Box::new(Resumed { command, ticket, found }))),
             Err(error) => {
-                tracing::warn!(%error, "a look-up failed; answered 96");
-                deliver(&mut vec![(ticket, failed())]);
+                tracing::warn!(%error, "a look-up failed");
+                deliver(&mut vec![(ticket, failed(&command))]);
             }
         }
+    }
+}
+
+/// Looks up what a command needs, and gives it to the command; transactions are for the writer to admit.
+fn look_up(
+    archive: &dyn Archive,
+    what: &LookUp,
+    command: &mut Command,
+) -> Result<Vec<Transaction>, ArchiveError> {
+    match (what, command) {
+        (LookUp::Page(page, sequence), Command::Message(request)) => {
+            let found = archive.page(page, *sequence)?;
+            request.paged = Some(found.iter().map(|transaction| transaction.id).collect());
+            Ok(found)
+        }
+        (LookUp::Kept(key), Command::Once(once)) => {
+            once.recalled = Some(archive.recall(*key)?);
+            Ok(Vec::new())
+        }
+        // Nothing else ever asks for a look-up.
+        _ => Ok(Vec::new()),
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use mayfly_core::state::Transaction;
-use mayfly_core::{PageRequest, TimeMs, TransactionId};
+use mayfly_core::state::{Kept, Transaction};
+use mayfly_core::{Hash64, PageRequest, TimeMs, TransactionId};
 
 use crate::Record;
 
@@ -45,6 +45,11 @@ pub trait Archive: Send + Sync {
     /// The transactions that a message asks for, with their totals as they stand now. Waits, at most a few
     /// seconds, until everything up to `sequence` is folded.
     fn page(&self, request: &PageRequest, sequence: u64) -> Result<Vec<Transaction>, ArchiveError>;
+
+    /// The answer that was kept under a key, with whatever is folded by now.
+    fn recall(&self, _: Hash64) -> Result<Option<Kept>, ArchiveError> {
+        Err(ArchiveError("this archive has no answers".to_owned()))
+    }
 }
 
 /// Why nothing could be looked up: a text for the log, without card data.

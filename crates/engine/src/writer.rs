@@ -13,7 +13,7 @@ use mayfly_core::{
 
 use crate::committer::{Batch, refuse};
 use crate::mailbox::deliver;
-use crate::pager::Pager;
+use crate::pager::{LookUp, Pager};
 use crate::queue::{Queue, Work};
 use crate::waiting::Waiting;
 use crate::{Catalogue, Clock, Head, Options, Progress, Question, Record, Ticket};
@@ -130,7 +130,10 @@ impl Writer {
             // What this look-up must see includes what the batch that is being decided has so far. A batch without
             // events becomes no record, and would be waited for in vain.
             let sequence = self.head.sequence + u64::from(batch.count > 0);
-            return self.pager.look_up(page, sequence, command, ticket);
+            return self.pager.look_up(LookUp::Page(page, sequence), command, ticket);
+        }
+        if let Answer::Recall(key) = answer {
+            return self.pager.look_up(LookUp::Kept(key), command, ticket);
         }
         self.apply(now, batch);
         match answer {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mayfly_core::{Answer, Command, Hash64, OnceKey, Operation, PartitionId, Reason, Refusal, ResponseCode};
+use mayfly_core::{
+    Answer, Command, Hash64, Once, OnceKey, Operation, PartitionId, Reason, Refusal, ResponseCode,
+};
 use mayfly_engine::{
     AppendError, Desk, DeskError, Issued, Mailbox, MemoryNoteKeys, Options, Record, Refused, Submission,
 };
@@ -290,4 +292,33 @@ fn a_mailbox_is_rung_once_for_a_batch() {
     mailbox.take(&mut letters);
     assert_eq!(letters.len(), 40);
     assert_eq!(rings.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+/// An answer that memory had no room for any more is looked up, and what was done is not done again.
+#[test]
+fn a_key_that_memory_has_forgotten_is_looked_up() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let fund = || {
+        let command = Command::Operate(Box::new(Operation::Fund { account, minor: 100 }));
+        let once = OnceKey { key: Hash64(7), content: Hash64(8) };
+        Command::Once(Box::new(Once { once, note: vec![9], command, recalled: None }))
+    };
+    assert_eq!(bench.engine.handle().ask_blocking(fund()), Answer::Done);
+    bench.engine.stop().unwrap();
+    let records = bench.journal.with(|disk| disk.records.clone());
+    let mut state = replayed(&records);
+    let later = NOON + 11 * 60_000;
+    let kept = state.kept.find(Hash64(7), later).cloned();
+    state.kept.forget_beyond(later, 0);
+    let head = records.last().unwrap().head();
+    let again = support::start(state, head, bench.journal.clone(), Options::default());
+    again.clock.set(later);
+    *again.archive.1.lock().unwrap() = kept;
+    let repeated = again.engine.handle().ask_blocking(fund());
+    assert_eq!(repeated, Answer::Repeated { outcome: mayfly_core::Outcome::Done, note: vec![9] });
+    // Where nothing is found either, it is done.
+    *again.archive.1.lock().unwrap() = None;
+    assert_eq!(again.engine.handle().ask_blocking(fund()), Answer::Done);
+    again.engine.stop().unwrap();
 }

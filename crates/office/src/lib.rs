@@ -115,7 +115,7 @@ fn numbered<T, Id>(all: &[T], skip: usize, id: fn(u64) -> Id) -> impl Iterator<I
 fn command(operation: Operation, once: Option<OnceKey>) -> Command {
     let command = Command::Operate(Box::new(operation));
     match once {
-        Some(once) => Command::Once(Box::new(Once { once, note: Vec::new(), command })),
+        Some(once) => Command::Once(Box::new(Once { once, note: Vec::new(), command, recalled: None })),
         None => command,
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use mayfly_card::MerchantId;
-use mayfly_core::state::{PER_REFERENCE_MAX, Transaction};
-use mayfly_core::{NumberId, PageRequest, PartitionId, TransactionId};
+use mayfly_core::state::{Kept, PER_REFERENCE_MAX, Transaction};
+use mayfly_core::{Hash64, NumberId, PageRequest, PartitionId, TransactionId};
 use mayfly_engine::{Archive, ArchiveError, Progress};
 use mayfly_keys::NumberIndex;
 use rusqlite::Connection;
@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use crate::error::At;
 use crate::fold::FolderWaker;
 use crate::views::lookups::Lookup;
-use crate::views::{self, numbers, transactions};
+use crate::views::{self, kept, numbers, transactions};
 use crate::{Folder, StoreError};
 
 const CACHE_BYTES: usize = 16 << 20;
@@ -112,6 +112,14 @@ impl Archive for ViewsArchive {
         self.wait(sequence)?;
         self.with_connection(|views| self.find(views, request))
             .map_err(|error| ArchiveError(error.to_string()))
+    }
+
+    fn recall(&self, key: Hash64) -> Result<Option<Kept>, ArchiveError> {
+        self.with_connection(|views| {
+            let cursor = views::cursor::find(views, self.partition)?.unwrap_or(views::cursor::Cursor::START);
+            kept::find(views, self.partition, key, cursor.next_kept)
+        })
+        .map_err(|error| ArchiveError(error.to_string()))
     }
 }
 

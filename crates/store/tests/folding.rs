@@ -126,6 +126,13 @@ fn the_archive_finds_what_memory_had() {
         purchases += ids.len();
     }
     assert!(purchases > 20, "{purchases}: the test shows nothing");
+    let mut kept = 0;
+    for (key, answer) in play.state.kept.iter() {
+        assert_eq!(archive.recall(key).unwrap().as_ref(), Some(answer), "{key:?}");
+        kept += 1;
+    }
+    assert!(kept > 20, "{kept}: the test shows nothing");
+    assert_eq!(archive.recall(Hash64(u64::MAX - 1)).unwrap(), None);
     drop(archive);
     folder.stop().unwrap();
 }

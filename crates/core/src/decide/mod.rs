@@ -34,7 +34,12 @@ pub fn decide(state: &State, command: &Command, now: TimeMs, events: &mut Vec<Ev
 /// decided anew when it comes again.
 fn once(state: &State, once: &Once, now: TimeMs, events: &mut Vec<Event>) -> Answer {
     let OnceKey { key, content } = once.once;
-    if let Some(kept) = state.kept.find(key, now) {
+    let recalled = once.recalled.as_ref().and_then(Option::as_ref).filter(|kept| kept.is_kept(now));
+    let kept = state.kept.find(key, now).or(recalled);
+    if kept.is_none() && once.recalled.is_none() && state.kept.has_forgotten_early(now) {
+        return Answer::Recall(key);
+    }
+    if let Some(kept) = kept {
         return if kept.content == content {
             Answer::Repeated { outcome: kept.outcome, note: kept.note.to_vec() }
         } else {

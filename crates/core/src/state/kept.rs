@@ -6,8 +6,11 @@ use crate::{AnswerKept, Hash64, Outcome, TimeMs};
 
 /// For how long answers are kept, in milliseconds: 24 hours.
 pub const ANSWERS_KEPT_MS: TimeMs = 24 * 3_600_000;
-/// How many are kept at the most, some 150 bytes each: when more come, the oldest are forgotten early.
+/// How many are kept in memory, some 150 bytes each: when more come, the oldest are forgotten early, and whoever may have
+/// had one of them is looked up in the views.
 pub const ANSWERS_MAX: usize = 1 << 22;
+/// None is forgotten before it is that old, in milliseconds: by then it is folded.
+const EARLIEST_MS: TimeMs = 10 * 60_000;
 
 /// An answer that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +25,21 @@ pub struct Kept {
     pub note: Box<[u8]>,
 }
 
+impl Kept {
+    /// Whether it is kept at `now`.
+    pub fn is_kept(&self, now: TimeMs) -> bool {
+        self.at_ms.saturating_add(ANSWERS_KEPT_MS) > now
+    }
+}
+
 /// The answers of the last day, by the keys that came with what was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptAnswers {
     by_key: HashMap<u64, Kept>,
     /// In the order in which they were given. One whose key was used again since is outdated.
     order: VecDeque<(TimeMs, u64)>,
+    /// When the latest of those was given that were forgotten before their day was over.
+    early_ms: Option<TimeMs>,
 }
 
 impl KeptAnswers {
@@ -43,7 +55,12 @@ impl KeptAnswers {
 
     /// The answer under a key, if it is still kept at `now`.
     pub fn find(&self, key: Hash64, now: TimeMs) -> Option<&Kept> {
-        self.by_key.get(&key.0).filter(|kept| kept.at_ms.saturating_add(ANSWERS_KEPT_MS) > now)
+        self.by_key.get(&key.0).filter(|kept| kept.is_kept(now))
+    }
+
+    /// Whether an answer that is kept at `now` may not be in memory any more.
+    pub fn has_forgotten_early(&self, now: TimeMs) -> bool {
+        self.early_ms.is_some_and(|at_ms| at_ms.saturating_add(ANSWERS_KEPT_MS) > now)
     }
 
     /// Each of them with its key, in no order.
@@ -60,12 +77,21 @@ impl KeptAnswers {
         self.forget(at_ms);
     }
 
-    /// Forgets what is not kept any more at `now`.
+    /// Forgets what is not kept any more at `now`, and what there is no room for.
     pub fn forget(&mut self, now: TimeMs) {
+        self.forget_beyond(now, ANSWERS_MAX);
+    }
+
+    /// The same, with room for so many.
+    pub fn forget_beyond(&mut self, now: TimeMs, room: usize) {
         while let Some((at_ms, key)) = self.order.front().copied() {
-            let old = at_ms.saturating_add(ANSWERS_KEPT_MS) <= now || self.order.len() > ANSWERS_MAX;
-            if !old {
+            let old = at_ms.saturating_add(ANSWERS_KEPT_MS) <= now;
+            let crowded = self.order.len() > room && at_ms.saturating_add(EARLIEST_MS) <= now;
+            if !old && !crowded {
                 return;
+            }
+            if !old {
+                self.early_ms = self.early_ms.max(Some(at_ms));
             }
             self.order.pop_front();
             if self.by_key.get(&key).is_some_and(|kept| kept.at_ms == at_ms) {
@@ -95,6 +121,22 @@ mod tests {
         assert_eq!((answers.len(), answers.order.len()), (1, 1));
         answers.keep(&kept(3), 2000 + ANSWERS_KEPT_MS);
         assert_eq!(answers.len(), 1);
+    }
+
+    #[test]
+    fn what_is_forgotten_early_is_known_to_be() {
+        let mut answers = KeptAnswers::default();
+        for key in 1..=4 {
+            answers.keep(&kept(key), key * 1000);
+        }
+        let (first, later) = (4000, 2000 + EARLIEST_MS);
+        // None is forgotten that may not be folded yet.
+        answers.forget_beyond(first, 1);
+        assert_eq!((answers.len(), answers.has_forgotten_early(first)), (4, false));
+        answers.forget_beyond(later, 1);
+        assert_eq!((answers.len(), answers.has_forgotten_early(later)), (2, true));
+        assert!(answers.has_forgotten_early(1999 + ANSWERS_KEPT_MS));
+        assert!(!answers.has_forgotten_early(2000 + ANSWERS_KEPT_MS));
     }
 
     #[test]

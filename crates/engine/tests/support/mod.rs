@@ -4,10 +4,10 @@
 use std::sync::{Arc, Condvar, Mutex};
 
 use mayfly_card::{Currency, Layout, MinorUnits, Prefix};
-use mayfly_core::state::Transaction;
+use mayfly_core::state::{Kept, Transaction};
 use mayfly_core::{
-    AccountId, Answer, Command, Controls, CreditLimit, IssuerId, Name, Operation, PageRequest, ProgrammeId,
-    State, Terms,
+    AccountId, Answer, Command, Controls, CreditLimit, Hash64, IssuerId, Name, Operation, PageRequest,
+    ProgrammeId, State, Terms,
 };
 use mayfly_engine::{
     AppendError, Archive, ArchiveError, Asker, Catalogue, Clock, Engine, Head, Journal, ManualClock,
@@ -64,11 +64,15 @@ impl Journal for MemoryJournal {
 
 /// An archive in memory.
 #[derive(Clone, Default)]
-pub struct MemoryArchive(pub Arc<Mutex<Vec<Transaction>>>);
+pub struct MemoryArchive(pub Arc<Mutex<Vec<Transaction>>>, pub Arc<Mutex<Option<Kept>>>);
 
 impl Archive for MemoryArchive {
     fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
         Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn recall(&self, _: Hash64) -> Result<Option<Kept>, ArchiveError> {
+        Ok(self.1.lock().unwrap().clone())
     }
 }
 

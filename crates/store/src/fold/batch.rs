@@ -96,6 +96,7 @@ pub(crate) struct Batch<'c> {
     references: LookupWriter<'c>,
     indices: LookupWriter<'c>,
     kept: KeptWriter<'c>,
+    keys: LookupWriter<'c>,
     cursor: CursorWriter<'c>,
     changed_accounts: Vec<AccountId>,
     touched: HashMap<TransactionId, Touch>,
@@ -103,6 +104,7 @@ pub(crate) struct Batch<'c> {
     next_transaction: TransactionId,
     next_number: NumberId,
     last_question: QuestionId,
+    next_kept: u64,
 }
 
 impl<'c> Batch<'c> {
@@ -126,6 +128,7 @@ impl<'c> Batch<'c> {
             references: LookupWriter::new(connection, partition, Lookup::Reference)?,
             indices: LookupWriter::new(connection, partition, Lookup::Number)?,
             kept: KeptWriter::new(connection, partition)?,
+            keys: LookupWriter::new(connection, partition, Lookup::Kept)?,
             cursor: CursorWriter::new(connection)?,
             changed_accounts: Vec::new(),
             touched: HashMap::new(),
@@ -133,6 +136,7 @@ impl<'c> Batch<'c> {
             next_transaction: cursor.next_transaction,
             next_number: cursor.next_number,
             last_question: cursor.last_question,
+            next_kept: cursor.next_kept,
         })
     }
 
@@ -185,7 +189,12 @@ impl<'c> Batch<'c> {
                 self.memory.months.insert(event.programme, event.terms.quarantine_months);
                 self.issuers.add_programme(event)
             }
-            Event::AnswerKept(event) => self.kept.add(event, at_ms),
+            Event::AnswerKept(event) => {
+                let id = self.next_kept;
+                self.next_kept += 1;
+                self.keys.add(event.key.0, id);
+                self.kept.add(id, event, at_ms)
+            }
             Event::HookSet { issuer, hook } => self.issuers.set_hook(*issuer, *hook),
             Event::Asked(asked) => {
                 self.last_question = self.last_question.max(asked.question);
@@ -218,11 +227,13 @@ impl<'c> Batch<'c> {
         }
         self.references.finish()?;
         self.indices.finish()?;
+        self.keys.finish()?;
         let cursor = Cursor {
             head: cursor.head,
             next_transaction: self.next_transaction,
             next_number: self.next_number,
             last_question: self.last_question,
+            next_kept: self.next_kept,
         };
         self.cursor.set(self.partition, &cursor)?;
         Ok(cursor)

@@ -15,13 +15,15 @@ CREATE TABLE cursor (
     at_ms INTEGER NOT NULL,
     next_transaction INTEGER NOT NULL,
     next_number INTEGER NOT NULL,
-    last_question INTEGER NOT NULL
+    last_question INTEGER NOT NULL,
+    next_kept INTEGER NOT NULL
 ) STRICT;";
 
 const SET: &str = "INSERT OR REPLACE INTO cursor
-    (partition, sequence, hash, at_ms, next_transaction, next_number, last_question)
-    VALUES (?, ?, ?, ?, ?, ?, ?)";
-const FIND: &str = "SELECT sequence, hash, at_ms, next_transaction, next_number, last_question FROM cursor
+    (partition, sequence, hash, at_ms, next_transaction, next_number, last_question,
+    next_kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const FIND: &str =
+    "SELECT sequence, hash, at_ms, next_transaction, next_number, last_question, next_kept FROM cursor
     WHERE partition = ?";
 
 /// Up to where the views are folded.
@@ -31,6 +33,8 @@ pub(crate) struct Cursor {
     pub(crate) next_transaction: TransactionId,
     pub(crate) next_number: NumberId,
     pub(crate) last_question: QuestionId,
+    /// The row of the next answer that is kept.
+    pub(crate) next_kept: u64,
 }
 
 impl Cursor {
@@ -40,6 +44,7 @@ impl Cursor {
         next_transaction: TransactionId(1),
         next_number: NumberId(1),
         last_question: QuestionId(0),
+        next_kept: 1,
     };
 }
 
@@ -53,6 +58,7 @@ pub(crate) fn find(connection: &Connection, partition: PartitionId) -> Result<Op
                 next_transaction: TransactionId(cells.bits()?),
                 next_number: NumberId(cells.bits()?),
                 last_question: QuestionId(cells.bits()?),
+                next_kept: cells.bits()?,
             })
         })
         .optional()
@@ -75,6 +81,7 @@ impl<'c> CursorWriter<'c> {
             cursor.next_transaction.0 as i64,
             cursor.next_number.0 as i64,
             cursor.last_question.0 as i64,
+            cursor.next_kept as i64,
         ])?;
         Ok(())
     }

@@ -17,6 +17,14 @@ CREATE TABLE reference_lookup (
     PRIMARY KEY (partition, generation, hash, id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE kept_lookup (
+    partition INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    hash INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (partition, generation, hash, id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE number_lookup (
     partition INTEGER NOT NULL,
     generation INTEGER NOT NULL,
@@ -35,6 +43,8 @@ pub(crate) enum Lookup {
     Reference,
     /// Numbers by index.
     Number,
+    /// Answers that are kept, by key.
+    Kept,
 }
 
 impl Lookup {
@@ -42,7 +52,20 @@ impl Lookup {
         match self {
             Self::Reference => "reference_lookup",
             Self::Number => "number_lookup",
+            Self::Kept => "kept_lookup",
         }
+    }
+
+    /// Forgets a generation all of whose ids are below `first`, if there is one. One at a time, since it takes a while.
+    pub(crate) fn forget(self, connection: &Connection, partition: PartitionId, first: u64) -> Result<()> {
+        let oldest = format!("SELECT min(generation) FROM {} WHERE partition = ?", self.table());
+        let oldest: Option<i64> =
+            connection.prepare_cached(&oldest)?.query_row([partition.0], |row| row.get(0))?;
+        if let Some(oldest) = oldest.filter(|oldest| (*oldest as u64 + 1) * GENERATION <= first) {
+            let forget = format!("DELETE FROM {} WHERE partition = ? AND generation = ?", self.table());
+            connection.prepare_cached(&forget)?.execute((partition.0, oldest))?;
+        }
+        Ok(())
     }
 
     /// The ids under a hash, the newest first, at most `limit`; `next` is the id that comes next.
@@ -60,7 +83,10 @@ impl Lookup {
         );
         let mut find = connection.prepare_cached(&sql)?;
         let mut found = Vec::new();
-        for generation in (0..=next / GENERATION).rev() {
+        let oldest = format!("SELECT min(generation) FROM {} WHERE partition = ?", self.table());
+        let oldest: Option<i64> =
+            connection.prepare_cached(&oldest)?.query_row([partition.0], |row| row.get(0))?;
+        for generation in (oldest.unwrap_or_default() as u64..=next / GENERATION).rev() {
             let mut rows = find.query(params![partition.0, generation as i64, hash as i64])?;
             while let Some(row) = rows.next()? {
                 if found.len() == limit {

@@ -321,7 +321,12 @@ impl Play {
         // Some come with a key, a few of them with one that was used before.
         let command = if self.one_in(4) {
             let once = OnceKey { key: Hash64(self.draw(500)), content: Hash64(self.draw(2)) };
-            Command::Once(Box::new(Once { once, note: vec![self.draw(256) as u8; 40], command }))
+            Command::Once(Box::new(Once {
+                once,
+                note: vec![self.draw(256) as u8; 40],
+                command,
+                recalled: None,
+            }))
         } else {
             command
         };
