@@ -49,6 +49,7 @@ pub(crate) fn base() -> OpenApi {
         ("events", "The journal: everything that has happened, in order."),
         ("keys", "Keys for this API."),
         ("cardholders", "Who an issuer's cardholders are, and how they are invited."),
+        ("merchants", "Who may take payments of an issuer's cardholders."),
         ("sessions", "Cardholders enrol, log in, stay logged in and log out."),
         ("me", "What a cardholder who has logged in does for himself."),
         ("server", "The server itself."),

@@ -120,6 +120,9 @@ codes! {
         "link it to another cardholder";
     /// The API key is revoked, expired or replaced.
     KeyOver = "key_over", CONFLICT, "the API key is revoked, expired or replaced already", "make a new key";
+    /// Another merchant of the issuer has the card acceptor id.
+    CardAcceptorTaken = "card_acceptor_taken", CONFLICT, "the card acceptor id is taken",
+        "choose another card acceptor id";
     /// The body is too large.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "the body is too large", "send less than 64 KiB";
     /// The body is not declared to be JSON.

@@ -8,6 +8,7 @@ pub mod info;
 pub mod issuers;
 pub mod keys;
 pub mod me;
+pub mod merchants;
 pub mod numbers;
 pub mod programmes;
 pub mod sessions;

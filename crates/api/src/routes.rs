@@ -14,7 +14,8 @@ use crate::frame::frame;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
-    accounts, authorisations, cardholders, events, info, issuers, keys, me, numbers, programmes, sessions,
+    accounts, authorisations, cardholders, events, info, issuers, keys, me, merchants, numbers, programmes,
+    sessions,
 };
 use crate::shared::Shared;
 
@@ -114,6 +115,10 @@ pub const ROUTES: &[Route] = &[
     post::<Owners>("/v1/cardholders/{id}/invitations"),
     post::<Owners>("/v1/cardholders/{id}/accounts"),
     get::<OwnReaders>("/v1/cardholders/{id}/accounts"),
+    post::<Owners>("/v1/merchants"),
+    get::<OwnReaders>("/v1/merchants"),
+    get::<OwnReaders>("/v1/merchants/{id}"),
+    post::<Owners>("/v1/merchants/{id}/state"),
     stranger("/v1/enrolments", false),
     stranger("/v1/logins", false),
     stranger("/v1/sessions/refresh", true),
@@ -142,6 +147,7 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(events::routes())
         .merge(keys::routes())
         .merge(cardholders::routes())
+        .merge(merchants::routes())
         .merge(sessions::routes())
         .merge(me::routes())
         .split_for_parts();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use mayfly_card::{Channel, Country, Currency, Layout, Mcc, MerchantId, Pan, Prefix};
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, Reason, TimeMs, TransactionId};
 use mayfly_office::events::{EventKind, EventPlace};
-use mayfly_store::directory::{CardholderId, KeyId, Role};
+use mayfly_store::directory::{CardholderId, KeyId, MerchantEntryId, Role};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -72,6 +72,8 @@ pub type EventRef = Shown<EventPlace>;
 pub type KeyRef = Shown<KeyId>;
 /// A cardholder's id.
 pub type CardholderRef = Shown<CardholderId>;
+/// A merchant's entry.
+pub type MerchantRef = Shown<MerchantEntryId>;
 /// What something is called.
 pub type Title = Shown<Name>;
 /// A currency.
@@ -199,6 +201,8 @@ by_display! {
         "must be a key's id: key_1 for example";
     CardholderId, "CardholderId", "A cardholder.", "^chd_[0-9a-hjkmnp-tv-z]{1,12}$", "chd_1",
         "must be a cardholder's id: chd_1 for example";
+    MerchantEntryId, "MerchantEntryId", "A merchant that takes payments.", "^mer_[0-9a-hjkmnp-tv-z]{1,12}$", "mer_1",
+        "must be a merchant's id: mer_1 for example";
     Name, "Name", "What something is called: printable ASCII, without spaces around it.",
         "^[!-~]([ -~]{0,38}[!-~])?$", "Acme Bank", "must be 1 to 40 printable ASCII characters";
     Layout, "Layout",

@@ -16,6 +16,7 @@ fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
         path if path.starts_with("/v1/accounts/") => path.replace("{id}", &side.account.to_string()),
         path if path.starts_with("/v1/numbers/") => path.replace("{id}", &side.number.to_string()),
         path if path.starts_with("/v1/cardholders/") => path.replace("{id}", &side.cardholder.to_string()),
+        path if path.starts_with("/v1/merchants/") => path.replace("{id}", &side.merchant.to_string()),
         path if path.starts_with("/v1/keys/") => path.replace("{id}", &side.key.to_string()),
         path => path.replace("{id}", &side.authorisation.to_string()),
     };
@@ -52,6 +53,10 @@ fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
         "/v1/cardholders" => json!({ "name": format!("Person {unique}") }),
         "/v1/cardholders/{id}/state" => json!({ "state": "blocked" }),
         "/v1/cardholders/{id}/accounts" => json!({ "account": id(&side.account) }),
+        "/v1/merchants" => json!({
+            "name": "Bookshop", "card_acceptor": format!("NEW-{unique}"), "mcc": "5942", "country": "840",
+        }),
+        "/v1/merchants/{id}/state" => json!({ "state": "closed" }),
         "/v1/cardholders/{id}/invitations" | "/v1/numbers/{id}/cancel" | "/v1/holds/{id}/release" => {
             json!({})
         }
@@ -95,7 +100,7 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
             let own = send(&fresh);
             assert!((200..300).contains(&own.status), "{what}: {own:?}");
             // It names nobody: it is about the caller's own issuer always.
-            let is_own = route.path == "/v1/cardholders";
+            let is_own = matches!(route.path, "/v1/cardholders" | "/v1/merchants");
             if tenant.is_some() && !is_own {
                 let (other, none) = (send(&theirs), send(&nowhere));
                 assert_eq!((none.status, none.code().as_str()), (404, "not_found"), "{what}");
@@ -126,6 +131,7 @@ fn lists_show_nothing_of_another_issuer() {
         "/v1/accounts".to_owned(),
         "/v1/keys".to_owned(),
         "/v1/cardholders".to_owned(),
+        "/v1/merchants".to_owned(),
         "/v1/authorisations".to_owned(),
         "/v1/events".to_owned(),
         format!("/v1/numbers?account={}", ours.account),
@@ -138,6 +144,7 @@ fn lists_show_nothing_of_another_issuer() {
         theirs.authorisation.to_string(),
         theirs.key.to_string(),
         theirs.cardholder.to_string(),
+        theirs.merchant.to_string(),
     ];
     for path in &paths {
         let (mut cursor, mut seen) = (String::new(), 0);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi};
-use mayfly_card::{Currency, Layout, MerchantId, MinorUnits, Prefix};
+use mayfly_card::{Country, Currency, Layout, Mcc, MerchantId, MinorUnits, Prefix};
 use mayfly_core::{
     AccountId, Answer, Command, Controls, CreditLimit, Cvc2Check, Facts, Hash64, IssuerId, MessageKind, Name,
     NumberId, Presented, Processing, ProgrammeId, Reason, Request, Terms, TransactionId,
@@ -26,7 +26,9 @@ use mayfly_identity::password::PasswordHasher;
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_office::{NumberOrder, Office, Reception, ReceptionOptions, Views};
-use mayfly_store::directory::{By, CardholderId, Directory, DirectoryError, KeyId, NewKey, Role};
+use mayfly_store::directory::{
+    By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, Role,
+};
 use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -65,6 +67,7 @@ pub struct Side {
     pub authorisation: TransactionId,
     pub key: KeyId,
     pub cardholder: CardholderId,
+    pub merchant: MerchantEntryId,
 }
 
 impl Side {
@@ -78,6 +81,7 @@ impl Side {
             authorisation: TransactionId(90_000),
             key: KeyId(90_000),
             cardholder: CardholderId(90_000),
+            merchant: MerchantEntryId(90_000),
         }
     }
 }
@@ -176,15 +180,40 @@ impl Rig {
         self.count.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// A key for the API.
+    /// A key for the API; a merchant's is for a merchant of his own.
     pub fn key(&self, role: Role, issuer: Option<IssuerId>) -> Key {
+        let merchant = issuer.filter(|_| role == Role::Merchant).map(|issuer| self.merchant(issuer));
+        self.key_for(role, issuer, merchant)
+    }
+
+    /// A key for one merchant's payments.
+    pub fn merchant_key(&self, issuer: IssuerId, merchant: MerchantEntryId) -> Key {
+        self.key_for(Role::Merchant, Some(issuer), Some(merchant))
+    }
+
+    fn key_for(&self, role: Role, issuer: Option<IssuerId>, merchant: Option<MerchantEntryId>) -> Key {
         let token = Token::draw(TokenKind::ApiKey, &mut OsRandom).unwrap();
         let label = Name::parse("test").unwrap();
         let (hint, hash) = (token.hint(), token.hash());
-        let new = NewKey { role, issuer, label, hint, hash, expires_ms: None };
+        let new = NewKey { role, issuer, merchant, label, hint, hash, expires_ms: None };
         let by = By { actor: "operator", now_ms: SystemClock.now_ms() };
         let key = self.directory.write::<_, DirectoryError>(by, |writing| writing.create_key(&new)).unwrap();
         Key { id: key.id, secret: token.expose().to_owned() }
+    }
+
+    /// A merchant of an issuer's.
+    pub fn merchant(&self, issuer: IssuerId) -> MerchantEntryId {
+        let new = NewMerchant {
+            issuer,
+            name: Name::parse("Bookshop").unwrap(),
+            card_acceptor: MerchantId::parse(&format!("SHOP-{}", self.next())).unwrap(),
+            mcc: Mcc::parse("5942").unwrap(),
+            country: Country::parse("840").unwrap(),
+        };
+        let by = By { actor: "test", now_ms: SystemClock.now_ms() };
+        let made =
+            self.directory.write::<_, DirectoryError>(by, |writing| writing.create_merchant(&new)).unwrap();
+        made.id
     }
 
     /// An operator's key.
@@ -221,7 +250,8 @@ impl Rig {
         let entered: Result<_, DirectoryError> =
             self.directory.write(by, |writing| writing.create_cardholder(issuer, &name, &mut OsRandom));
         let cardholder = entered.unwrap().id;
-        Side { issuer, programme, account, number, authorisation, key, cardholder }
+        let merchant = self.merchant(issuer);
+        Side { issuer, programme, account, number, authorisation, key, cardholder, merchant }
     }
 
     pub fn order(&self, account: AccountId, programme: ProgrammeId) -> Issued {

@@ -1,5 +1,5 @@
 //! The directory (`directory.db`): what is not the money path. Keys for the API, cardholders and how they log in,
-//! their sessions, and an audit stream of all of it.
+//! their sessions, merchants and what they ordered, and an audit stream of all of it.
 //!
 //! Plain tables, one module per group of tables with all of its SQL. They follow from nothing else, so every change is
 //! synced before it is answered, and none happens without its entry in the [audit stream](AuditEntry): both are one
@@ -18,6 +18,7 @@ mod error;
 mod ids;
 mod invitations;
 mod keys;
+mod merchants;
 mod note_keys;
 mod once;
 mod readers;
@@ -44,9 +45,10 @@ pub use accounts::{ACCOUNTS_MAX, LinkedAccount};
 pub use audit::{AuditEntry, AuditHead, AuditScope, Entry};
 pub use cardholders::{Cardholder, CardholderStatus, Login};
 pub use error::{AuditFault, DirectoryError};
-pub use ids::{CardholderId, KeyId, SessionId};
+pub use ids::{CardholderId, KeyId, MerchantEntryId, SessionId};
 pub use invitations::{Invitation, NewInvitation, Redeemed, Redemption};
 pub use keys::{ApiKey, NewKey, NewSecret, Role};
+pub use merchants::{Merchant, MerchantState, NewMerchant};
 pub use once::{ONCE_KEPT_MS, Once, OnceKey};
 pub use sessions::{NewSession, NewTokens, Refreshed, Session};
 pub use throttles::{Attempt, ThrottleKey, ThrottleScope};
@@ -68,6 +70,7 @@ const STEPS: &[(u32, &str)] = &[
     (1, throttles::CREATE),
     (1, once::CREATE),
     (1, note_keys::CREATE),
+    (2, merchants::CREATE),
 ];
 
 /// The steps of all versions, which make a new file.
