@@ -50,6 +50,7 @@ pub(crate) fn base() -> OpenApi {
         ("keys", "Keys for this API."),
         ("cardholders", "Who an issuer's cardholders are, and how they are invited."),
         ("merchants", "Who may take payments of an issuer's cardholders."),
+        ("payments", "What merchants order, and what has become of it."),
         ("sessions", "Cardholders enrol, log in, stay logged in and log out."),
         ("me", "What a cardholder who has logged in does for himself."),
         ("server", "The server itself."),

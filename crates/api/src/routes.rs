@@ -9,13 +9,13 @@ use mayfly_store::directory::Role;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::caller::{Allowed, Issuers, Operators, OwnReaders, Owners, Readers};
+use crate::caller::{Allowed, Issuers, Operators, OwnReaders, Owners, Readers, Sellers};
 use crate::frame::frame;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
-    accounts, authorisations, cardholders, events, info, issuers, keys, me, merchants, numbers, programmes,
-    sessions,
+    accounts, authorisations, cardholders, consoles, events, info, issuers, keys, me, merchants, my_payments,
+    numbers, payments, programmes, sessions,
 };
 use crate::shared::Shared;
 
@@ -90,6 +90,8 @@ pub const ROUTES: &[Route] = &[
     post::<Issuers>("/v1/programmes"),
     get::<Readers>("/v1/programmes"),
     get::<Readers>("/v1/programmes/{id}"),
+    post::<Issuers>("/v1/programmes/{id}/console"),
+    get::<Readers>("/v1/programmes/{id}/console"),
     post::<Issuers>("/v1/accounts"),
     get::<Readers>("/v1/accounts"),
     get::<Readers>("/v1/accounts/{id}"),
@@ -119,6 +121,13 @@ pub const ROUTES: &[Route] = &[
     get::<OwnReaders>("/v1/merchants"),
     get::<OwnReaders>("/v1/merchants/{id}"),
     post::<Owners>("/v1/merchants/{id}/state"),
+    post::<Sellers>("/v1/payments"),
+    get::<Sellers>("/v1/payments"),
+    get::<Sellers>("/v1/payments/{id}"),
+    post::<Sellers>("/v1/payments/{id}/number"),
+    post::<Sellers>("/v1/payments/{id}/capture"),
+    post::<Sellers>("/v1/payments/{id}/cancel"),
+    post::<Sellers>("/v1/payments/{id}/refund"),
     stranger("/v1/enrolments", false),
     stranger("/v1/logins", false),
     stranger("/v1/sessions/refresh", true),
@@ -130,6 +139,8 @@ pub const ROUTES: &[Route] = &[
     mine("GET", "/v1/me/numbers"),
     mine("POST", "/v1/me/numbers/{id}/cancel"),
     mine("GET", "/v1/me/authorisations"),
+    mine("GET", "/v1/me/payments/{id}"),
+    mine("POST", "/v1/me/payments/{id}/pay"),
 ];
 
 /// Routes with their descriptions.
@@ -141,6 +152,7 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(info::routes())
         .merge(issuers::routes())
         .merge(programmes::routes())
+        .merge(consoles::routes())
         .merge(accounts::routes())
         .merge(numbers::routes())
         .merge(authorisations::routes())
@@ -148,8 +160,10 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(keys::routes())
         .merge(cardholders::routes())
         .merge(merchants::routes())
+        .merge(payments::routes())
         .merge(sessions::routes())
         .merge(me::routes())
+        .merge(my_payments::routes())
         .split_for_parts();
     openapi::complete(&mut description);
     (router, description)

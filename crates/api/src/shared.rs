@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_engine::Clock;
+use mayfly_office::payments::Gateway;
 use mayfly_office::{Office, Reception};
 
 use crate::directory::DirectoryDesk;
@@ -13,6 +14,7 @@ use crate::frame::RequestIds;
 
 pub(crate) struct Shared {
     pub(crate) office: Arc<Office>,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) directory: DirectoryDesk,
     /// The same for those of whom nothing is known: they don't take the places of those who have shown a key.
     pub(crate) strangers: DirectoryDesk,

@@ -6,10 +6,12 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
-use mayfly_card::{Channel, Country, Currency, Layout, Mcc, MerchantId, Pan, Prefix};
+use mayfly_card::{Channel, Country, Currency, Expiry, Layout, Mcc, MerchantId, Pan, Prefix};
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, Reason, TimeMs, TransactionId};
 use mayfly_office::events::{EventKind, EventPlace};
-use mayfly_store::directory::{CardholderId, KeyId, MerchantEntryId, Role};
+use mayfly_store::directory::{
+    CardholderId, KeyId, MerchantEntryId, OrderReference, PaymentId, Role, WebAddress,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -74,6 +76,14 @@ pub type KeyRef = Shown<KeyId>;
 pub type CardholderRef = Shown<CardholderId>;
 /// A merchant's entry.
 pub type MerchantRef = Shown<MerchantEntryId>;
+/// A payment's id.
+pub type PaymentRef = Shown<PaymentId>;
+/// What a merchant calls an order.
+pub type Reference = Shown<OrderReference>;
+/// The address of a web page.
+pub type PageAddress = Shown<WebAddress>;
+/// An expiration date.
+pub type ExpirationDate = Shown<Expiry>;
 /// What something is called.
 pub type Title = Shown<Name>;
 /// A currency.
@@ -203,6 +213,8 @@ by_display! {
         "must be a cardholder's id: chd_1 for example";
     MerchantEntryId, "MerchantEntryId", "A merchant that takes payments.", "^mer_[0-9a-hjkmnp-tv-z]{1,12}$", "mer_1",
         "must be a merchant's id: mer_1 for example";
+    PaymentId, "PaymentId", "A payment.", "^pay_[0-7][0-9a-hjkmnp-tv-z]{25}$", "pay_01jdaz8q3v5m7x2c4b6n8d0f1g",
+        "must be a payment's id, as the API showed it";
     Name, "Name", "What something is called: printable ASCII, without spaces around it.",
         "^[!-~]([ -~]{0,38}[!-~])?$", "Acme Bank", "must be 1 to 40 printable ASCII characters";
     Layout, "Layout",
@@ -213,6 +225,59 @@ by_display! {
     Country, "Country", "A country, by its number (ISO 3166).", "^[0-9]{3}$", "840", "must be three digits";
     MerchantId, "MerchantId", "A merchant (DE 42).", "^[!-~]([ -~]{0,13}[!-~])?$", "MERCHANT-1",
         "must be 1 to 15 printable ASCII characters";
+}
+
+impl Text for OrderReference {
+    const ABOUT: About = about(
+        "OrderReference",
+        "What a merchant calls an order: printable ASCII, without spaces around it.",
+        "^[!-~]([ -~]{0,62}[!-~])?$",
+        "order 4711",
+    );
+
+    fn show(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| {
+            "must be 1 to 64 printable ASCII characters, without spaces around them".to_owned()
+        })
+    }
+}
+
+impl Text for WebAddress {
+    const ABOUT: About = About {
+        name: "WebAddress",
+        what: "The address of a web page: https, or http on this machine; without a fragment.",
+        pattern: Some("^https?://[!-~]{1,504}$"),
+        example: "https://shop.example/order/4711",
+        format: None,
+    };
+
+    fn show(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+impl Text for Expiry {
+    const ABOUT: About =
+        about("ExpirationDate", "Month and year, as printed.", "^(0[1-9]|1[0-2])/[0-9]{2}$", "05/28");
+
+    fn show(&self) -> String {
+        let [month_tens, month, year_tens, year] = self.mmyy_bytes().map(char::from);
+        format!("{month_tens}{month}/{year_tens}{year}")
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let wrong = || "must be month and year: 05/28 for example".to_owned();
+        let (month, year) = text.split_once('/').filter(|(month, _)| month.len() == 2).ok_or_else(wrong)?;
+        Self::parse_mmyy(&format!("{month}{year}")).map_err(|_| wrong())
+    }
 }
 
 impl Text for Prefix {
@@ -252,6 +317,25 @@ impl Text for Pan {
 
     fn read(text: &str) -> Result<Self, String> {
         Self::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+/// What somebody typed as a card number: one, or something else. What it is not is told together with whose it is not.
+#[derive(Debug)]
+pub struct Typed(pub Option<Pan>);
+
+/// What somebody typed as a card number.
+pub type TypedNumber = Shown<Typed>;
+
+impl Text for Typed {
+    const ABOUT: About = About { name: "TypedNumber", ..Pan::ABOUT };
+
+    fn show(&self) -> String {
+        self.0.as_ref().map(Text::show).unwrap_or_default()
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Self(Pan::parse(text).ok()))
     }
 }
 

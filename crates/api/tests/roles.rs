@@ -9,7 +9,8 @@ use mayfly_store::directory::Role;
 use serde_json::{Value, json};
 
 /// A request on a route that names things of one side, and would be done for who may do it.
-fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
+fn call(rig: &Rig, route: &Route, role: Role, side: &Side) -> Call {
+    let [authorised, captured, declined] = side.payments;
     let path = match route.path {
         path if path.starts_with("/v1/issuers/") => path.replace("{id}", &side.issuer.to_string()),
         path if path.starts_with("/v1/programmes/") => path.replace("{id}", &side.programme.to_string()),
@@ -17,6 +18,9 @@ fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
         path if path.starts_with("/v1/numbers/") => path.replace("{id}", &side.number.to_string()),
         path if path.starts_with("/v1/cardholders/") => path.replace("{id}", &side.cardholder.to_string()),
         path if path.starts_with("/v1/merchants/") => path.replace("{id}", &side.merchant.to_string()),
+        path if path.ends_with("/refund") => path.replace("{id}", &captured.to_string()),
+        path if path.ends_with("/number") => path.replace("{id}", &declined.to_string()),
+        path if path.starts_with("/v1/payments/") => path.replace("{id}", &authorised.to_string()),
         path if path.starts_with("/v1/keys/") => path.replace("{id}", &side.key.to_string()),
         path => path.replace("{id}", &side.authorisation.to_string()),
     };
@@ -25,15 +29,16 @@ fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
             "/v1/programmes" | "/v1/accounts" | "/v1/keys" | "/v1/events" => {
                 format!("?issuer={}", side.issuer)
             }
+            "/v1/payments" if role != Role::Merchant => format!("?merchant={}", side.merchant),
             "/v1/numbers" | "/v1/authorisations" => format!("?account={}", side.account),
             _ => String::new(),
         };
         return Call::get(&(path + &query));
     }
-    Call::post(&path, &body(rig, route, side))
+    Call::post(&path, &body(rig, route, role, side))
 }
 
-fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
+fn body(rig: &Rig, route: &Route, role: Role, side: &Side) -> Value {
     let unique = rig.next();
     let id = |text: &dyn ToString| text.to_string();
     match route.path {
@@ -56,12 +61,37 @@ fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
         "/v1/merchants" => json!({
             "name": "Bookshop", "card_acceptor": format!("NEW-{unique}"), "mcc": "5942", "country": "840",
         }),
+        "/v1/programmes/{id}/console" => json!({ "url": "https://bank.example/console" }),
+        "/v1/payments" => {
+            let mut order = number(rig, side);
+            order["reference"] = json!("order 17");
+            order["amount"] = json!({ "minor": 100, "currency": "USD" });
+            if role != Role::Merchant {
+                order["merchant"] = json!(id(&side.merchant));
+            }
+            order
+        }
+        "/v1/payments/{id}/number" => number(rig, side),
+        "/v1/payments/{id}/capture" | "/v1/payments/{id}/cancel" | "/v1/payments/{id}/refund" => json!({}),
         "/v1/merchants/{id}/state" => json!({ "state": "closed" }),
         "/v1/cardholders/{id}/invitations" | "/v1/numbers/{id}/cancel" | "/v1/holds/{id}/release" => {
             json!({})
         }
         other => panic!("{other}: say what is posted there"),
     }
+}
+
+/// A number of that side's, as a shop sends it; any number where there is no such side.
+fn number(rig: &Rig, side: &Side) -> Value {
+    if side.account == Side::nowhere().account {
+        return json!({ "number": "4569409360110520", "expiration_date": "05/30" });
+    }
+    let issued = rig.order(side.account, side.programme);
+    let date = issued.expiry.mmyy();
+    json!({
+        "number": issued.pan.as_str(), "expiration_date": format!("{}/{}", &date[..2], &date[2..]),
+        "cvc2": std::str::from_utf8(issued.cvc2.expose()).unwrap(),
+    })
 }
 
 /// Acceptance row A89: every route, with every role, and with the wrong issuer's things.
@@ -71,13 +101,14 @@ fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
 #[test]
 fn every_route_with_every_role_and_the_wrong_issuer() {
     let rig = Rig::start();
-    let (ours, theirs, nowhere) = (rig.issuer(), rig.issuer(), Side::nowhere());
+    let (ours, theirs) = (rig.with_payments(rig.issuer()), rig.with_payments(rig.issuer()));
+    let nowhere = Side::nowhere();
     let mut walked = 0;
     for route in ROUTES {
         let allowed = match route.access {
             Access::Keys(allowed) => allowed,
             Access::Anybody => {
-                call(&rig, route, &ours).send(&rig).ok();
+                call(&rig, route, Role::Operator, &ours).send(&rig).ok();
                 continue;
             }
             // What they need is no key: tests of their own show that.
@@ -86,8 +117,12 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
         for role in Role::ALL {
             let what = format!("{} {} as {role}", route.method, route.path);
             let tenant = (role != Role::Operator).then_some(ours.issuer);
-            let key = rig.key(role, tenant).secret;
-            let send = |side: &Side| call(&rig, route, side).key(&key).send(&rig);
+            let fresh = rig.with_payments(rig.more(ours.issuer, ours.programme));
+            let key = match role {
+                Role::Merchant => rig.merchant_key(ours.issuer, fresh.merchant).secret,
+                _ => rig.key(role, tenant).secret,
+            };
+            let send = |side: &Side| call(&rig, route, role, side).key(&key).send(&rig);
             walked += 1;
             if !allowed.contains(&role) {
                 for side in [&ours, &theirs, &nowhere] {
@@ -96,16 +131,20 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
                 }
                 continue;
             }
-            let fresh = rig.more(ours.issuer, ours.programme);
             let own = send(&fresh);
             assert!((200..300).contains(&own.status), "{what}: {own:?}");
-            // It names nobody: it is about the caller's own issuer always.
-            let is_own = matches!(route.path, "/v1/cardholders" | "/v1/merchants");
+            // It names nobody: it is about the caller's own issuer always, or the merchant himself.
+            let is_own = matches!(route.path, "/v1/cardholders" | "/v1/merchants")
+                || (role == Role::Merchant && route.path == "/v1/payments");
             if tenant.is_some() && !is_own {
                 let (other, none) = (send(&theirs), send(&nowhere));
                 assert_eq!((none.status, none.code().as_str()), (404, "not_found"), "{what}");
                 assert_eq!(other.shape(), none.shape(), "{what}");
                 assert_eq!(names(&other), names(&none), "{what}");
+                // To a merchant another merchant of his issuer is nobody, too.
+                if role == Role::Merchant {
+                    assert_eq!(send(&ours).shape(), none.shape(), "{what}");
+                }
             }
         }
     }
@@ -220,7 +259,7 @@ fn whoever_has_no_valid_key_learns_nothing() {
     );
     assert_eq!(Reply::parse(&rig.raw(two.as_bytes())).shape(), expected.shape());
     for route in ROUTES.iter().filter(|route| route.roles().is_some()) {
-        let reply = call(&rig, route, &ours).send(&rig);
+        let reply = call(&rig, route, Role::Operator, &ours).send(&rig);
         assert_eq!(reply.shape(), expected.shape(), "{} {}", route.method, route.path);
     }
     // The scheme's name is written in any case.
@@ -232,11 +271,12 @@ fn whoever_has_no_valid_key_learns_nothing() {
 #[test]
 fn no_key_is_a_session() {
     let rig = Rig::start();
-    let ours = rig.issuer();
+    let ours = rig.with_payments(rig.issuer());
     let keys = [None, Some(rig.operator()), Some(rig.key(Role::Issuer, Some(ours.issuer)).secret)];
     for route in ROUTES.iter().filter(|route| route.access == Access::Session) {
         let path = match route.path {
             path if path.contains("/numbers/") => path.replace("{id}", &ours.number.to_string()),
+            path if path.contains("/payments/") => path.replace("{id}", &ours.payments[0].to_string()),
             path => path.replace("{id}", &ours.account.to_string()),
         };
         for key in &keys {

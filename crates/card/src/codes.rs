@@ -120,6 +120,9 @@ numeric_code!(
 pub struct PosEntryMode(u16);
 
 impl PosEntryMode {
+    /// Typed into a web page, where no PIN could be entered.
+    pub const E_COMMERCE: Self = Self(810);
+
     /// Parses the three digits.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         Country::parse(text).map(|three_digits| Self(three_digits.value()))

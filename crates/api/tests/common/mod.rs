@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi};
-use mayfly_card::{Country, Currency, Layout, Mcc, MerchantId, MinorUnits, Prefix};
+use mayfly_card::{Country, Currency, Expiry, Layout, Mcc, MerchantId, MinorUnits, Prefix};
 use mayfly_core::{
     AccountId, Answer, Command, Controls, CreditLimit, Cvc2Check, Facts, Hash64, IssuerId, MessageKind, Name,
     NumberId, Presented, Processing, ProgrammeId, Reason, Request, Terms, TransactionId,
@@ -25,9 +25,11 @@ use mayfly_identity::name::PersonName;
 use mayfly_identity::password::PasswordHasher;
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
+use mayfly_office::payments::{Asked, Gateway, PaymentNow, SentCard};
 use mayfly_office::{NumberOrder, Office, Reception, ReceptionOptions, Views};
 use mayfly_store::directory::{
-    By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, Role,
+    By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, OrderReference,
+    PaymentId, Role,
 };
 use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
 use serde_json::Value;
@@ -39,6 +41,7 @@ pub struct Rig {
     pub runtime: Runtime,
     pub office: Arc<Office>,
     pub directory: Arc<Directory>,
+    pub gateway: Arc<Gateway>,
     pub address: SocketAddr,
     catalogue: Arc<Catalogue>,
     handle: Handle,
@@ -68,6 +71,8 @@ pub struct Side {
     pub key: KeyId,
     pub cardholder: CardholderId,
     pub merchant: MerchantEntryId,
+    /// Authorised, captured, and declined: one that waits for another number. None if none were made.
+    pub payments: [PaymentId; 3],
 }
 
 impl Side {
@@ -82,6 +87,7 @@ impl Side {
             key: KeyId(90_000),
             cardholder: CardholderId(90_000),
             merchant: MerchantEntryId(90_000),
+            payments: [PaymentId([90; 16]); 3],
         }
     }
 }
@@ -136,6 +142,7 @@ impl Rig {
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
         let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
         let reception = reception(&directory, &clock);
+        let gateway = Arc::new(Gateway::new(office.clone(), directory.clone()));
         let parts = ApiParts { office: office.clone(), directory: directory.clone(), reception, clock };
         let api = runtime.block_on(Api::start(options, parts)).unwrap();
         let (address, count) = (api.address(), AtomicU64::new(0));
@@ -144,6 +151,7 @@ impl Rig {
             runtime,
             office,
             directory,
+            gateway,
             address,
             catalogue,
             handle,
@@ -251,13 +259,48 @@ impl Rig {
             self.directory.write(by, |writing| writing.create_cardholder(issuer, &name, &mut OsRandom));
         let cardholder = entered.unwrap().id;
         let merchant = self.merchant(issuer);
-        Side { issuer, programme, account, number, authorisation, key, cardholder, merchant }
+        let payments = Side::nowhere().payments;
+        Side { issuer, programme, account, number, authorisation, key, cardholder, merchant, payments }
     }
 
     pub fn order(&self, account: AccountId, programme: ProgrammeId) -> Issued {
         let controls = Controls::default();
         let order = NumberOrder { account, programme: Some(programme), uses: 1, lifetime_ms: None, controls };
         self.runtime.block_on(self.office.issue_number(order, None)).unwrap()
+    }
+
+    /// The same, with payments.
+    pub fn with_payments(&self, side: Side) -> Side {
+        let payments = [(false, true), (true, true), (false, false)].map(|(captures, is_right)| {
+            let mut issued = self.order(side.account, side.programme);
+            if !is_right {
+                issued.expiry = Expiry::parse_mmyy("1299").unwrap();
+            }
+            self.pay((side.issuer, side.merchant), issued, captures).payment.id
+        });
+        Side { payments, ..side }
+    }
+
+    /// Has a merchant paid 10.00 USD with a number.
+    pub fn pay(
+        &self,
+        (issuer, merchant): (IssuerId, MerchantEntryId),
+        issued: Issued,
+        captures: bool,
+    ) -> PaymentNow {
+        let merchant = self.directory.merchant(issuer, merchant).unwrap().unwrap();
+        let asked = Asked { sender: "test".to_owned(), key: self.next().to_string(), content: [0; 32] };
+        let order = mayfly_office::payments::Order {
+            reference: OrderReference::parse("order 1").unwrap(),
+            amount: MinorUnits::new(1_000).unwrap(),
+            currency: Currency::parse_alphabetic("USD").unwrap(),
+            captures,
+            return_url: None,
+            name: String::new(),
+            address: String::new(),
+            card: SentCard { pan: issued.pan, expiry: issued.expiry, cvc2: Some(issued.cvc2) },
+        };
+        self.runtime.block_on(self.gateway.order(merchant, order, asked)).unwrap()
     }
 
     /// Authorises a purchase: its amount is held.

@@ -3,7 +3,7 @@
 //!
 //! Plain tables, one module per group of tables with all of its SQL. They follow from nothing else, so every change is
 //! synced before it is answered, and none happens without its entry in the [audit stream](AuditEntry): both are one
-//! transaction, [`Directory::write`]. A change that a client may send again has a key: [`Directory::once`].
+//! transaction, [`Directory::write`]. Only an [order](Payment) of a merchant's is its own record. A change that a client may send again has a key: [`Directory::once`].
 //!
 //! Whatever belongs to an issuer is looked up with that issuer's id; another issuer's is as good as not there. All
 //! calls block: call them where that is allowed.
@@ -14,6 +14,7 @@
 mod accounts;
 mod audit;
 mod cardholders;
+mod consoles;
 mod error;
 mod ids;
 mod invitations;
@@ -21,10 +22,12 @@ mod keys;
 mod merchants;
 mod note_keys;
 mod once;
+mod payments;
 mod readers;
 mod sealed;
 mod sessions;
 mod throttles;
+mod web_address;
 mod writing;
 
 use std::fs::OpenOptions;
@@ -50,8 +53,10 @@ pub use invitations::{Invitation, NewInvitation, Redeemed, Redemption};
 pub use keys::{ApiKey, NewKey, NewSecret, Role};
 pub use merchants::{Merchant, MerchantState, NewMerchant};
 pub use once::{ONCE_KEPT_MS, Once, OnceKey};
+pub use payments::{OrderReference, Payment, PaymentId, Placed};
 pub use sessions::{NewSession, NewTokens, Refreshed, Session};
 pub use throttles::{Attempt, ThrottleKey, ThrottleScope};
+pub use web_address::{WebAddress, WebAddressError};
 pub use writing::{By, Purged, Writing};
 
 /// The directory's file name.
@@ -71,6 +76,8 @@ const STEPS: &[(u32, &str)] = &[
     (1, once::CREATE),
     (1, note_keys::CREATE),
     (2, merchants::CREATE),
+    (2, payments::CREATE),
+    (2, consoles::CREATE),
 ];
 
 /// The steps of all versions, which make a new file.
