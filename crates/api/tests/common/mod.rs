@@ -19,7 +19,8 @@ use mayfly_core::{
     NumberId, Presented, Processing, ProgrammeId, Reason, Request, Terms, TransactionId,
 };
 use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Issued, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
+    Catalogue, Clock, Desk, Engine, Handle, Issued, Journal, ManualClock, ONLY_PARTITION, Options, Parts,
+    Progress, SystemClock,
 };
 use mayfly_identity::name::PersonName;
 use mayfly_identity::password::PasswordHasher;
@@ -113,6 +114,15 @@ impl Rig {
 
     /// With a clock of the test's own.
     pub fn at(options: ApiOptions, clock: Arc<dyn Clock>) -> Self {
+        Self::on(options, clock, |journal| journal)
+    }
+
+    /// With a journal of the test's own before the real one.
+    pub fn on(
+        options: ApiOptions,
+        clock: Arc<dyn Clock>,
+        journal: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let data = tempfile::tempdir().unwrap();
@@ -128,12 +138,13 @@ impl Rig {
         let engine = Engine::start(Parts {
             state: opened.state,
             head: opened.head,
-            journal: Box::new(opened.journal),
+            journal: journal(Box::new(opened.journal)),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
             clock: clock.clone(),
             progress,
-            options: Options::default(),
+            // A clock that jumps must not look like views that lag.
+            options: Options { views_lag_max_ms: u64::MAX, ..Options::default() },
         })
         .unwrap();
         let handle = engine.handle();
@@ -305,6 +316,45 @@ impl Rig {
 
     /// Authorises a purchase: its amount is held.
     fn buy(&self, issued: &Issued, minor: u64) -> TransactionId {
+        let number = Presented::Number {
+            index: self.catalogue.index(&issued.pan),
+            programme: self.catalogue.programme_of(&issued.pan),
+            last_four: issued.pan.last_four(),
+        };
+        let answer = self.handle.ask(self.purchase(number, Some(issued.expiry), minor)).unwrap();
+        match self.runtime.block_on(answer).unwrap() {
+            Answer::Message(answer) => {
+                assert_eq!(answer.reason, Reason::Approved);
+                answer.transaction.unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets memory forget everything that is there now: three days go by.
+    pub fn forget(&self, clock: &ManualClock) {
+        let some = || {
+            let purchase = || self.handle.ask(self.purchase(Presented::Invalid, None, 1)).unwrap();
+            for answer in [(); 100].map(|()| purchase()) {
+                self.runtime.block_on(answer).unwrap();
+            }
+        };
+        // It forgets some thousands at a time, all of them old.
+        (0..50).for_each(|_| some());
+        clock.set(clock.now_ms() + 3 * 86_400_000);
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(10));
+            clock.set(clock.now_ms() + 1000);
+            some();
+            let asked = self.handle.look(|state| state.transactions.has_forgotten()).unwrap();
+            if self.runtime.block_on(asked).unwrap() {
+                return;
+            }
+        }
+        panic!("nothing is forgotten");
+    }
+
+    fn purchase(&self, number: Presented, expiry: Option<Expiry>, minor: u64) -> Command {
         let count = self.next();
         let request = Request {
             message: MessageKind::Authorisation,
@@ -313,12 +363,8 @@ impl Rig {
             identity: Hash64((count + 1).wrapping_mul(0xd6e8_feb8_6659_fd93)),
             content: Hash64(7),
             original: None,
-            number: Presented::Number {
-                index: self.catalogue.index(&issued.pan),
-                programme: self.catalogue.programme_of(&issued.pan),
-                last_four: issued.pan.last_four(),
-            },
-            expiry: Some(issued.expiry),
+            number,
+            expiry,
             cvc2: Cvc2Check::Absent,
             amount: MinorUnits::new(minor).unwrap(),
             replacement: None,
@@ -328,14 +374,7 @@ impl Rig {
             facts: Facts { merchant: MerchantId::parse("M-001").unwrap(), ..Facts::default() },
             paged: None,
         };
-        let answer = self.handle.ask(Command::Message(Box::new(request))).unwrap();
-        match self.runtime.block_on(answer).unwrap() {
-            Answer::Message(answer) => {
-                assert_eq!(answer.reason, Reason::Approved);
-                answer.transaction.unwrap()
-            }
-            other => panic!("{other:?}"),
-        }
+        Command::Message(Box::new(request))
     }
 
     pub fn connect(&self) -> TcpStream {
