@@ -182,7 +182,7 @@ impl Gateway {
 
 /// Whether a transaction is one of the payment's.
 fn is_of(transaction: &Transaction, reference: Hash64, merchant: MerchantId) -> bool {
-    transaction.reference == reference && transaction.merchant == merchant
-        // What we took back ourselves names no merchant.
-        || transaction.reference == reference && transaction.message == MessageKind::Operator
+    // What we took back ourselves names no merchant.
+    let is_his = transaction.merchant == merchant || transaction.message == MessageKind::Operator;
+    transaction.reference == reference && is_his
 }
