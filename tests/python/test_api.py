@@ -165,6 +165,50 @@ def luhn(digits):
     return digits + str(-sum(value // 10 + value % 10 for value in doubled) % 10)
 
 
+def test_a58_numbers_include_a_part_of_ones_own_or_of_the_universal_number(bank, network, prefix):
+    """A58: as the programme says; the universal one is the institution's, or a merchant's."""
+    bank = bank()
+    ada, bob = bank.cardholder("Ada Lovelace", "ada"), bank.cardholder("Bob", "bob")
+    own = "5555555555554444"
+    bank.server.secrets.append(own)
+    link = {"account": ada.account, "funding_number": own}
+    bank.api.made(f"/v1/cardholders/{ada.id}/accounts", link)
+
+    def programme(name, includes, universal=None, layout="1+5+3+6+0"):
+        digits = prefix()
+        terms = {"prefix": digits, "includes": includes}
+        asked = {"name": name, "terms": terms | ({"layout": layout} if layout else {})}
+        if universal:
+            asked["universal_number"] = luhn(digits + universal)
+        answer = bank.api.post("/v1/programmes", asked)
+        return answer.body["id"] if answer.status == 201 else answer
+
+    def numbers(cardholder, programme):
+        cards = [cardholder.number(programme=programme) for _ in range(6)]
+        assert len({card.number[9:15] for card in cards}) == 6
+        assert {network.buy(card, 100) for card in cards} == {"00"}
+        return {card.number[6:9] for card in cards}
+
+    of_own = programme("Own", "own_number")
+    assert numbers(ada, of_own) == {"444"}
+    shown = bank.api.found(f"/v1/programmes/{of_own}")["terms"]
+    assert (shown["includes"], shown["sandbox"]) == ("own_number", False)
+    # Of whom no number is known, none can have a part.
+    refused = bob.api.post("/v1/me/numbers", {"programme": of_own})
+    assert (refused.status, refused.code) == (409, "own_number_missing")
+    for name, universal, part in [("Institution", "123000000", "123"), ("Merchant", "987000000", "987")]:
+        common = programme(name, "universal_number", universal)
+        assert numbers(bob, common) == {part} == numbers(ada, common)
+    # There must be digits for it, enough others, and a universal number to have a part of.
+    for includes, universal, layout in [
+        ("own_number", None, None),
+        ("own_number", None, "1+5+4+5+0"),
+        ("universal_number", None, "1+5+3+6+0"),
+    ]:
+        refused = programme("Wrong", includes, universal, layout)
+        assert (refused.status, refused.code) == (422, "out_of_bounds"), refused
+
+
 def test_one_answer_for_whatever_is_wrong_with_a_log_in(bank, server):
     bank = bank()
     ada = bank.cardholder("Ada", "ada")

@@ -54,6 +54,7 @@ impl From<DirectoryError> for Problem {
             DirectoryError::LoginNameTaken => Self::new(Code::NameTaken),
             DirectoryError::AccountTaken { .. } => Self::new(Code::AccountTaken),
             DirectoryError::TooManyAccounts => Self::new(Code::AccountsMax),
+            DirectoryError::TooManyWebhooks => Self::new(Code::WebhooksMax),
             error => {
                 tracing::error!(%error, "the directory could not be used");
                 Self::new(Code::Storage)

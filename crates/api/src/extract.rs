@@ -15,7 +15,7 @@ use crate::problem::{Code, Problem};
 use crate::shared::Shared;
 use crate::text::Text;
 
-/// The id in the path.
+/// The id in the path of a route that has no parameters.
 pub(crate) struct Id<T>(pub(crate) T);
 
 impl<T: Text> FromRequestParts<Arc<Shared>> for Id<T> {
@@ -23,6 +23,17 @@ impl<T: Text> FromRequestParts<Arc<Shared>> for Id<T> {
 
     async fn from_request_parts(parts: &mut request::Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         no_query(&parts.uri)?;
+        IdBeside::from_request_parts(parts, shared).await.map(|IdBeside(id)| Self(id))
+    }
+}
+
+/// The id in the path of a route that has parameters, too.
+pub(crate) struct IdBeside<T>(pub(crate) T);
+
+impl<T: Text> FromRequestParts<Arc<Shared>> for IdBeside<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         let invalid = |detail| Problem::with(Code::IdInvalid, detail);
         let Path(text) = Path::<String>::from_request_parts(parts, shared)
             .await

@@ -42,7 +42,12 @@ impl Once {
 
     /// As the core knows it.
     pub(crate) fn for_office(&self, office: &Office) -> Option<OnceKey> {
-        Some(office.once_key(self.sender.as_bytes(), self.key.as_bytes(), &self.content))
+        Some(self.in_office(office))
+    }
+
+    /// The same, for what always has a key.
+    pub(crate) fn in_office(&self, office: &Office) -> OnceKey {
+        office.once_key(self.sender.as_bytes(), self.key.as_bytes(), &self.content)
     }
 
     /// As the payment gateway knows it.

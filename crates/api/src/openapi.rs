@@ -51,7 +51,9 @@ pub(crate) fn base() -> OpenApi {
         ("cardholders", "Who an issuer's cardholders are, and how they are invited."),
         ("merchants", "Who may take payments of an issuer's cardholders."),
         ("payments", "What merchants order, and what has become of it."),
+        ("webhooks", "Where an issuer is told of what happens, as it happens."),
         ("sessions", "Cardholders enrol, log in, stay logged in and log out."),
+        ("simulate", "Purchases that nobody makes, for an issuer's developer."),
         ("me", "What a cardholder who has logged in does for himself."),
         ("server", "The server itself."),
     ];

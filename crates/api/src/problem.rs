@@ -105,6 +105,12 @@ codes! {
     NothingHeld = "nothing_held", CONFLICT, "nothing is held", "nothing has to be done";
     /// The issuer has no programme, or several.
     ProgrammeUnclear = "programme_unclear", CONFLICT, "by which programme is not clear", "name the programme";
+    /// The programme's numbers have a part of the cardholder's own, and that is not known.
+    OwnNumberMissing = "own_number_missing", CONFLICT, "the cardholder's own number is not known",
+        "link the account to its cardholder with a funding number";
+    /// Purchases of this programme are not simulated.
+    NotSandbox = "not_sandbox", CONFLICT, "it is not a sandbox's",
+        "simulate with a number of a programme that was opened with \"sandbox\": true";
     /// Account and programme belong to different issuers.
     OtherIssuer = "other_issuer", CONFLICT, "account and programme belong to different issuers",
         "name a programme of the account's issuer";
@@ -118,6 +124,9 @@ codes! {
     /// The cardholder has as many accounts as one can have.
     AccountsMax = "accounts_max", CONFLICT, "the cardholder has as many accounts as one can have",
         "link it to another cardholder";
+    /// The issuer has as many webhooks as one can have.
+    WebhooksMax = "webhooks_max", CONFLICT, "the issuer has as many webhooks as one can have",
+        "delete one that is not needed any more";
     /// The API key is revoked, expired or replaced.
     KeyOver = "key_over", CONFLICT, "the API key is revoked, expired or replaced already", "make a new key";
     /// Another merchant of the issuer has the card acceptor id.

@@ -18,6 +18,7 @@ impl From<OfficeError> for Problem {
             }
             OfficeError::Directory(error) => error.into(),
             OfficeError::WhichProgramme { .. } => Self::with(Code::ProgrammeUnclear, error),
+            OfficeError::OwnNumberMissing => Self::with(Code::OwnNumberMissing, error),
             OfficeError::Busy(_) | OfficeError::Behind { .. } => Self::new(Code::Busy),
             OfficeError::Stopped => Self::new(Code::Stopped),
             OfficeError::Views(error) => {
@@ -60,6 +61,8 @@ impl From<Refusal> for Problem {
             Refusal::NoIssuer(_) | Refusal::NoProgramme(_) | Refusal::NoAccount(_) => Code::NotFound,
             Refusal::NoNumber(_) => Code::NumberNotActive,
             Refusal::NoHold(_) => Code::NothingHeld,
+            // Nobody asks for a question over the API.
+            Refusal::NoQuestion(_) => Code::NotFound,
             Refusal::NameTaken => Code::NameTaken,
             Refusal::PrefixTaken(_) => Code::PrefixTaken,
             Refusal::OtherIssuer => Code::OtherIssuer,

@@ -15,6 +15,8 @@ pub mod numbers;
 pub mod payments;
 pub mod programmes;
 pub mod sessions;
+pub mod simulate;
+pub mod webhooks;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

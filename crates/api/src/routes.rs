@@ -15,7 +15,7 @@ use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
     accounts, authorisations, cardholders, consoles, events, info, issuers, keys, me, merchants, my_payments,
-    numbers, payments, programmes, sessions,
+    numbers, payments, programmes, sessions, simulate, webhooks,
 };
 use crate::shared::Shared;
 
@@ -105,6 +105,11 @@ pub const ROUTES: &[Route] = &[
     get::<Readers>("/v1/authorisations"),
     get::<Readers>("/v1/authorisations/{id}"),
     post::<Issuers>("/v1/holds/{id}/release"),
+    post::<Issuers>("/v1/simulate/sales"),
+    post::<Issuers>("/v1/simulate/authorisations/{id}/completions"),
+    post::<Issuers>("/v1/simulate/authorisations/{id}/increments"),
+    post::<Issuers>("/v1/simulate/authorisations/{id}/reversals"),
+    post::<Issuers>("/v1/simulate/authorisations/{id}/refunds"),
     get::<Readers>("/v1/events"),
     post::<Issuers>("/v1/keys"),
     get::<Readers>("/v1/keys"),
@@ -128,6 +133,15 @@ pub const ROUTES: &[Route] = &[
     post::<Sellers>("/v1/payments/{id}/capture"),
     post::<Sellers>("/v1/payments/{id}/cancel"),
     post::<Sellers>("/v1/payments/{id}/refund"),
+    post::<Owners>("/v1/webhooks"),
+    get::<OwnReaders>("/v1/webhooks"),
+    get::<OwnReaders>("/v1/webhooks/{id}"),
+    post::<Owners>("/v1/webhooks/{id}"),
+    post::<Owners>("/v1/webhooks/{id}/secret"),
+    post::<Owners>("/v1/webhooks/{id}/replay"),
+    post::<Owners>("/v1/webhooks/{id}/test"),
+    post::<Owners>("/v1/webhooks/{id}/delete"),
+    get::<OwnReaders>("/v1/webhooks/{id}/attempts"),
     stranger("/v1/enrolments", false),
     stranger("/v1/logins", false),
     stranger("/v1/sessions/refresh", true),
@@ -156,11 +170,13 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(accounts::routes())
         .merge(numbers::routes())
         .merge(authorisations::routes())
+        .merge(simulate::routes())
         .merge(events::routes())
         .merge(keys::routes())
         .merge(cardholders::routes())
         .merge(merchants::routes())
         .merge(payments::routes())
+        .merge(webhooks::routes())
         .merge(sessions::routes())
         .merge(me::routes())
         .merge(my_payments::routes())

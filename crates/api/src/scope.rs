@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mayfly_core::state::{Account, Programme};
 use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TimeMs, TransactionId};
+use mayfly_notify::Notifier;
 use mayfly_office::payments::Gateway;
 use mayfly_office::{NumberNow, Office};
 use mayfly_store::TransactionRow;
@@ -44,6 +45,16 @@ impl Scope {
     /// Where keys are kept. Every issuer that is handed to it must have gone through this scope.
     pub(crate) fn directory(&self) -> &DirectoryDesk {
         &self.shared.directory
+    }
+
+    /// Where webhooks are tried. Every webhook that is handed to it must be the caller's.
+    pub(crate) fn notifier(&self) -> &Notifier {
+        &self.shared.notifier
+    }
+
+    /// The time.
+    pub(crate) fn now_ms(&self) -> TimeMs {
+        self.shared.clock.now_ms()
     }
 
     /// Changes the directory, once.

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use mayfly_engine::Clock;
+use mayfly_notify::Notifier;
 use mayfly_office::payments::Gateway;
 use mayfly_office::{Office, Reception};
 use mayfly_store::directory::Directory;
@@ -50,6 +51,8 @@ pub struct ApiParts {
     pub directory: Arc<Directory>,
     /// Where cardholders are let in.
     pub reception: Arc<Reception>,
+    /// Where webhooks are tried.
+    pub notifier: Arc<Notifier>,
     /// Tells the time, for the ends of keys.
     pub clock: Arc<dyn Clock>,
 }
@@ -89,6 +92,7 @@ fn service(options: &ApiOptions, parts: ApiParts) -> Router {
         directory: DirectoryDesk::new(parts.directory),
         proxies: options.proxies.clone(),
         reception: parts.reception,
+        notifier: parts.notifier,
         clock: parts.clock,
         request_time_max: options.request_time_max,
         request_ids: RequestIds::default(),

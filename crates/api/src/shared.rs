@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_engine::Clock;
+use mayfly_notify::Notifier;
 use mayfly_office::payments::Gateway;
 use mayfly_office::{Office, Reception};
 
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     /// From which addresses the word of where a request came from is taken.
     pub(crate) proxies: Vec<IpAddr>,
     pub(crate) reception: Arc<Reception>,
+    pub(crate) notifier: Arc<Notifier>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_time_max: Duration,
     pub(crate) request_ids: RequestIds,

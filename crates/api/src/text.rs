@@ -6,11 +6,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
-use mayfly_card::{Channel, Country, Currency, Expiry, Layout, Mcc, MerchantId, Pan, Prefix};
+use mayfly_card::{Channel, Country, Currency, Expiry, Layout, Mcc, MerchantId, Pan, PosEntryMode, Prefix};
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, Reason, TimeMs, TransactionId};
-use mayfly_office::events::{EventKind, EventPlace};
+use mayfly_office::events::{EventKind, EventPlace, rfc_3339};
 use mayfly_store::directory::{
-    CardholderId, KeyId, MerchantEntryId, OrderReference, PaymentId, Role, WebAddress,
+    AttemptId, CardholderId, KeyId, MerchantEntryId, OrderReference, PaymentId, Role, WebAddress, WebhookId,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{SchemaFormat, Type};
@@ -84,6 +84,12 @@ pub type Reference = Shown<OrderReference>;
 pub type PageAddress = Shown<WebAddress>;
 /// An expiration date.
 pub type ExpirationDate = Shown<Expiry>;
+/// How a number was entered.
+pub type EntryMode = Shown<PosEntryMode>;
+/// A webhook's id.
+pub type WebhookRef = Shown<WebhookId>;
+/// The id of an attempt to deliver an event.
+pub type AttemptRef = Shown<AttemptId>;
 /// What something is called.
 pub type Title = Shown<Name>;
 /// A currency.
@@ -215,6 +221,10 @@ by_display! {
         "must be a merchant's id: mer_1 for example";
     PaymentId, "PaymentId", "A payment.", "^pay_[0-7][0-9a-hjkmnp-tv-z]{25}$", "pay_01jdaz8q3v5m7x2c4b6n8d0f1g",
         "must be a payment's id, as the API showed it";
+    WebhookId, "WebhookId", "Where an issuer is told of what happens.", "^whk_[0-9a-hjkmnp-tv-z]{1,12}$", "whk_1",
+        "must be a webhook's id: whk_1 for example";
+    AttemptId, "AttemptId", "An attempt to deliver an event.", "^att_[0-9a-hjkmnp-tv-z]{1,12}$", "att_1",
+        "must be an attempt's id: att_1 for example";
     Name, "Name", "What something is called: printable ASCII, without spaces around it.",
         "^[!-~]([ -~]{0,38}[!-~])?$", "Acme Bank", "must be 1 to 40 printable ASCII characters";
     Layout, "Layout",
@@ -277,6 +287,23 @@ impl Text for Expiry {
         let wrong = || "must be month and year: 05/28 for example".to_owned();
         let (month, year) = text.split_once('/').filter(|(month, _)| month.len() == 2).ok_or_else(wrong)?;
         Self::parse_mmyy(&format!("{month}{year}")).map_err(|_| wrong())
+    }
+}
+
+impl Text for PosEntryMode {
+    const ABOUT: About = about(
+        "EntryMode",
+        "How the number was entered (DE 22): 812 in a shop on the web, 012 by hand, 051 by chip.",
+        "^[0-9]{3}$",
+        "812",
+    );
+
+    fn show(&self) -> String {
+        format!("{:03}", self.value())
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|_| "must be three digits: 812 for example".to_owned())
     }
 }
 
@@ -349,9 +376,7 @@ impl Text for Moment {
     };
 
     fn show(&self) -> String {
-        let time = i64::try_from(self.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        // What lies after the year 9999 is shown as its end.
-        format!("{:.3}", time.unwrap_or(Timestamp::MAX))
+        rfc_3339(self.0)
     }
 
     fn read(text: &str) -> Result<Self, String> {

@@ -21,6 +21,7 @@ fn call(rig: &Rig, route: &Route, role: Role, side: &Side) -> Call {
         path if path.ends_with("/refund") => path.replace("{id}", &captured.to_string()),
         path if path.ends_with("/number") => path.replace("{id}", &declined.to_string()),
         path if path.starts_with("/v1/payments/") => path.replace("{id}", &authorised.to_string()),
+        path if path.starts_with("/v1/webhooks/") => path.replace("{id}", &side.webhook.to_string()),
         path if path.starts_with("/v1/keys/") => path.replace("{id}", &side.key.to_string()),
         path => path.replace("{id}", &side.authorisation.to_string()),
     };
@@ -74,8 +75,22 @@ fn body(rig: &Rig, route: &Route, role: Role, side: &Side) -> Value {
         "/v1/payments/{id}/number" => number(rig, side),
         "/v1/payments/{id}/capture" | "/v1/payments/{id}/cancel" | "/v1/payments/{id}/refund" => json!({}),
         "/v1/merchants/{id}/state" => json!({ "state": "closed" }),
+        "/v1/webhooks" => json!({ "url": "http://127.0.0.1:9/nobody-listens-there" }),
+        "/v1/webhooks/{id}" => json!({ "state": "paused" }),
+        "/v1/webhooks/{id}/secret" => json!({ "overlap_seconds": 60 }),
+        "/v1/webhooks/{id}/replay" => json!({ "after": "evt_1_0" }),
+        "/v1/webhooks/{id}/test" | "/v1/webhooks/{id}/delete" => json!({}),
         "/v1/cardholders/{id}/invitations" | "/v1/numbers/{id}/cancel" | "/v1/holds/{id}/release" => {
             json!({})
+        }
+        "/v1/simulate/sales" => {
+            let mut sale = number(rig, side);
+            sale["amount"] = json!({ "minor": 100, "currency": "USD" });
+            sale
+        }
+        "/v1/simulate/authorisations/{id}/reversals" => json!({}),
+        path if path.starts_with("/v1/simulate/authorisations/") => {
+            json!({ "amount": { "minor": 100, "currency": "USD" } })
         }
         other => panic!("{other}: say what is posted there"),
     }
@@ -134,11 +149,15 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
             let own = send(&fresh);
             assert!((200..300).contains(&own.status), "{what}: {own:?}");
             // It names nobody: it is about the caller's own issuer always, or the merchant himself.
-            let is_own = matches!(route.path, "/v1/cardholders" | "/v1/merchants")
+            let is_own = matches!(route.path, "/v1/cardholders" | "/v1/merchants" | "/v1/webhooks")
                 || (role == Role::Merchant && route.path == "/v1/payments");
             if tenant.is_some() && !is_own {
                 let (other, none) = (send(&theirs), send(&nowhere));
-                assert_eq!((none.status, none.code().as_str()), (404, "not_found"), "{what}");
+                let unknown = match route.path {
+                    "/v1/simulate/sales" => (409, "not_sandbox"),
+                    _ => (404, "not_found"),
+                };
+                assert_eq!((none.status, none.code().as_str()), unknown, "{what}");
                 assert_eq!(other.shape(), none.shape(), "{what}");
                 assert_eq!(names(&other), names(&none), "{what}");
                 // To a merchant another merchant of his issuer is nobody, too.
@@ -184,6 +203,7 @@ fn lists_show_nothing_of_another_issuer() {
         theirs.key.to_string(),
         theirs.cardholder.to_string(),
         theirs.merchant.to_string(),
+        theirs.webhook.to_string(),
     ];
     for path in &paths {
         let (mut cursor, mut seen) = (String::new(), 0);
@@ -201,6 +221,8 @@ fn lists_show_nothing_of_another_issuer() {
         }
         assert!(seen > 0, "{path}");
     }
+    let webhooks = rig.get(&issuer, "/v1/webhooks").ok()["items"].to_string();
+    assert!(webhooks.contains(&ours.webhook.to_string()) && !webhooks.contains(&theirs.webhook.to_string()));
     // Another account's number as a cursor shows nothing.
     let operator = rig.operator();
     let page = rig.get(&operator, &format!("/v1/authorisations?account={}&limit=1", theirs.account)).ok();

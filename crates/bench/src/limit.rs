@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use mayfly_core::state::Transaction;
 use mayfly_core::{PageRequest, State};
 use mayfly_engine::{
-    AppendError, Archive, ArchiveError, Catalogue, Engine, Head, Journal, ONLY_PARTITION, Options, Parts,
-    Progress, Record, SystemClock,
+    AppendError, Archive, ArchiveError, Catalogue, Engine, Head, Journal, NobodyAsked, ONLY_PARTITION,
+    Options, Parts, Progress, Record, SystemClock,
 };
 
 use crate::drive::{Bell, Figures, Latency};
@@ -119,6 +119,7 @@ pub fn without_database(journal: &Path) -> Result<(Engine, Arc<Catalogue>), Benc
         journal: Box::new(FlatJournal::create(journal)?),
         archive: Arc::new(NoArchive),
         catalogue: catalogue.clone(),
+        asker: Arc::new(NobodyAsked),
         clock: Arc::new(SystemClock),
         progress: Arc::new(Progress::default()),
         options: Options { views_lag_max_ms: u64::MAX, ..Options::default() },

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mayfly_engine::{
-    Catalogue, Clock, Engine, Handle, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
+    Catalogue, Clock, Engine, Handle, NobodyAsked, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
 };
 use mayfly_keys::{KeyService, RootKey};
 use mayfly_store::{FoldOptions, Folder, OpenOptions, StoreError};
@@ -85,6 +85,7 @@ impl Rig {
             journal: Box::new(opened.journal),
             archive: Arc::new(crate::limit::NoArchive),
             catalogue: catalogue.clone(),
+            asker: Arc::new(NobodyAsked),
             clock: Arc::new(SystemClock),
             progress,
             options: Options { views_lag_max_ms: VIEWS_LAG_MAX_MS, ..Options::default() },

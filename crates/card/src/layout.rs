@@ -152,6 +152,11 @@ impl Layout {
         self.holder + self.transaction + self.mac
     }
 
+    /// How many digits name the cardholder.
+    pub fn holder_digits(&self) -> u8 {
+        self.holder
+    }
+
     /// How many different numbers one prefix has: the radix to the number of free digits.
     pub fn numbers(&self) -> u64 {
         // At most 18 digits to base 10, by construction.
@@ -163,12 +168,31 @@ impl Layout {
         if prefix.as_str().len() != usize::from(self.prefix_digits()) {
             return Err(LayoutError::Width { field: "prefix", expected: self.prefix_digits() });
         }
+        self.numbered(prefix.as_str().as_bytes(), free)
+    }
+
+    /// The number of this layout with that prefix and these holder digits, whose other free digits are `free`
+    /// (reduced to their number).
+    pub fn number_of(&self, prefix: &Prefix, holder: &[u8], free: u64) -> Result<Pan, LayoutError> {
+        let parts =
+            [("prefix", prefix.as_str().as_bytes(), self.prefix_digits()), ("holder", holder, self.holder)];
+        let mut head = zeroize::Zeroizing::new(Vec::with_capacity(Pan::LENGTH_MAX));
+        for (field, digits, expected) in parts {
+            if digits.len() != usize::from(expected) {
+                return Err(LayoutError::Width { field, expected });
+            }
+            head.extend_from_slice(digits);
+        }
+        self.numbered(&head, free)
+    }
+
+    /// The number that begins with `head`, whose other digits are `free`, reduced to their number.
+    fn numbered(&self, head: &[u8], free: u64) -> Result<Pan, LayoutError> {
         let mut digits = [0u8; Pan::LENGTH_MAX];
         let end = self.length() - 1;
-        let head = usize::from(self.prefix_digits());
-        digits[..head].copy_from_slice(prefix.as_str().as_bytes());
-        let mut rest = free % self.numbers();
-        for digit in digits[head..end].iter_mut().rev() {
+        digits[..head.len()].copy_from_slice(head);
+        let mut rest = free;
+        for digit in digits[head.len()..end].iter_mut().rev() {
             // Below ten, by the bound on the radix.
             *digit = b'0' + (rest % u64::from(self.radix)) as u8;
             rest /= u64::from(self.radix);

@@ -6,7 +6,10 @@ use mayfly_card::{ApprovalCode, MerchantId};
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Hash64, IssuerId, LimitError, NumberId, Outcome, ProgrammeId, TimeMs, TransactionId};
+use crate::{
+    AccountId, Hash64, IssuerId, LimitError, NumberId, Outcome, ProgrammeId, QuestionId, TimeMs,
+    TransactionId,
+};
 
 macro_rules! response_codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
@@ -95,7 +98,8 @@ impl ResponseCode {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident => $code:ident, $words:literal;)*) => {
-        /// Exactly why a message was answered as it was. Recorded, shown to operators, never sent.
+        /// Exactly why a message was answered as it was. Recorded, shown to operators, never sent. Written by their
+        /// place in this list: new ones come last.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Reason { $($(#[$doc])* $name,)* }
 
@@ -207,6 +211,14 @@ reasons! {
     TakenBack => Malfunction, "taken-back";
     /// The queue is full or we are stopping.
     Overloaded => Malfunction, "overloaded";
+    /// Approved because the issuer's own endpoint was late, and the issuer wants it so.
+    StoodIn => Approved, "stood-in";
+    /// The issuer's own endpoint said no.
+    HookDeclined => Declined, "hook-declined";
+    /// The issuer's own endpoint was late.
+    HookLate => IssuerUnavailable, "hook-late";
+    /// We stopped while somebody was being asked.
+    Unfinished => Malfunction, "unfinished";
 }
 
 /// The answer to a card message.
@@ -258,6 +270,15 @@ pub enum Answer {
     Message(MessageAnswer),
     /// Nothing was decided: look this up and ask again.
     Page(PageRequest),
+    /// Nothing is decided yet: somebody is asked, and the answer comes with his word.
+    Waits(QuestionId),
+    /// His word has come: this is what the message is answered.
+    Resolved {
+        /// What was asked.
+        question: QuestionId,
+        /// The message's answer.
+        answer: MessageAnswer,
+    },
     /// A number was issued.
     Issued {
         /// Its id.
@@ -301,6 +322,8 @@ pub enum Refusal {
     NoNumber(NumberId),
     /// There is no such transaction in memory, or it holds nothing.
     NoHold(TransactionId),
+    /// There was never such a question.
+    NoQuestion(QuestionId),
     /// Something of that name exists.
     NameTaken,
     /// Another programme's numbers begin with these digits.
@@ -348,6 +371,7 @@ impl fmt::Display for Refusal {
             Self::NoAccount(id) => write!(f, "there is no account {id}"),
             Self::NoNumber(id) => write!(f, "there is no active number {id}"),
             Self::NoHold(id) => write!(f, "{id} holds nothing"),
+            Self::NoQuestion(id) => write!(f, "{id} was never asked"),
             Self::NameTaken => f.write_str("that name is taken; choose another"),
             Self::PrefixTaken(id) => {
                 write!(f, "numbers of {id} begin with these digits; choose another prefix")

@@ -9,8 +9,8 @@ use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Controls, CreditLimit, Hash64, IssuerId, Name, NumberId, ProgrammeId, Terms, TimeMs,
-    TransactionId,
+    AccountId, Controls, CreditLimit, DecisionHook, Hash64, IssuerId, Name, NumberId, ProgrammeId,
+    QuestionId, Terms, TimeMs, TransactionId, Word, fixed,
 };
 
 /// One thing to decide.
@@ -24,11 +24,24 @@ pub enum Command {
     Operate(Box<Operation>),
     /// An operator's act, or the issue of a number, that is done once however often it is sent.
     Once(Box<Once>),
+    /// Somebody who was asked has answered, or is not waited for any longer.
+    Resolve(Resolution),
     /// Retire what is over: at most so many numbers.
     Sweep {
         /// The bound of one batch.
         limit: usize,
     },
+}
+
+/// What came of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// Which one.
+    pub question: QuestionId,
+    /// Who was asked.
+    pub issuer: IssuerId,
+    /// What came of it.
+    pub word: Word,
 }
 
 /// The key that a sender gave to a command, and what he asked.
@@ -117,11 +130,12 @@ pub enum Processing {
 }
 
 /// The number that a message presents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Presented {
     /// It has the form of a card number.
     Number {
         /// How it is found.
+        #[serde(with = "fixed")]
         index: NumberIndex,
         /// The programme whose prefix it has, if there is one.
         programme: Option<ProgrammeId>,
@@ -171,7 +185,7 @@ pub struct Facts {
 }
 
 /// What a message says of an earlier one (DE 90; DE 38 as well, in an incremental authorisation).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Original {
     /// The earlier message's kind and STAN, if DE 90 named them.
     pub message: Option<(MessageKind, Stan)>,
@@ -180,7 +194,7 @@ pub struct Original {
 }
 
 /// A card message, parsed, hashed and checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// By its MTI.
     pub message: MessageKind,
@@ -261,6 +275,13 @@ pub enum Operation {
         name: Name,
         /// Its terms.
         terms: Terms,
+    },
+    /// An issuer is to be asked before its accounts pay, or not any more.
+    SetHook {
+        /// Which issuer.
+        issuer: IssuerId,
+        /// How it is asked; not at all if none.
+        hook: Option<DecisionHook>,
     },
     /// A new account.
     OpenAccount {

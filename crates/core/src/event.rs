@@ -9,8 +9,9 @@ use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Answer, Books, Controls, CreditLimit, Facts, Hash64, IssuerId, MessageKind, Name, NumberId,
-    ProgrammeId, Reason, ResponseCode, Terms, TimeMs, TransactionId, fixed,
+    AccountId, Answer, AnsweredLate, Asked, Books, Controls, CreditLimit, DecisionHook, Facts, Hash64,
+    IssuerId, MessageKind, Name, NumberId, ProgrammeId, Reason, Resolved, ResponseCode, Terms, TimeMs,
+    TransactionId, earlier, fixed,
 };
 
 /// One thing that has happened.
@@ -48,6 +49,19 @@ pub enum Event {
     },
     /// The answer to a command is kept, for when it is sent again.
     AnswerKept(Box<AnswerKept>),
+    /// An issuer is asked before its accounts pay from now on, or not any more.
+    HookSet {
+        /// Which issuer.
+        issuer: IssuerId,
+        /// How it is asked.
+        hook: Option<DecisionHook>,
+    },
+    /// Somebody is asked about a message.
+    Asked(Box<Asked>),
+    /// What came of that.
+    Resolved(Resolved),
+    /// A word came after it was given up.
+    AnsweredLate(AnsweredLate),
 }
 
 /// The answer to a command is kept under the key that its sender gave to it.
@@ -98,6 +112,8 @@ impl Outcome {
             Answer::Done => Self::Done,
             Answer::Message(_)
             | Answer::Page(_)
+            | Answer::Waits(_)
+            | Answer::Resolved { .. }
             | Answer::Swept(_)
             | Answer::Repeated { .. }
             | Answer::Refused(_) => return None,
@@ -407,7 +423,7 @@ impl Transacted {
 }
 
 /// The version of records whose events have this form.
-pub const EVENTS_VERSION: u8 = 2;
+pub const EVENTS_VERSION: u8 = 3;
 
 /// Why a record's events can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -460,11 +476,16 @@ impl Event {
             return Err(EventsError::Newer { version });
         }
         // Format 1 did not say what a transaction comes after.
-        if version < EVENTS_VERSION {
+        if version < earlier::VERSION {
             return Err(EventsError::Older { version });
         }
         while !payload.is_empty() {
-            let (event, rest) = postcard::take_from_bytes(payload).map_err(|_| EventsError::Damaged)?;
+            let read = if version == earlier::VERSION {
+                postcard::take_from_bytes::<earlier::Event>(payload).map(|(event, rest)| (event.into(), rest))
+            } else {
+                postcard::take_from_bytes(payload)
+            };
+            let (event, rest) = read.map_err(|_| EventsError::Damaged)?;
             payload = rest;
             each(event);
         }

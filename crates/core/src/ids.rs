@@ -108,6 +108,11 @@ id!(
     TransactionId, "txn_"
 );
 
+id!(
+    /// Something that somebody was asked: `ask_…`.
+    QuestionId, "ask_"
+);
+
 /// A keyed 64-bit hash: of a reference, of a request's identity, of its content. Written as eight bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Hash64(#[serde(with = "fixed")] pub u64);

@@ -12,9 +12,11 @@ mod answer;
 mod books;
 mod command;
 pub mod decide;
+mod earlier;
 mod event;
 mod ids;
 mod programme;
+mod question;
 pub mod scheme;
 pub mod state;
 
@@ -22,7 +24,7 @@ pub use answer::{Answer, MessageAnswer, PageRequest, Reason, Refusal, ResponseCo
 pub use books::{Book, Books};
 pub use command::{
     Candidate, Command, Cvc2Check, Facts, IssueNumber, MessageKind, Once, OnceKey, Operation, Original,
-    Presented, Processing, Request,
+    Presented, Processing, Request, Resolution,
 };
 pub use decide::decide;
 pub use event::{
@@ -30,11 +32,12 @@ pub use event::{
     NumberRef, Outcome, Previous, ProgrammeOpened, Retirement, Revival, TotalsChange, Transacted,
 };
 pub use ids::{
-    AccountId, Hash64, IdError, IssuerId, Name, NumberId, PartitionId, ProgrammeId, TimeMs, TransactionId,
-    fixed,
+    AccountId, Hash64, IdError, IssuerId, Name, NumberId, PartitionId, ProgrammeId, QuestionId, TimeMs,
+    TransactionId, fixed,
 };
 pub use programme::{
-    Controls, CountrySet, CreditLimit, FailedControl, LimitError, MccSet, MerchantRule, Scheme, Terms,
-    Universal,
+    Controls, CountrySet, CreditLimit, FailedControl, HolderDigits, LimitError, MccSet, MerchantRule, Scheme,
+    Terms, Universal,
 };
+pub use question::{AnsweredLate, Asked, DecisionHook, Resolved, WhenLate, Word};
 pub use state::State;

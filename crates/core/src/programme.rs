@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mayfly_card::{Channel, Country, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, Prefix};
+use mayfly_card::{Ascii, Channel, Country, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, Prefix};
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,29 @@ pub enum FailedControl {
     KeepUsable,
     /// It is used up at once.
     UseUp,
+}
+
+/// What stands in the holder digits of a programme's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum HolderDigits {
+    /// They are drawn like those after them.
+    #[default]
+    Drawn,
+    /// The last digits of the cardholder's own, genuine number (S4 claims 19 and 24).
+    Own,
+    /// The same digits of the programme's universal number (S4 claims 20, 21, 25, 26).
+    Universal(Ascii<12>),
+}
+
+impl HolderDigits {
+    /// Of what a programme's numbers have a part: its name in tables.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Drawn => "nothing",
+            Self::Own => "own-number",
+            Self::Universal(_) => "universal-number",
+        }
+    }
 }
 
 /// A number that everybody of a programme shares: it authorises nothing by itself.
@@ -68,6 +91,10 @@ pub struct Terms {
     pub failed_control: FailedControl,
     /// The universal number, if it has one.
     pub universal: Option<Universal>,
+    /// What stands in the holder digits, where the layout has some. Default: they are drawn.
+    pub holder: HolderDigits,
+    /// Whether purchases may be simulated. Default no; a programme stays what it was opened as.
+    pub sandbox: bool,
 }
 
 /// A term outside its bounds.
@@ -109,19 +136,43 @@ impl Terms {
             single_completion: false,
             failed_control: FailedControl::default(),
             universal: None,
+            holder: HolderDigits::Drawn,
+            sandbox: false,
+        }
+    }
+
+    /// How many digits of a number are drawn at random.
+    pub fn drawn_digits(&self) -> u8 {
+        match self.holder {
+            HolderDigits::Drawn => self.layout.free_digits(),
+            HolderDigits::Own | HolderDigits::Universal(_) => {
+                self.layout.free_digits() - self.layout.holder_digits()
+            }
         }
     }
 
     /// Whether every term is within its bounds and they fit each other.
     pub fn check(&self) -> Result<(), LimitError> {
         let digits = usize::from(self.layout.prefix_digits());
-        let bounds: [(bool, &str, &str); 11] = [
+        let bounds: [(bool, &str, &str); 12] = [
             (
                 self.prefix.as_str().len() == digits,
                 "prefix",
                 "as long as the layout's network and issuer digits",
             ),
-            (self.layout.free_digits() >= 6, "layout", "such that at least 6 digits are drawn"),
+            (self.drawn_digits() >= 6, "layout", "such that at least 6 digits are drawn"),
+            (
+                match &self.holder {
+                    HolderDigits::Drawn => true,
+                    HolderDigits::Own => self.layout.holder_digits() > 0,
+                    HolderDigits::Universal(digits) => {
+                        let fit = digits.as_str().len() == usize::from(self.layout.holder_digits());
+                        self.universal.is_some() && !digits.is_empty() && fit
+                    }
+                },
+                "layout",
+                "such that it has holder digits, for a part of the cardholder's own or of the universal number",
+            ),
             (
                 (1000..=self.lifetime_max_ms).contains(&self.lifetime_ms),
                 "lifetime",

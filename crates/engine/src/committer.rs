@@ -11,7 +11,7 @@ use mayfly_core::{Answer, MessageAnswer, Reason, Refusal};
 use crate::mailbox::deliver;
 use crate::queue::Queue;
 use crate::writer::refusal;
-use crate::{AppendError, Journal, Meter, Progress, Record, Ticket};
+use crate::{AppendError, Asker, Journal, Meter, Progress, Question, Record, Ticket};
 
 /// A batch: its record if anything changed, and what may be told when it is durable.
 #[derive(Default)]
@@ -21,6 +21,7 @@ pub(crate) struct Batch {
     pub(crate) record: Option<Record>,
     pub(crate) answers: Vec<(Ticket, Answer)>,
     pub(crate) looks: Vec<Box<dyn FnOnce() + Send>>,
+    pub(crate) questions: Vec<Question>,
 }
 
 impl Batch {
@@ -32,6 +33,7 @@ impl Batch {
         self.payload.clear();
         self.answers.clear();
         self.looks.clear();
+        self.questions.clear();
         self.count = 0;
         self
     }
@@ -51,6 +53,7 @@ pub(crate) struct Committer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) failure: Arc<Mutex<Option<AppendError>>>,
+    pub(crate) asker: Arc<dyn Asker>,
 }
 
 impl Committer {
@@ -67,6 +70,9 @@ impl Committer {
                 look();
             }
             deliver(&mut batch.answers);
+            for question in batch.questions.drain(..) {
+                self.asker.ask(question);
+            }
             // If nobody needs the space, it is given back.
             drop(self.spare.try_send(batch));
         }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mayfly_card::{Expiry, LayoutError, MonthIndex, Pan};
 use mayfly_core::{
-    AccountId, Answer, Candidate, Command, Controls, IssueNumber, NumberId, Once, OnceKey, ProgrammeId,
-    Refusal, Terms, TimeMs,
+    AccountId, Answer, Candidate, Command, Controls, HolderDigits, IssueNumber, NumberId, Once, OnceKey,
+    ProgrammeId, Refusal, Terms, TimeMs,
 };
 use mayfly_keys::{Cvc2, Random, RandomError};
 
@@ -26,6 +26,8 @@ pub struct Order {
     pub lifetime_ms: Option<TimeMs>,
     /// What it may do.
     pub controls: Controls,
+    /// The cardholder's own number, of which the programme's numbers have a part.
+    pub own: Option<Pan>,
 }
 
 /// A number, as its cardholder gets it: the only time that it is seen whole.
@@ -56,6 +58,8 @@ pub enum DeskError {
     Note(NoteError),
     /// Prefix and layout don't fit: found when a programme is opened, so never here.
     Layout(LayoutError),
+    /// The programme's numbers have a part of the cardholder's own, and that is not known.
+    OwnNumberMissing,
     /// The engine stopped before it answered.
     Stopped,
 }
@@ -68,6 +72,9 @@ impl fmt::Display for DeskError {
             Self::Random(error) => error.fmt(f),
             Self::Note(error) => error.fmt(f),
             Self::Layout(error) => error.fmt(f),
+            Self::OwnNumberMissing => f.write_str(
+                "numbers of this programme have a part of the cardholder's own, and none is known for the account",
+            ),
             Self::Stopped => f.write_str(
                 "the engine stopped before it answered; whether a number was issued shows in its list",
             ),
@@ -166,8 +173,7 @@ impl Desk {
         let terms = &entry.programme.terms;
         let mut pans = Vec::with_capacity(CANDIDATES);
         for _ in 0..CANDIDATES {
-            let free = self.below(terms.layout.numbers())?;
-            pans.push(terms.layout.number(&terms.prefix, free).map_err(DeskError::Layout)?);
+            pans.push(self.drawn_number(terms, order.own.as_ref())?);
         }
         let expiry = self.expiry(order, terms)?;
         let candidates = pans
@@ -184,6 +190,23 @@ impl Desk {
             candidates,
         };
         Ok(Drawn { command, pans, expiry: Expiry::from(expiry) })
+    }
+
+    fn drawn_number(&self, terms: &Terms, own: Option<&Pan>) -> Result<Pan, DeskError> {
+        let free = self.below(terms.layout.numbers())?;
+        let made = match &terms.holder {
+            HolderDigits::Drawn => terms.layout.number(&terms.prefix, free),
+            HolderDigits::Own => {
+                let own = own.ok_or(DeskError::OwnNumberMissing)?.digits();
+                // A number is always longer than its holder digits.
+                let part = &own[own.len().saturating_sub(terms.layout.holder_digits().into())..];
+                terms.layout.number_of(&terms.prefix, part, free)
+            }
+            HolderDigits::Universal(part) => {
+                terms.layout.number_of(&terms.prefix, part.as_str().as_bytes(), free)
+            }
+        };
+        made.map_err(DeskError::Layout)
     }
 
     /// Makes what the writer took into what the cardholder gets.

@@ -8,15 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use mayfly_core::state::Transaction;
-use mayfly_core::{Answer, Command, MessageAnswer, Reason, Refusal, State, TimeMs};
+use mayfly_core::{Answer, Command, MessageAnswer, Reason, Refusal, Resolution, State, TimeMs, Word};
 use tokio::sync::oneshot;
 
 use crate::committer::Committer;
 use crate::pager::Pager;
 use crate::queue::{Queue, Resumed, Work};
+use crate::waiting::Waiting;
 use crate::writer::{Writer, refusal};
 use crate::{
-    AppendError, Archive, Catalogue, Clock, Head, Journal, Look, Mailbox, Meter, Progress, Refused, Ticket,
+    AppendError, Archive, Asker, Catalogue, Clock, Head, Journal, Look, Mailbox, Meter, Progress, Refused,
+    Ticket,
 };
 
 /// The engine's bounds.
@@ -58,6 +60,8 @@ pub struct Parts {
     pub archive: Arc<dyn Archive>,
     /// What the connections' tasks know.
     pub catalogue: Arc<Catalogue>,
+    /// Who is asked before a purchase is decided.
+    pub asker: Arc<dyn Asker>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How far journal and views are.
@@ -97,7 +101,7 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// Starts the engine's threads.
     pub fn start(parts: Parts) -> io::Result<Self> {
-        let Parts { state, head, journal, archive, catalogue, clock, progress, options } = parts;
+        let Parts { state, head, journal, archive, catalogue, asker, clock, progress, options } = parts;
         let queue = Arc::new(Queue::new(options.queue_max));
         let meter = Arc::new(Meter::default());
         let failure = Arc::new(Mutex::new(None));
@@ -116,7 +120,14 @@ impl Engine {
             queue: queue.clone(),
             meter: meter.clone(),
             failure: failure.clone(),
+            asker,
         };
+        // Whoever waited for these is not there any more.
+        for asked in state.pending.iter() {
+            let (question, issuer) = (asked.question, asked.issuer);
+            let unfinished = Command::Resolve(Resolution { question, issuer, word: Word::Unfinished });
+            queue.add_again(Work::Decide(unfinished, Ticket::Nobody));
+        }
         let writer = Writer {
             state,
             head,
@@ -132,6 +143,7 @@ impl Engine {
             swept_at_ms: 0,
             forgot_quarantine_at_ms: 0,
             events: Vec::new(),
+            asked: Waiting::default(),
         };
         let guards = [0; 2].map(|_| Guard { queue: queue.clone(), failure: failure.clone() });
         let [of_committer, of_writer] = guards;

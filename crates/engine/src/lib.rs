@@ -11,6 +11,7 @@
 //!                    └── pager ◀────┘ is looked up in the views
 //! ```
 
+mod asker;
 mod catalogue;
 mod clock;
 mod committer;
@@ -23,8 +24,10 @@ mod pager;
 mod queue;
 mod record;
 mod storage;
+mod waiting;
 mod writer;
 
+pub use asker::{Asker, NobodyAsked, Question};
 pub use catalogue::{Catalogue, Entry};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use desk::{Desk, DeskError, Drawn, Issued, Order};

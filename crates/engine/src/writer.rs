@@ -7,13 +7,16 @@ use std::sync::mpsc::{Receiver, SendError, SyncSender};
 use std::time::Duration;
 
 use mayfly_card::MonthIndex;
-use mayfly_core::{Answer, Command, Event, MessageAnswer, PartitionId, Reason, State, TimeMs, decide};
+use mayfly_core::{
+    Answer, Command, Event, MessageAnswer, PartitionId, Reason, Resolution, State, TimeMs, Word, decide,
+};
 
 use crate::committer::{Batch, refuse};
 use crate::mailbox::deliver;
 use crate::pager::Pager;
 use crate::queue::{Queue, Work};
-use crate::{Catalogue, Clock, Head, Options, Progress, Record, Ticket};
+use crate::waiting::Waiting;
+use crate::{Catalogue, Clock, Head, Options, Progress, Question, Record, Ticket};
 
 /// How long the writer sleeps when nothing waits: the beat of its timers.
 const BEAT: Duration = Duration::from_millis(50);
@@ -43,11 +46,18 @@ pub(crate) struct Writer {
     pub(crate) swept_at_ms: TimeMs,
     pub(crate) forgot_quarantine_at_ms: TimeMs,
     pub(crate) events: Vec<Event>,
+    /// Who waits for messages about which somebody is asked.
+    pub(crate) asked: Waiting,
 }
 
 impl Writer {
     /// Runs until the queue is stopped and empty, or the committer is gone.
     pub(crate) fn run(mut self) {
+        self.work();
+        deliver(&mut self.asked.give_up());
+    }
+
+    fn work(&mut self) {
         let mut work = Vec::new();
         while self.queue.take(&mut work, BEAT) {
             let now = self.clock.now_ms().max(self.state.now_ms).max(self.head.at_ms);
@@ -123,7 +133,38 @@ impl Writer {
             return self.pager.look_up(page, sequence, command, ticket);
         }
         self.apply(now, batch);
-        batch.answers.push((ticket, answer));
+        match answer {
+            Answer::Waits(question) => {
+                if let Some(ticket) = self.asked.add(question, ticket) {
+                    let answer = Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded));
+                    batch.answers.push((ticket, answer));
+                }
+            }
+            Answer::Resolved { question, answer: of_message } => {
+                batch.answers.extend(self.asked.answers(question, of_message));
+                batch.answers.push((ticket, answer));
+            }
+            answer => batch.answers.push((ticket, answer)),
+        }
+    }
+
+    /// Gives up the questions whose time is over.
+    fn give_up_overdue(&mut self, now: TimeMs) -> Result<(), Stopped> {
+        let overdue: Vec<_> = self
+            .state
+            .pending
+            .overdue(now)
+            .take(self.options.batch_max)
+            .map(|asked| Resolution { question: asked.question, issuer: asked.issuer, word: Word::Late })
+            .collect();
+        if overdue.is_empty() {
+            return Ok(());
+        }
+        let mut batch = self.new_batch();
+        for resolution in overdue {
+            self.decide(Command::Resolve(resolution), Ticket::Nobody, now, &mut batch);
+        }
+        self.hand_over(batch, now)
     }
 
     fn apply(&mut self, now: TimeMs, batch: &mut Batch) {
@@ -131,8 +172,10 @@ impl Writer {
             event.write(&mut batch.payload);
             batch.count += 1;
             self.state.apply(&event, now);
-            if matches!(event, Event::ProgrammeOpened(_)) {
-                self.catalogue.update(&self.state);
+            match event {
+                Event::ProgrammeOpened(_) => self.catalogue.update(&self.state),
+                Event::Asked(asked) => batch.questions.push(Question { asked: *asked, at_ms: now }),
+                _ => {}
             }
         }
     }
@@ -158,6 +201,7 @@ impl Writer {
         // Twice as many transactions as are wanted in memory: they came faster than they may be forgotten.
         let crowded = self.state.transactions.len() > self.options.transactions_max.saturating_mul(2);
         self.queue.set_lagging(crowded || self.progress.lag(now).ms > self.options.views_lag_max_ms);
+        self.give_up_overdue(now)?;
         if now < self.swept_at_ms + SWEEP_EVERY_MS {
             return Ok(());
         }

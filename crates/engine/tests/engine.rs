@@ -250,7 +250,11 @@ fn what_memory_has_forgotten_is_looked_up_and_then_decided() {
     later.issuers = old.issuers.clone();
     later.programmes = old.programmes.clone();
     later.accounts = old.accounts.clone();
-    later.load_counters(mayfly_core::NumberId(old.next_number), old.transactions.next_id());
+    later.load_counters(
+        mayfly_core::NumberId(old.next_number),
+        old.transactions.next_id(),
+        mayfly_core::QuestionId(0),
+    );
     let head = records.last().map(Record::head).unwrap();
     let bench = support::start(later, head, bench.journal.clone(), Options::default());
     *bench.archive.0.lock().unwrap() = transactions;

@@ -17,8 +17,8 @@ use mayfly_core::{
     Terms, TransactionId,
 };
 use mayfly_engine::{
-    AppendError, Archive, ArchiveError, Catalogue, Engine, Handle, Head, Journal, ONLY_PARTITION, Parts,
-    Progress, Record, SystemClock,
+    AppendError, Archive, ArchiveError, Catalogue, Engine, Handle, Head, Journal, NobodyAsked,
+    ONLY_PARTITION, Parts, Progress, Record, SystemClock,
 };
 use mayfly_iso8583::Dialect;
 use mayfly_keys::{KeyService, RootKey};
@@ -59,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         journal: Box::new(NoJournal(progress.clone())),
         archive: Arc::new(NoArchive),
         catalogue: catalogue.clone(),
+        asker: Arc::new(NobodyAsked),
         clock: Arc::new(SystemClock),
         progress,
         options: mayfly_engine::Options::default(),

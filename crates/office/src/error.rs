@@ -29,6 +29,8 @@ pub enum OfficeError {
         /// How many it has.
         count: usize,
     },
+    /// Numbers of the programme have a part of the cardholder's own, and that is not known.
+    OwnNumberMissing,
     /// The engine takes nothing now.
     Busy(Refused),
     /// The views are behind: what was asked for can't be seen yet.
@@ -61,6 +63,10 @@ impl fmt::Display for OfficeError {
             Self::WhichProgramme { count } => {
                 write!(f, "the account's issuer has {count} programmes; say by which one")
             }
+            Self::OwnNumberMissing => f.write_str(
+                "numbers of this programme have a part of the cardholder's own number, and none is known for this \
+                 account: link the account to a cardholder with its funding number first",
+            ),
             Self::Busy(refused) => write!(f, "{refused}; try again"),
             Self::Behind { records } => {
                 write!(f, "the views are {records} records behind; try again in a moment")
@@ -85,6 +91,7 @@ impl From<DeskError> for OfficeError {
             DeskError::Random(error) => Self::Random(error),
             DeskError::Layout(error) => Self::Terms(TermsError::Layout(error)),
             DeskError::Note(error) => Self::Note(error),
+            DeskError::OwnNumberMissing => Self::OwnNumberMissing,
             DeskError::Stopped => Self::Stopped,
         }
     }

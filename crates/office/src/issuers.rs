@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use mayfly_card::{Layout, LayoutError, Pan, Prefix};
+use mayfly_card::{Ascii, Layout, LayoutError, Pan, Prefix};
 use mayfly_core::state::{Issuer, Programme};
-use mayfly_core::{Answer, IssuerId, Name, OnceKey, Operation, ProgrammeId, Refusal, Terms, Universal};
+use mayfly_core::{
+    Answer, DecisionHook, HolderDigits, IssuerId, Name, OnceKey, Operation, ProgrammeId, Refusal, Terms,
+    Universal,
+};
 
 use crate::{Items, Office, OfficeError, Part, numbered};
 
@@ -52,7 +55,7 @@ impl Office {
         once: Option<OnceKey>,
     ) -> Result<(IssuerId, Issuer), OfficeError> {
         match self.operate(Operation::OpenIssuer { name }, once).await? {
-            Answer::Issuer(id) => Ok((id, Issuer { name })),
+            Answer::Issuer(id) => Ok((id, Issuer { name, hook: None })),
             _ => Err(OfficeError::Stopped),
         }
     }
@@ -64,6 +67,19 @@ impl Office {
     pub async fn issuer(&self, id: IssuerId) -> Result<Issuer, OfficeError> {
         let found = self.look(move |state| state.issuer(id).cloned()).await?;
         found.ok_or(OfficeError::Refused(Refusal::NoIssuer(id)))
+    }
+
+    /// Has an issuer asked before its accounts pay, or not any more.
+    ///
+    /// # Errors
+    /// If there is no such issuer, the time limit is out of bounds, or nothing can be written.
+    pub async fn set_hook(
+        &self,
+        issuer: IssuerId,
+        hook: Option<DecisionHook>,
+        once: Option<OnceKey>,
+    ) -> Result<(), OfficeError> {
+        self.operate(Operation::SetHook { issuer, hook }, once).await.map(|_| ())
     }
 
     /// Issuers in the order in which they were opened.
@@ -82,7 +98,8 @@ impl Office {
         Ok(Items::cut(found.await?, part.limit, |(id, _)| *id))
     }
 
-    /// A new programme. Its universal number is kept as its index and last four digits only.
+    /// A new programme. Its universal number is kept as its index and last four digits only, and, if its numbers
+    /// include a part of it, as that part: what `terms` says of that part's digits does not count.
     ///
     /// # Errors
     /// If its terms are out of bounds or don't fit each other, its name or prefix is taken, or nothing can be
@@ -102,6 +119,11 @@ impl Office {
             Some(_) => return Err(OfficeError::Terms(TermsError::Universal)),
             None => None,
         };
+        if let (HolderDigits::Universal(part), Some(universal)) = (&mut terms.holder, universal) {
+            let fields =
+                terms.layout.split(universal).map_err(TermsError::Layout).map_err(OfficeError::Terms)?;
+            *part = Ascii::parse(fields.holder).map_err(|_| OfficeError::Terms(TermsError::Universal))?;
+        }
         let operation = Operation::OpenProgramme { issuer, name, terms: terms.clone() };
         match self.operate(operation, once).await? {
             Answer::Programme(id) => Ok((id, Programme { issuer, name, terms })),

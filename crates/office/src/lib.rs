@@ -12,6 +12,7 @@ mod keyring;
 mod numbers;
 pub mod payments;
 mod reception;
+mod simulation;
 mod status;
 mod transactions;
 mod views;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use mayfly_core::state::State;
 use mayfly_core::{Answer, Command, Once, OnceKey, Operation};
 use mayfly_engine::{Catalogue, Clock, Desk, Handle};
+use mayfly_store::directory::Directory;
 
 pub use error::OfficeError;
 pub use holds::Hold;
@@ -30,6 +32,7 @@ pub use issuers::{TermsError, standard_layout};
 pub use keyring::{KeyGiven, KeyOrder, Keyring, make_key, rotate_key};
 pub use numbers::{NumberNow, NumberOrder};
 pub use reception::{Enrolment, LoginAttempt, Reception, ReceptionError, ReceptionOptions, SessionGiven};
+pub use simulation::{Afterwards, SaleKind, Shop, SimulatedSale};
 pub use status::Snapshot;
 pub use views::Views;
 
@@ -39,6 +42,7 @@ pub struct Office {
     desk: Desk,
     catalogue: Arc<Catalogue>,
     views: Views,
+    directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
 }
 
@@ -75,15 +79,16 @@ impl Office {
         }
     }
 
-    /// On an engine and its views.
+    /// On an engine, its views and the directory.
     pub fn new(
         handle: Handle,
         desk: Desk,
         catalogue: Arc<Catalogue>,
         views: Views,
+        directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { handle, desk, catalogue, views, clock }
+        Self { handle, desk, catalogue, views, directory, clock }
     }
 
     /// Has something done, or hears that it was done when the same came with the same key; the answer is durable.

@@ -1,9 +1,10 @@
 //! Numbers.
 
+use mayfly_card::Pan;
 use mayfly_core::state::State;
 use mayfly_core::{
-    AccountId, Controls, NumberId, NumberRef, OnceKey, Operation, Outcome, ProgrammeId, Refusal, Retirement,
-    TimeMs,
+    AccountId, Controls, HolderDigits, NumberId, NumberRef, OnceKey, Operation, Outcome, ProgrammeId,
+    Refusal, Retirement, TimeMs,
 };
 use mayfly_engine::{Issued, Order};
 use mayfly_store::{NumberFilter, NumberRow};
@@ -55,7 +56,23 @@ impl Office {
                 None => self.look(move |state| only_programme(state, account)).await??,
             },
         };
-        Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls }, once).await?)
+        let own = self.own_number(account, programme).await?;
+        Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls, own }, once).await?)
+    }
+
+    /// The cardholder's own number behind an account, if numbers of the programme have a part of it.
+    async fn own_number(
+        &self,
+        account: AccountId,
+        programme: ProgrammeId,
+    ) -> Result<Option<Pan>, OfficeError> {
+        let entry = self.catalogue.programme(programme);
+        let Some(entry) = entry.filter(|entry| entry.programme.terms.holder == HolderDigits::Own) else {
+            return Ok(None);
+        };
+        let (directory, issuer) = (self.directory.clone(), entry.programme.issuer);
+        let found = tokio::task::spawn_blocking(move || directory.funding_pan(issuer, account));
+        Ok(found.await.map_err(|_| OfficeError::Stopped)??)
     }
 
     /// By whose terms the number was issued that was ordered with the same key before: what was clear then may not be now.

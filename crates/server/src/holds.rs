@@ -128,10 +128,11 @@ mod tests {
         Processing, ProgrammeId, Request, Terms,
     };
     use mayfly_engine::{
-        Catalogue, Clock, Desk, Engine, Handle, ManualClock, MemoryNoteKeys, ONLY_PARTITION, Options, Parts,
-        Progress,
+        Catalogue, Clock, Desk, Engine, Handle, ManualClock, MemoryNoteKeys, NobodyAsked, ONLY_PARTITION,
+        Options, Parts, Progress,
     };
     use mayfly_keys::{KeyService, OsRandom, RootKey};
+    use mayfly_store::directory::Directory;
     use mayfly_store::{FoldOptions, Folder, OpenOptions, ViewsArchive};
 
     use super::*;
@@ -158,6 +159,7 @@ mod tests {
             let clock = Arc::new(ManualClock::at(BEGUN_MS));
             let shared: Arc<dyn Clock> = clock.clone();
             let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
+            let records = Arc::new(Directory::open(path, service.directory_keys()).unwrap());
             let catalogue = Arc::new(Catalogue::new(service).unwrap());
             let progress = Arc::new(Progress::default());
             let folder =
@@ -170,6 +172,7 @@ mod tests {
                 journal: Box::new(opened.journal),
                 archive: Arc::new(archive),
                 catalogue: catalogue.clone(),
+                asker: Arc::new(NobodyAsked),
                 clock: shared.clone(),
                 progress,
                 options: Options::default(),
@@ -184,7 +187,7 @@ mod tests {
                 shared.clone(),
                 Arc::new(MemoryNoteKeys::default()),
             );
-            let office = Arc::new(Office::new(handle, desk, catalogue.clone(), views, shared));
+            let office = Arc::new(Office::new(handle, desk, catalogue.clone(), views, records, shared));
             let (engine, folder) = (Some(engine), Some(folder));
             Self { engine, folder, office, catalogue, clock, _directory: directory }
         }

@@ -21,5 +21,6 @@ pub(crate) struct Live {
     pub(crate) handle: Handle,
     pub(crate) office: Arc<Office>,
     pub(crate) network: Arc<mayfly_network::Meter>,
+    pub(crate) notifier: Arc<mayfly_notify::Notifier>,
     pub(crate) holds: Arc<crate::holds::HoldsMeter>,
 }

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::text::{Text, Time};
 pub use request::{
-    AccountLimit, AdminRequest, CreateKey, FailedControl, IssueNumber, Merchant, NumberControls, NumberState,
-    OpenProgramme, Page, TermsAsked,
+    AccountLimit, AdminRequest, CreateKey, FailedControl, Includes, IssueNumber, Merchant, NumberControls,
+    NumberState, OpenProgramme, Page, TermsAsked,
 };
 pub use response::{
     Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, KeyGiven, List,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mayfly_engine::Clock;
 use mayfly_identity::throttle::ThrottlePolicy;
-use mayfly_store::directory::{By, Directory, DirectoryError};
+use mayfly_store::directory::{By, Directory, DirectoryError, Purged};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(60);
@@ -29,7 +29,8 @@ fn purge(directory: &Directory, now_ms: u64) -> Result<(), DirectoryError> {
     loop {
         let by = By { actor: "upkeep", now_ms };
         let purged = directory.write(by, |writing| writing.purge(ROWS, ThrottlePolicy::NAME.forgotten_ms))?;
-        let most = purged.sessions.max(purged.invitations).max(purged.throttles).max(purged.answers);
+        let Purged { sessions, invitations, throttles, answers, attempts } = purged;
+        let most = sessions.max(invitations).max(throttles).max(answers).max(attempts);
         if most < ROWS {
             return directory.sweep(now_ms);
         }

@@ -563,8 +563,8 @@ fn what_counts_for_nothing_is_forgotten_in_bounded_steps() {
     let purge = |world: &World| world.write(|w| w.purge(3, DAY_MS));
     assert_eq!(purge(&world), Purged::default());
     world.now_ms += DAY_MS;
-    assert_eq!(purge(&world), Purged { sessions: 3, invitations: 1, throttles: 3, answers: 3 });
-    assert_eq!(purge(&world), Purged { sessions: 2, invitations: 0, throttles: 2, answers: 2 });
+    assert_eq!(purge(&world), Purged { sessions: 3, invitations: 1, throttles: 3, answers: 3, attempts: 0 });
+    assert_eq!(purge(&world), Purged { sessions: 2, invitations: 0, throttles: 2, answers: 2, attempts: 0 });
     assert_eq!(purge(&world), Purged::default());
     let left = |table: &str| -> i64 {
         raw(temporary.path())

@@ -294,7 +294,7 @@ fn newer_views_are_refused_and_kept() {
     played(directory.path(), 2);
     let path = directory.path().join(VIEWS_FILE);
     rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
-    let newer = StoreError::Newer { path: path.clone(), version: 7, known: 2 };
+    let newer = StoreError::Newer { path: path.clone(), version: 7, known: 3 };
     assert_eq!(open(directory.path(), PARTITION, &options(), |_| ()).err(), Some(newer));
     assert!(path.exists());
 }

@@ -18,8 +18,8 @@ use crate::problem::{Code, Problem};
 use crate::routes::ApiRouter;
 use crate::scope::Scope;
 use crate::text::{
-    AccountRef, AuthorisationRef, Category, CountryCode, KindName, Merchant, NumberRef, ReasonName, Shown,
-    Time, time,
+    AccountRef, AuthorisationRef, Category, CountryCode, EntryMode, KindName, Merchant, NumberRef,
+    ReasonName, Shown, Time, time,
 };
 
 /// How often the office is asked for one page of an issuer's authorisations among those of all.
@@ -91,8 +91,7 @@ pub struct Origin {
     #[schema(example = "000000000001")]
     pub rrn: String,
     /// How the number was entered (DE 22).
-    #[schema(example = "812", pattern = "^[0-9]{3}$")]
-    pub entry_mode: String,
+    pub entry_mode: EntryMode,
 }
 
 /// What stands of a purchase.
@@ -238,7 +237,7 @@ pub(super) fn shown(row: TransactionRow) -> Authorisation {
             acquirer: facts.acquirer.to_string(),
             stan: facts.stan.to_string(),
             rrn: facts.rrn.to_string(),
-            entry_mode: format!("{:03}", facts.entry_mode.value()),
+            entry_mode: Shown(facts.entry_mode),
         }),
         standing: transaction.is_purchase().then(|| Standing {
             authorised: amount(authorised),

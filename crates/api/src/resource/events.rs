@@ -14,10 +14,7 @@ use crate::extract::Params;
 use crate::page::{List, part};
 use crate::problem::Problem;
 use crate::routes::ApiRouter;
-use crate::text::{AccountRef, EventName, EventRef, IssuerRef, Moment, NumberRef, Shown, Text, Time, time};
-
-/// As everywhere in the API: names have underscores.
-const MANNER: Manner = Manner { time: |at_ms| Moment(at_ms).show(), name: |name| name.replace('-', "_") };
+use crate::text::{AccountRef, EventName, EventRef, IssuerRef, NumberRef, Shown, Time, time};
 
 /// Something that has happened, as the journal has it for ever.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -103,6 +100,6 @@ fn shown(now: EventNow) -> Event {
         id: Shown(place),
         recorded_at: time(at_ms),
         kind: Shown(EventKind::of(&event)),
-        data: fields(&event, &MANNER),
+        data: fields(&event, &Manner::PROGRAMS),
     }
 }

@@ -1,8 +1,8 @@
 //! Programmes: by which terms an issuer's numbers are issued.
 
 use axum::Json;
-use mayfly_card::MinorUnits;
-use mayfly_core::{ProgrammeId, state};
+use mayfly_card::{Ascii, MinorUnits};
+use mayfly_core::{HolderDigits, ProgrammeId, state};
 use mayfly_office::{OfficeError, TermsError, standard_layout};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -70,6 +70,22 @@ pub struct Terms {
     pub single_completion: bool,
     /// What a failed control does to a number.
     pub failed_control: FailedControl,
+    /// Of what its numbers have a part, in the holder digits of their layout.
+    pub includes: Includes,
+    /// Whether purchases may be simulated.
+    pub sandbox: bool,
+}
+
+/// Of what a programme's numbers have a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Includes {
+    /// Of nothing: all digits after the prefix are drawn.
+    Nothing,
+    /// The last digits of the cardholder's own number: the account's funding number must be known.
+    OwnNumber,
+    /// The same digits of the programme's universal number.
+    UniversalNumber,
 }
 
 /// What a purchase that proved itself but was not allowed, or for which the money was missing, does to its number.
@@ -150,6 +166,13 @@ pub struct NewTerms {
     /// What a failed control does to a number; it is kept usable if left out.
     #[serde(default)]
     pub failed_control: Option<FailedControl>,
+    /// Of what its numbers have a part, in the holder digits of their layout, which must then be named; of nothing, if
+    /// left out.
+    #[serde(default)]
+    pub includes: Option<Includes>,
+    /// Whether purchases may be simulated; no, if left out. A programme stays what it was opened as.
+    #[serde(default)]
+    pub sandbox: Option<bool>,
 }
 
 /// Which programmes are listed.
@@ -228,6 +251,12 @@ fn shown((id, programme): (ProgrammeId, state::Programme)) -> Programme {
                 mayfly_core::FailedControl::KeepUsable => FailedControl::KeepUsable,
                 mayfly_core::FailedControl::UseUp => FailedControl::UseUp,
             },
+            includes: match terms.holder {
+                HolderDigits::Drawn => Includes::Nothing,
+                HolderDigits::Own => Includes::OwnNumber,
+                HolderDigits::Universal(_) => Includes::UniversalNumber,
+            },
+            sandbox: terms.sandbox,
         },
     }
 }
@@ -262,6 +291,13 @@ impl NewTerms {
                 Some(FailedControl::KeepUsable) => mayfly_core::FailedControl::KeepUsable,
                 Some(FailedControl::UseUp) => mayfly_core::FailedControl::UseUp,
             },
+            holder: match self.includes {
+                None | Some(Includes::Nothing) => HolderDigits::Drawn,
+                Some(Includes::OwnNumber) => HolderDigits::Own,
+                // The office knows the digits.
+                Some(Includes::UniversalNumber) => HolderDigits::Universal(Ascii::default()),
+            },
+            sandbox: self.sandbox.unwrap_or(standard.sandbox),
             ..standard
         })
     }

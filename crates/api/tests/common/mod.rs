@@ -19,18 +19,21 @@ use mayfly_core::{
     NumberId, Presented, Processing, ProgrammeId, Reason, Request, Terms, TransactionId,
 };
 use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Issued, Journal, ManualClock, ONLY_PARTITION, Options, Parts,
-    Progress, SystemClock,
+    Catalogue, Clock, Desk, Engine, Handle, Issued, Journal, ManualClock, NobodyAsked, ONLY_PARTITION,
+    Options, Parts, Progress, SystemClock,
 };
 use mayfly_identity::name::PersonName;
 use mayfly_identity::password::PasswordHasher;
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
+use mayfly_notify::{Delivery, DeliveryOptions, DeliveryParts};
 use mayfly_office::payments::{Asked, Gateway, PaymentNow, SentCard};
 use mayfly_office::{NumberOrder, Office, Reception, ReceptionOptions, Views};
+use mayfly_outbound::{Client, ClientOptions, TargetRules};
+use mayfly_store::EventPlace;
 use mayfly_store::directory::{
-    By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, OrderReference,
-    PaymentId, Role,
+    By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, NewWebhook,
+    OrderReference, PaymentId, Role, WebhookId,
 };
 use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
 use serde_json::Value;
@@ -47,6 +50,7 @@ pub struct Rig {
     catalogue: Arc<Catalogue>,
     handle: Handle,
     api: RunningApi,
+    delivery: Delivery,
     engine: Engine,
     folder: Folder,
     _lock: DirectoryLock,
@@ -74,6 +78,7 @@ pub struct Side {
     pub merchant: MerchantEntryId,
     /// Authorised, captured, and declined: one that waits for another number. None if none were made.
     pub payments: [PaymentId; 3],
+    pub webhook: WebhookId,
 }
 
 impl Side {
@@ -89,8 +94,22 @@ impl Side {
             cardholder: CardholderId(90_000),
             merchant: MerchantEntryId(90_000),
             payments: [PaymentId([90; 16]); 3],
+            webhook: WebhookId(90_000),
         }
     }
+}
+
+fn delivery(
+    runtime: &Runtime,
+    office: &Arc<Office>,
+    directory: &Arc<Directory>,
+    clock: &Arc<dyn Clock>,
+) -> Delivery {
+    let rules = TargetRules { plain_http: true, private_addresses: true };
+    let client = Arc::new(Client::new(&ClientOptions { rules, ca_file: None }).unwrap());
+    let (office, directory, clock) = (office.clone(), directory.clone(), clock.clone());
+    let options = DeliveryOptions::default();
+    runtime.block_on(async { Delivery::start(DeliveryParts { office, directory, client, clock, options }) })
 }
 
 fn reception(directory: &Arc<Directory>, clock: &Arc<dyn Clock>) -> Arc<Reception> {
@@ -141,6 +160,7 @@ impl Rig {
             journal: journal(Box::new(opened.journal)),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
+            asker: Arc::new(NobodyAsked),
             clock: clock.clone(),
             progress,
             // A clock that jumps must not look like views that lag.
@@ -151,10 +171,20 @@ impl Rig {
         let views = Views::open(data.path(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
         let random = Box::new(OsRandom);
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
-        let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
+        let office = Arc::new(Office::new(
+            handle.clone(),
+            desk,
+            catalogue.clone(),
+            views,
+            directory.clone(),
+            clock.clone(),
+        ));
         let reception = reception(&directory, &clock);
         let gateway = Arc::new(Gateway::new(office.clone(), directory.clone()));
-        let parts = ApiParts { office: office.clone(), directory: directory.clone(), reception, clock };
+        let delivery = delivery(&runtime, &office, &directory, &clock);
+        let notifier = delivery.notifier().clone();
+        let parts =
+            ApiParts { office: office.clone(), directory: directory.clone(), reception, notifier, clock };
         let api = runtime.block_on(Api::start(options, parts)).unwrap();
         let (address, count) = (api.address(), AtomicU64::new(0));
         let _lock = opened.lock;
@@ -167,6 +197,7 @@ impl Rig {
             catalogue,
             handle,
             api,
+            delivery,
             engine,
             folder,
             _lock,
@@ -182,6 +213,7 @@ impl Rig {
             office: self.office.clone(),
             directory: self.directory.clone(),
             reception: reception(&self.directory, &clock),
+            notifier: self.delivery.notifier().clone(),
             clock,
         };
         self.runtime.block_on(Api::start(options, parts)).unwrap_err().to_string()
@@ -190,6 +222,7 @@ impl Rig {
     /// Stops everything, and leaves the directory.
     pub fn stop(self) -> TempDir {
         self.runtime.block_on(self.api.stop());
+        self.runtime.block_on(self.delivery.stop());
         drop(self.engine.stop());
         drop(self.folder.stop());
         self.data
@@ -246,7 +279,7 @@ impl Rig {
         let opened =
             self.runtime.block_on(self.office.open_issuer(Name::parse(&name).unwrap(), None)).unwrap();
         let prefix = Prefix::parse(&format!("4{:05}", self.next())).unwrap();
-        let terms = Terms::standard(prefix, Layout::DEFAULT);
+        let terms = Terms { sandbox: true, ..Terms::standard(prefix, Layout::DEFAULT) };
         let office = &self.office;
         let name = Name::parse("Shopping").unwrap();
         let programme =
@@ -271,7 +304,35 @@ impl Rig {
         let cardholder = entered.unwrap().id;
         let merchant = self.merchant(issuer);
         let payments = Side::nowhere().payments;
-        Side { issuer, programme, account, number, authorisation, key, cardholder, merchant, payments }
+        let webhook = self.webhook(issuer);
+        Side {
+            issuer,
+            programme,
+            account,
+            number,
+            authorisation,
+            key,
+            cardholder,
+            merchant,
+            payments,
+            webhook,
+        }
+    }
+
+    /// A webhook; of those that the issuer had before none is left, so that there is room.
+    fn webhook(&self, issuer: IssuerId) -> WebhookId {
+        let by = By { actor: "test", now_ms: SystemClock.now_ms() };
+        let url = "http://127.0.0.1:9/nobody-listens-there";
+        let (description, kinds, secret, place) = ("", &[][..], &[7; 32][..], EventPlace::FIRST);
+        let new = NewWebhook { issuer, url, description, kinds, secret, place };
+        let before = self.directory.webhooks(issuer).unwrap();
+        let made: Result<_, DirectoryError> = self.directory.write(by, |writing| {
+            for webhook in &before[..before.len().saturating_sub(4)] {
+                writing.delete_webhook(issuer, webhook.id)?;
+            }
+            writing.create_webhook(&new, &mut OsRandom)
+        });
+        made.unwrap().id
     }
 
     pub fn order(&self, account: AccountId, programme: ProgrammeId) -> Issued {

@@ -1,6 +1,7 @@
 //! Decisions: what follows from a command, and what is answered.
 
 mod after;
+mod asked;
 mod issue;
 mod operate;
 mod original;
@@ -11,9 +12,9 @@ use mayfly_card::{ApprovalCode, MinorUnits};
 
 use crate::state::{Account, Number, PER_REFERENCE_MAX, State, Transaction};
 use crate::{
-    AccountId, Answer, AnswerKept, Books, Command, Effect, Event, IssuerId, Kind, MessageAnswer, MessageKind,
-    NumberRef, Once, OnceKey, Outcome, Previous, Processing, ProgrammeId, Reason, Refusal, Request,
-    ResponseCode, Retirement, TimeMs, Transacted, TransactionId,
+    AccountId, Answer, AnswerKept, Asked, Books, Command, Effect, Event, IssuerId, Kind, MessageAnswer,
+    MessageKind, NumberRef, Once, OnceKey, Outcome, Previous, Processing, ProgrammeId, Reason, Refusal,
+    Request, ResponseCode, Retirement, TimeMs, Transacted, TransactionId,
 };
 
 /// Decides one command at `now`. The events that follow are appended to `events`; whoever calls applies them
@@ -24,6 +25,7 @@ pub fn decide(state: &State, command: &Command, now: TimeMs, events: &mut Vec<Ev
         Command::Issue(request) => issue::issue(state, request, now, events),
         Command::Operate(operation) => operate::operate(state, operation, events),
         Command::Once(once) => self::once(state, once, now, events),
+        Command::Resolve(resolution) => asked::resolve(state, resolution, now, events),
         Command::Sweep { limit } => issue::sweep(state, *limit, now, events),
     }
 }
@@ -43,7 +45,7 @@ fn once(state: &State, once: &Once, now: TimeMs, events: &mut Vec<Event>) -> Ans
     let answer = match &once.command {
         Command::Issue(request) => issue::issue(state, request, now, events),
         Command::Operate(operation) => operate::operate(state, operation, events),
-        Command::Message(_) | Command::Once(_) | Command::Sweep { .. } => {
+        Command::Message(_) | Command::Once(_) | Command::Resolve(_) | Command::Sweep { .. } => {
             return Answer::Refused(Refusal::NoKeyHere);
         }
     };
@@ -68,16 +70,32 @@ fn message(state: &State, request: &Request, now: TimeMs, events: &mut Vec<Event
             });
         }
     }
+    if let Some(asked) = state.pending.find(request.reference, request.identity) {
+        return if asked.request.content == request.content {
+            Answer::Waits(asked.question)
+        } else {
+            Answer::Message(MessageAnswer::unrecorded(Reason::OtherContent))
+        };
+    }
     // A reversal has room of its own: nobody can keep it out by filling the list.
     let reverses = matches!(request.message, MessageKind::Reversal | MessageKind::ReversalAdvice);
     if under >= if reverses { 2 * PER_REFERENCE_MAX } else { PER_REFERENCE_MAX } {
         return Answer::Message(MessageAnswer::unrecorded(Reason::TooManyMessages));
     }
-    let case = Case { state, request, now };
-    match case.decide() {
-        Ok(verdict) if case.fits_the_books(&verdict) => Answer::Message(case.record(verdict, events)),
-        Ok(_) => Answer::Message(MessageAnswer::unrecorded(Reason::BooksFull)),
-        Err(page) => Answer::Page(page),
+    let case = Case { state, request, now, asked: None };
+    let verdict = match case.decide() {
+        Ok(verdict) if case.fits_the_books(&verdict) => verdict,
+        Ok(_) => return Answer::Message(MessageAnswer::unrecorded(Reason::BooksFull)),
+        Err(page) => return Answer::Page(page),
+    };
+    match case.question(&verdict) {
+        None => Answer::Message(case.record(verdict, events)),
+        Some(_) if state.pending.is_full() => Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded)),
+        Some(asked) => {
+            let question = asked.question;
+            events.push(Event::Asked(Box::new(asked)));
+            Answer::Waits(question)
+        }
     }
 }
 
@@ -100,6 +118,8 @@ struct Case<'a> {
     state: &'a State,
     request: &'a Request,
     now: TimeMs,
+    /// What was asked about it, if its word has come.
+    asked: Option<&'a Asked>,
 }
 
 /// What was decided about a message, before it is written down.

@@ -5,9 +5,9 @@ use mayfly_card::{AcquirerId, Currency, MinorUnits, Stan};
 use super::{ACCOUNT_MAX, issue, original};
 use crate::state::{Account, State, Transaction};
 use crate::{
-    AccountId, AccountOpened, Answer, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened,
-    Kind, MessageKind, Name, NumberRef, Operation, Previous, ProgrammeId, ProgrammeOpened, Reason, Refusal,
-    ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
+    AccountId, AccountOpened, Answer, CreditLimit, DecisionHook, Effect, Event, Facts, Hash64, IssuerId,
+    IssuerOpened, Kind, LimitError, MessageKind, Name, NumberRef, Operation, Previous, ProgrammeId,
+    ProgrammeOpened, Reason, Refusal, ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
 };
 
 pub(super) fn operate(state: &State, operation: &Operation, events: &mut Vec<Event>) -> Answer {
@@ -16,6 +16,7 @@ pub(super) fn operate(state: &State, operation: &Operation, events: &mut Vec<Eve
         Operation::OpenProgramme { issuer, name, terms } => {
             open_programme(state, *issuer, *name, terms, events)
         }
+        Operation::SetHook { issuer, hook } => set_hook(state, *issuer, *hook, events),
         Operation::OpenAccount { issuer, currency, limit } => {
             open_account(state, *issuer, *currency, *limit, events)
         }
@@ -75,6 +76,20 @@ fn open_programme(
         terms: terms.clone(),
     })));
     Ok(Answer::Programme(programme))
+}
+
+fn set_hook(
+    state: &State,
+    issuer: IssuerId,
+    hook: Option<DecisionHook>,
+    events: &mut Vec<Event>,
+) -> Result<Answer, Refusal> {
+    state.issuer(issuer).ok_or(Refusal::NoIssuer(issuer))?;
+    if hook.is_some_and(|hook| !DecisionHook::WAIT_MS.contains(&hook.wait_ms)) {
+        return Err(Refusal::Limit(LimitError { term: "time limit", bounds: "100 to 20000 milliseconds" }));
+    }
+    events.push(Event::HookSet { issuer, hook });
+    Ok(Answer::Done)
 }
 
 fn open_account(

@@ -57,7 +57,8 @@ fn decide_on(
     programme: &Programme,
     account: &Account,
 ) -> Result<Effect, (Reason, Effect)> {
-    scheme::prove(programme.terms.scheme, number, case.request, case.now)
+    let waiting = case.uses_waiting(number);
+    scheme::prove(programme.terms.scheme, number, case.request, waiting, case.now)
         .map_err(|reason| (reason, after_failed_proof(reason)))?;
     if kind == Kind::Check {
         return check(case, number, account).map_err(|reason| (reason, Effect::default()));
@@ -88,7 +89,7 @@ fn after_failed_proof(reason: Reason) -> Effect {
 }
 
 /// A failed control leaves two more tries, or uses the number up: the programme says which.
-fn after_failed_control(programme: &Programme, number: &Number) -> Effect {
+pub(super) fn after_failed_control(programme: &Programme, number: &Number) -> Effect {
     match programme.terms.failed_control {
         FailedControl::KeepUsable => Effect { tries: 1, ..Effect::default() },
         // A number has at most a million uses, so this never saturates.
@@ -191,7 +192,8 @@ pub(super) fn told<'a>(case: &Case<'a>) -> Result<(&'a Number, &'a Account), u8>
     let Located::Number(number) = scheme::locate(case.state, case.request, case.now) else { return Err(0) };
     let account = case.state.account(number.account).ok_or(0)?;
     let scheme = case.state.programme(number.programme).ok_or(0)?.terms.scheme;
-    scheme::prove(scheme, number, case.request, case.now)
+    // It has happened, whatever else waits.
+    scheme::prove(scheme, number, case.request, 0, case.now)
         .map_err(|reason| u8::from(scheme::issued::counts(reason)))?;
     if account.currency == case.request.currency { Ok((number, account)) } else { Err(0) }
 }

@@ -8,9 +8,12 @@ use super::retired;
 
 /// Whether the request proves itself. Every refusal here looks the same to the merchant, except for a date that
 /// is over, which he can read off it himself.
-pub fn prove(number: &Number, request: &Request, now: TimeMs) -> Result<(), Reason> {
+pub fn prove(number: &Number, request: &Request, waiting: u32, now: TimeMs) -> Result<(), Reason> {
     if let Some(why) = number.over(now) {
         return Err(retired(why));
+    }
+    if number.usage.uses_left <= waiting {
+        return Err(Reason::NumberUsed);
     }
     let today = mayfly_card::MonthIndex::of_unix_ms(now);
     match request.expiry.map(|expiry| expiry.month_near(today)) {

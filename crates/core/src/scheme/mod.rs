@@ -37,9 +37,17 @@ pub fn locate<'a>(state: &'a State, request: &Request, now: TimeMs) -> Located<'
 }
 
 /// Step two: does it carry proof for this one purchase?
-pub fn prove(scheme: Scheme, number: &Number, request: &Request, now: TimeMs) -> Result<(), Reason> {
+///
+/// `waiting` uses of the number are kept for purchases about which somebody is being asked.
+pub fn prove(
+    scheme: Scheme,
+    number: &Number,
+    request: &Request,
+    waiting: u32,
+    now: TimeMs,
+) -> Result<(), Reason> {
     match scheme {
-        Scheme::Issued => issued::prove(number, request, now),
+        Scheme::Issued => issued::prove(number, request, waiting, now),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod kept;
 mod numbers;
+mod pending;
 mod quarantine;
 mod sharded;
 mod transactions;
@@ -13,13 +14,14 @@ use mayfly_keys::NumberIndex;
 
 pub use kept::{ANSWERS_KEPT_MS, ANSWERS_MAX, Kept, KeptAnswers};
 pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage, UsageChange};
+pub use pending::{PENDING_MAX, Pending};
 pub use quarantine::Quarantine;
 pub use transactions::{PER_REFERENCE_MAX, Totals, Transaction, Transactions};
 
 use crate::{
-    AccountId, AccountOpened, Books, CreditLimit, Event, IssuerId, Name, NumberId, NumberRef, PartitionId,
-    Presented, ProgrammeId, ProgrammeOpened, Request, Retirement, Terms, TimeMs, Transacted, TransactionId,
-    Universal,
+    AccountId, AccountOpened, Books, CreditLimit, DecisionHook, Event, IssuerId, Name, NumberId, NumberRef,
+    PartitionId, Presented, ProgrammeId, ProgrammeOpened, QuestionId, Request, Retirement, Terms, TimeMs,
+    Transacted, TransactionId, Universal,
 };
 
 /// How long after a small purchase its full reversal gives the use back, in milliseconds.
@@ -30,6 +32,8 @@ pub const REVIVAL_MS: TimeMs = 10 * 60 * 1000;
 pub struct Issuer {
     /// What it is called.
     pub name: Name,
+    /// How it is asked before its accounts pay, if it is.
+    pub hook: Option<DecisionHook>,
 }
 
 /// A programme.
@@ -112,6 +116,8 @@ pub struct State {
     pub universal: HashMap<u64, ProgrammeId>,
     /// The answers that are kept.
     pub kept: KeptAnswers,
+    /// Messages that wait for somebody's word.
+    pub pending: Pending,
     /// The id of the next number.
     pub next_number: u64,
 }
@@ -189,7 +195,15 @@ impl State {
                     self.retire(*number, *why, at_ms);
                 }
             }
-            Event::IssuerOpened(event) => self.issuers.push(Issuer { name: event.name }),
+            Event::IssuerOpened(event) => self.issuers.push(Issuer { name: event.name, hook: None }),
+            Event::HookSet { issuer, hook } => {
+                if let Some(issuer) = position(issuer.0).and_then(|at| self.issuers.get_mut(at)) {
+                    issuer.hook = *hook;
+                }
+            }
+            Event::Asked(asked) => self.pending.add((**asked).clone()),
+            Event::Resolved(resolved) => self.pending.remove(resolved.question),
+            Event::AnsweredLate(_) => {}
             Event::ProgrammeOpened(event) => self.apply_programme(event),
             Event::AccountOpened(event) => self.accounts.push(Account::opened(event)),
             Event::AnswerKept(event) => self.kept.keep(event, at_ms),
@@ -336,7 +350,13 @@ impl State {
     }
 
     /// Sets the ids that come next, where nothing that was loaded shows them.
-    pub fn load_counters(&mut self, next_number: NumberId, next_transaction: TransactionId) {
+    pub fn load_counters(
+        &mut self,
+        next_number: NumberId,
+        next_transaction: TransactionId,
+        last_question: QuestionId,
+    ) {
+        self.pending.count_up_to(last_question);
         self.next_number = self.next_number.max(next_number.0);
         if self.transactions.is_empty() {
             self.transactions = Transactions::starting_at(next_transaction);

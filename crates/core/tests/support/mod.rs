@@ -8,7 +8,7 @@ use mayfly_card::{
 use mayfly_core::{
     AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, Event, Facts, Hash64,
     IssueNumber, MessageAnswer, MessageKind, Name, NumberId, Operation, Original, Presented, Processing,
-    ProgrammeId, Request, State, Terms, TimeMs, decide,
+    ProgrammeId, QuestionId, Request, Resolution, State, Terms, TimeMs, Word, decide,
 };
 use mayfly_keys::NumberIndex;
 
@@ -170,6 +170,7 @@ impl World {
         loop {
             match self.decide(&Command::Message(Box::new(request.clone()))) {
                 Answer::Message(answer) => return answer,
+                Answer::Waits(question) => return self.say_yes(question),
                 // Nothing is ever forgotten here: what memory has is all there is.
                 Answer::Page(mayfly_core::PageRequest::Purchases { .. }) => {
                     let all = self.state.transactions.iter();
@@ -182,6 +183,15 @@ impl World {
                 }
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    /// The issuer is asked, and says yes at once.
+    fn say_yes(&mut self, question: QuestionId) -> MessageAnswer {
+        let issuer = mayfly_core::IssuerId(1);
+        match self.decide(&Command::Resolve(Resolution { question, issuer, word: Word::Approve })) {
+            Answer::Resolved { answer, .. } => answer,
+            other => panic!("{other:?}"),
         }
     }
 

@@ -10,8 +10,8 @@ use mayfly_core::{
     State, Terms,
 };
 use mayfly_engine::{
-    AppendError, Archive, ArchiveError, Catalogue, Clock, Engine, Head, Journal, ManualClock, ONLY_PARTITION,
-    Options, Order, Parts, Progress, Record,
+    AppendError, Archive, ArchiveError, Asker, Catalogue, Clock, Engine, Head, Journal, ManualClock,
+    ONLY_PARTITION, Options, Order, Parts, Progress, Question, Record,
 };
 use mayfly_keys::{KeyService, RootKey};
 
@@ -72,10 +72,35 @@ impl Archive for MemoryArchive {
     }
 }
 
+/// Keeps the questions that leave.
+#[derive(Clone, Default)]
+pub struct Questions(pub Arc<Mutex<Vec<Question>>>);
+
+impl Questions {
+    /// Waits for so many.
+    pub fn await_count(&self, count: usize) -> Vec<Question> {
+        for _ in 0..5_000 {
+            let asked = self.0.lock().unwrap().clone();
+            if asked.len() >= count {
+                return asked;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("nobody was asked");
+    }
+}
+
+impl Asker for Questions {
+    fn ask(&self, question: Question) {
+        self.0.lock().unwrap().push(question);
+    }
+}
+
 pub struct Bench {
     pub engine: Engine,
     pub journal: MemoryJournal,
     pub archive: MemoryArchive,
+    pub asked: Questions,
     pub clock: Arc<ManualClock>,
     pub catalogue: Arc<Catalogue>,
 }
@@ -83,19 +108,20 @@ pub struct Bench {
 pub fn start(state: State, head: Head, journal: MemoryJournal, options: Options) -> Bench {
     let clock = Arc::new(ManualClock::at(NOON));
     let catalogue = Arc::new(Catalogue::new(KeyService::new(&RootKey::from_bytes(&[9; 32]))).unwrap());
-    let archive = MemoryArchive::default();
+    let (archive, asked) = (MemoryArchive::default(), Questions::default());
     let engine = Engine::start(Parts {
         state,
         head,
         journal: Box::new(journal.clone()),
         archive: Arc::new(archive.clone()),
         catalogue: catalogue.clone(),
+        asker: Arc::new(asked.clone()),
         clock: clock.clone() as Arc<dyn Clock>,
         progress: Arc::new(Progress::default()),
         options: Options { views_lag_max_ms: u64::MAX, ..options },
     })
     .unwrap();
-    Bench { engine, journal, archive, clock, catalogue }
+    Bench { engine, journal, archive, asked, clock, catalogue }
 }
 
 pub fn fresh(options: Options) -> Bench {
@@ -118,7 +144,14 @@ pub fn bank(bench: &Bench) -> AccountId {
 }
 
 pub fn order(account: AccountId) -> Order {
-    Order { account, programme: ProgrammeId(1), uses: 1, lifetime_ms: None, controls: Controls::default() }
+    Order {
+        account,
+        programme: ProgrammeId(1),
+        uses: 1,
+        lifetime_ms: None,
+        controls: Controls::default(),
+        own: None,
+    }
 }
 
 pub fn replayed(records: &[Record]) -> State {

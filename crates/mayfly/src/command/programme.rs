@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use mayfly_card::{Layout, Pan, Prefix};
 use mayfly_core::{IssuerId, Name, ProgrammeId};
-use mayfly_server::protocol::{AdminRequest, FailedControl, OpenProgramme, Programme, TermsAsked};
+use mayfly_server::protocol::{AdminRequest, FailedControl, Includes, OpenProgramme, Programme, TermsAsked};
 
 use crate::admin::{Admin, PageArgs, answered, more};
 use crate::duration::{parse_ms, show_ms};
@@ -81,6 +81,12 @@ pub(crate) struct Open {
     /// What a purchase over a limit or without funds does to its number [default: keep-usable]
     #[arg(long, value_enum, value_name = "WHAT")]
     failed_control: Option<FailedControlArg>,
+    /// Of what its numbers have a part, in the holder digits of their layout [default: nothing]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    includes: Option<IncludesArg>,
+    /// Purchases may be simulated
+    #[arg(long)]
+    sandbox: bool,
     /// A number that everybody of the programme shares, and that alone authorises nothing
     #[arg(long, value_name = "NUMBER", value_parser = universal)]
     universal: Option<Pan>,
@@ -93,6 +99,17 @@ enum FailedControlArg {
     KeepUsable,
     /// It is used up at once
     UseUp,
+}
+
+/// Of what a programme's numbers have a part.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IncludesArg {
+    /// All digits after the prefix are drawn
+    Nothing,
+    /// The last digits of the cardholder's own number
+    OwnNumber,
+    /// The same digits of the universal number
+    UniversalNumber,
 }
 
 fn universal(text: &str) -> Result<Pan, String> {
@@ -150,6 +167,12 @@ impl Open {
                 FailedControlArg::KeepUsable => FailedControl::KeepUsable,
                 FailedControlArg::UseUp => FailedControl::UseUp,
             }),
+            includes: self.includes.map(|asked| match asked {
+                IncludesArg::Nothing => Includes::Nothing,
+                IncludesArg::OwnNumber => Includes::OwnNumber,
+                IncludesArg::UniversalNumber => Includes::UniversalNumber,
+            }),
+            sandbox: self.sandbox.then_some(true),
         };
         Ok(OpenProgramme { issuer: self.issuer, name: self.name, terms, universal: self.universal })
     }
@@ -198,5 +221,14 @@ fn show(programme: &Programme) -> String {
                 _ => "keep-usable".into(),
             },
         ),
+        (
+            "numbers include",
+            match terms.includes {
+                Some(Includes::OwnNumber) => "own-number".into(),
+                Some(Includes::UniversalNumber) => "universal-number".into(),
+                _ => "nothing".into(),
+            },
+        ),
+        ("sandbox", if terms.sandbox == Some(true) { "yes".into() } else { "no".into() }),
     ])
 }

@@ -15,7 +15,7 @@ use mayfly_core::{
 };
 use mayfly_engine::{
     AppendError, Archive, ArchiveError, Catalogue, Desk, Engine, Head, Issued, Journal, MemoryNoteKeys,
-    ONLY_PARTITION, Order, Parts, Progress, Record, SystemClock,
+    NobodyAsked, ONLY_PARTITION, Order, Parts, Progress, Record, SystemClock,
 };
 use mayfly_iso8583::{De, Dialect, Frame, Message, MessageBuilder, Mti};
 use mayfly_keys::{KeyService, OsRandom, RootKey};
@@ -98,6 +98,7 @@ impl Bench {
             journal: Box::new(tape.clone()),
             archive: Arc::new(Nothing),
             catalogue: catalogue.clone(),
+            asker: Arc::new(NobodyAsked),
             clock: Arc::new(SystemClock),
             progress,
             options: engine,
@@ -151,6 +152,7 @@ impl Bench {
             uses: 1,
             lifetime_ms: None,
             controls: Controls::default(),
+            own: None,
         };
         self.runtime.block_on(self.desk.issue(&order, None)).unwrap()
     }

@@ -46,10 +46,10 @@ pub struct EventNow {
 }
 
 /// What one reading brought.
-struct Read {
-    found: Vec<EventNow>,
+pub(super) struct Read {
+    pub(super) found: Vec<EventNow>,
     /// Where the next one begins; none at the journal's end.
-    next: Option<EventPlace>,
+    pub(super) next: Option<EventPlace>,
 }
 
 impl Office {
@@ -68,7 +68,8 @@ impl Office {
         let mut found = Items { items: Vec::new(), next: Some(from).filter(|from| from.sequence <= durable) };
         for _ in 0..ROUNDS_MAX {
             let Some(from) = found.next else { break };
-            let read = self.views.journal(move |journal| read(journal, from, durable, &filter)).await?;
+            let wanted = move |event: &mut Event| may_be_wanted(event, &filter);
+            let read = self.views.journal(move |journal| read(journal, from, durable, wanted)).await?;
             found.next = read.next;
             let mut wanted = self.wanted(read.found, &filter).await?.into_iter();
             found.items.extend(wanted.by_ref().take(part.limit - found.items.len()));
@@ -118,7 +119,10 @@ impl Office {
     }
 
     /// The accounts of the numbers that these events retire.
-    async fn accounts_of(&self, found: &[EventNow]) -> Result<HashMap<NumberId, AccountId>, OfficeError> {
+    pub(super) async fn accounts_of(
+        &self,
+        found: &[EventNow],
+    ) -> Result<HashMap<NumberId, AccountId>, OfficeError> {
         let retired = found.iter().filter_map(|now| match &now.event {
             Event::NumbersRetired(retired) => Some(retired.iter().map(|(number, _)| number.id)),
             _ => None,
@@ -139,12 +143,12 @@ impl Office {
     }
 }
 
-/// Reads on from a place, to record `durable` at most.
-fn read(
+/// Reads on from a place, to record `durable` at most, for what may be wanted.
+pub(super) fn read(
     journal: &JournalReader,
     from: EventPlace,
     durable: u64,
-    filter: &EventFilter,
+    mut wanted: impl FnMut(&mut Event) -> bool,
 ) -> Result<Read, StoreError> {
     let (mut found, mut looked) = (Vec::new(), 0);
     let mut next = from;
@@ -166,7 +170,7 @@ fn read(
                 return;
             }
             looked += weight(&event);
-            if may_be_wanted(&mut event, filter) {
+            if wanted(&mut event) {
                 found.push(EventNow { place, at_ms, event });
             }
         });
@@ -209,7 +213,7 @@ fn may_be_wanted(event: &mut Event, filter: &EventFilter) -> bool {
 }
 
 /// Leaves some of the numbers that an event retires; whether any is left. All of another event is left.
-fn keep(event: &mut Event, is_kept: impl Fn(&NumberRef) -> bool) -> bool {
+pub(super) fn keep(event: &mut Event, is_kept: impl Fn(&NumberRef) -> bool) -> bool {
     match event {
         Event::NumbersRetired(retired) => {
             retired.retain(|(number, _): &(NumberRef, Retirement)| is_kept(number));
@@ -220,7 +224,7 @@ fn keep(event: &mut Event, is_kept: impl Fn(&NumberRef) -> bool) -> bool {
 }
 
 /// Whose an event is.
-enum Whose {
+pub(super) enum Whose {
     /// This issuer's.
     Issuer(IssuerId),
     /// That of this account's issuer.
@@ -231,7 +235,7 @@ enum Whose {
     Nobody,
 }
 
-fn whose(event: &Event) -> Whose {
+pub(super) fn whose(event: &Event) -> Whose {
     match event {
         // A message for which no issuer was found is nobody's.
         Event::Transacted(transacted) => transacted.issuer.map_or(Whose::Nobody, Whose::Issuer),
@@ -242,6 +246,10 @@ fn whose(event: &Event) -> Whose {
         Event::LimitSet { account, .. } | Event::ChannelBlocked { account, .. } => Whose::Account(*account),
         Event::NumbersRetired(_) => Whose::Numbers,
         Event::AnswerKept(_) => Whose::Nobody,
+        Event::HookSet { issuer, .. } => Whose::Issuer(*issuer),
+        Event::Asked(asked) => Whose::Issuer(asked.issuer),
+        Event::Resolved(resolved) => Whose::Issuer(resolved.issuer),
+        Event::AnsweredLate(late) => Whose::Issuer(late.issuer),
     }
 }
 
@@ -250,12 +258,16 @@ fn account_of(event: &Event) -> Option<AccountId> {
     match event {
         Event::Transacted(transacted) => transacted.account,
         Event::NumberIssued(issued) => Some(issued.account),
+        Event::Asked(asked) => asked.account,
         Event::AccountOpened(opened) => Some(opened.account),
         Event::LimitSet { account, .. } | Event::ChannelBlocked { account, .. } => Some(*account),
         Event::NumbersRetired(_)
         | Event::IssuerOpened(_)
         | Event::ProgrammeOpened(_)
-        | Event::AnswerKept(_) => None,
+        | Event::AnswerKept(_)
+        | Event::HookSet { .. }
+        | Event::Resolved(_)
+        | Event::AnsweredLate(_) => None,
     }
 }
 
@@ -264,6 +276,7 @@ fn number_of(event: &Event) -> Option<NumberId> {
     match event {
         Event::Transacted(transacted) => transacted.number.map(|number| number.id),
         Event::NumberIssued(issued) => Some(issued.number.id),
+        Event::Asked(asked) => asked.number.map(|number| number.id),
         _ => None,
     }
 }

@@ -3,18 +3,20 @@
 //! Hashes and indexes are left out: they are for finding things, and say nothing to a reader. How times and names are
 //! written is up to whoever shows them.
 
+mod follow;
 mod list;
-mod place;
 
+use jiff::Timestamp;
 use mayfly_card::Currency;
 use mayfly_core::{
-    AccountOpened, Book, CreditLimit, Event, IssuerOpened, NumberIssued, NumberRef, Outcome, ProgrammeOpened,
-    Retirement, Terms, TimeMs, Transacted,
+    AccountOpened, AnsweredLate, Asked, Book, CreditLimit, DecisionHook, Event, IssuerOpened, NumberIssued,
+    NumberRef, Outcome, ProgrammeOpened, Resolved, Retirement, Terms, TimeMs, Transacted,
 };
 use serde_json::{Map, Value, json};
 
+pub use follow::{Followed, Follower};
 pub use list::{EventFilter, EventNow};
-pub use place::EventPlace;
+pub use mayfly_store::EventPlace;
 
 /// What kind of event it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,11 +39,19 @@ pub enum EventKind {
     ChannelBlocked,
     /// The answer to a command is kept.
     AnswerKept,
+    /// An issuer is to be asked before its accounts pay, or not any more.
+    HookSet,
+    /// Somebody is asked about a message.
+    Asked,
+    /// What came of that.
+    Resolved,
+    /// A word came after it was given up.
+    AnsweredLate,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Transacted,
         Self::NumberIssued,
         Self::NumbersRetired,
@@ -51,6 +61,10 @@ impl EventKind {
         Self::LimitSet,
         Self::ChannelBlocked,
         Self::AnswerKept,
+        Self::HookSet,
+        Self::Asked,
+        Self::Resolved,
+        Self::AnsweredLate,
     ];
 
     /// Of this event.
@@ -65,6 +79,10 @@ impl EventKind {
             Event::LimitSet { .. } => Self::LimitSet,
             Event::ChannelBlocked { .. } => Self::ChannelBlocked,
             Event::AnswerKept(_) => Self::AnswerKept,
+            Event::HookSet { .. } => Self::HookSet,
+            Event::Asked(_) => Self::Asked,
+            Event::Resolved(_) => Self::Resolved,
+            Event::AnsweredLate(_) => Self::AnsweredLate,
         }
     }
 
@@ -80,6 +98,10 @@ impl EventKind {
             Self::LimitSet => "limit-set",
             Self::ChannelBlocked => "channel-blocked",
             Self::AnswerKept => "answer-kept",
+            Self::HookSet => "hook-set",
+            Self::Asked => "asked",
+            Self::Resolved => "resolved",
+            Self::AnsweredLate => "answered-late",
         }
     }
 }
@@ -91,6 +113,17 @@ pub struct Manner {
     pub time: fn(TimeMs) -> String,
     /// A name of the core's: of a kind, a reason, a channel. The core writes them with hyphens.
     pub name: fn(&str) -> String,
+}
+
+impl Manner {
+    /// For programs, over HTTP: times are RFC 3339, names have underscores.
+    pub const PROGRAMS: Self = Self { time: rfc_3339, name: |name| name.replace('-', "_") };
+}
+
+/// A time as RFC 3339 in UTC, to the millisecond. What lies after the year 9999 is shown as its end.
+pub fn rfc_3339(at_ms: TimeMs) -> String {
+    let time = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", time.unwrap_or(Timestamp::MAX))
 }
 
 /// For people: what happened, in a line.
@@ -122,6 +155,28 @@ pub fn words(event: &Event, manner: &Manner) -> String {
             format!("account {account} with {issuer} opened, {}", limit_words(*limit, *currency))
         }
         Event::AnswerKept(kept) => format!("the answer is kept for a day: {}", outcome_words(kept.outcome)),
+        Event::HookSet { issuer, hook: None } => format!("{issuer} is not asked any more"),
+        Event::HookSet { issuer, hook: Some(DecisionHook { wait_ms, when_late }) } => {
+            let late = (manner.name)(when_late.name());
+            format!("{issuer} is asked before its accounts pay, for {wait_ms} ms; then {late}")
+        }
+        Event::Asked(asked) => {
+            let Asked { question, issuer, kind, request, number, .. } = &**asked;
+            let amount = request.currency.show(request.amount.signed());
+            let mut text = format!("{question} to {issuer}: {} of {amount}", (manner.name)(kind.name()));
+            if !request.facts.merchant.is_empty() {
+                text += &format!(" at {}", request.facts.merchant);
+            }
+            number.iter().for_each(|number| text += &format!(", number {}", number.id));
+            text
+        }
+        Event::Resolved(Resolved { question, word, transaction, .. }) => {
+            let became = transaction.map(|id| format!(", {id}")).unwrap_or_default();
+            format!("{question}: {}{became}", (manner.name)(word.name()))
+        }
+        Event::AnsweredLate(AnsweredLate { question, word, .. }) => {
+            format!("{question}: {}, too late", (manner.name)(word.name()))
+        }
         Event::LimitSet { account, limit } => match limit {
             CreditLimit::Prepaid => format!("{account} is prepaid now"),
             CreditLimit::Credit(minor) => format!("{account} may owe {} minor units now", minor.value()),
@@ -209,7 +264,7 @@ pub fn fields(event: &Event, manner: &Manner) -> Map<String, Value> {
                 "programme": programme.to_string(),
                 "issuer": issuer.to_string(),
                 "name": name.as_str(),
-                "terms": terms_fields(terms),
+                "terms": terms_fields(terms, manner),
             })
         }
         Event::AccountOpened(AccountOpened { account, issuer, currency, limit }) => {
@@ -221,6 +276,24 @@ pub fn fields(event: &Event, manner: &Manner) -> Map<String, Value> {
             })
         }
         Event::AnswerKept(kept) => json!({ "outcome": outcome_words(kept.outcome) }),
+        Event::HookSet { issuer, hook } => json!({
+            "issuer": issuer.to_string(),
+            "hook": hook.map(|DecisionHook { wait_ms, when_late }| {
+                json!({ "wait_ms": wait_ms, "when_late": name(when_late.name()) })
+            }),
+        }),
+        Event::Asked(asked) => asked_fields(asked, manner),
+        Event::Resolved(Resolved { question, issuer, word, transaction }) => json!({
+            "question": question.to_string(),
+            "issuer": issuer.to_string(),
+            "word": name(word.name()),
+            "transaction": transaction.map(|id| id.to_string()),
+        }),
+        Event::AnsweredLate(AnsweredLate { question, issuer, word }) => json!({
+            "question": question.to_string(),
+            "issuer": issuer.to_string(),
+            "word": name(word.name()),
+        }),
         Event::LimitSet { account, limit } => {
             json!({ "account": account.to_string(), "limit": limit_field(*limit) })
         }
@@ -241,7 +314,7 @@ fn limit_field(limit: CreditLimit) -> Value {
     }
 }
 
-fn terms_fields(terms: &Terms) -> Value {
+fn terms_fields(terms: &Terms, manner: &Manner) -> Value {
     json!({
         "prefix": terms.prefix.as_str(),
         "layout": terms.layout.to_string(),
@@ -255,7 +328,24 @@ fn terms_fields(terms: &Terms) -> Value {
         "tolerance_bp": terms.tolerance_bp,
         "hold_days": terms.hold_days,
         "single_completion": terms.single_completion,
+        "includes": (manner.name)(terms.holder.name()),
+        "sandbox": terms.sandbox,
         "universal_last_four": terms.universal.as_ref().map(|universal| universal.last_four.to_string()),
+    })
+}
+
+fn asked_fields(asked: &Asked, manner: &Manner) -> Value {
+    let Asked { question, issuer, kind, request, account, number, deadline_ms, .. } = asked;
+    json!({
+        "question": question.to_string(),
+        "issuer": issuer.to_string(),
+        "kind": (manner.name)(kind.name()),
+        "message": request.message.mti(),
+        "account": account.map(|id| id.to_string()),
+        "number": number.map(|number| number.id.to_string()),
+        "amount": { "minor": request.amount.value(), "currency": request.currency.letters() },
+        "merchant": request.facts.merchant.as_str(),
+        "deadline": (manner.time)(*deadline_ms),
     })
 }
 

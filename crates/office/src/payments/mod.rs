@@ -12,6 +12,7 @@ mod console;
 mod history;
 mod later;
 mod request;
+mod turns;
 
 use std::fmt;
 use std::future::Future;
@@ -23,19 +24,18 @@ use mayfly_keys::Cvc2;
 use mayfly_store::directory::{
     Directory, DirectoryError, Merchant, OrderReference, Payment, PaymentId, WebAddress,
 };
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{Office, OfficeError};
 pub use later::Later;
+use turns::Turns;
 
 /// How long a payment waits for a number after it was ordered: for the cardholder to log in, or for another number when
 /// the first was declined.
 pub const WAIT_MAX_MS: TimeMs = 30 * 60 * 1000;
 /// How many numbers may be tried for one payment.
 pub const ATTEMPTS_MAX: usize = 3;
-/// How many payments are worked on at the same time, where they don't wait for each other by chance.
-const TURNS: usize = 256;
 /// How many calls of the directory run at a time; whoever comes then waits for one of them.
 const CALLS_MAX: usize = 32;
 
@@ -43,8 +43,7 @@ const CALLS_MAX: usize = 32;
 pub struct Gateway {
     office: Arc<Office>,
     directory: Arc<Directory>,
-    /// What is done to one payment is done one after the other.
-    turns: Vec<Arc<Mutex<()>>>,
+    turns: Arc<Turns>,
     places: Semaphore,
 }
 
@@ -177,8 +176,7 @@ impl<E: Into<OfficeError>> From<E> for GatewayError {
 impl Gateway {
     /// On an office, and the directory where orders stand.
     pub fn new(office: Arc<Office>, directory: Arc<Directory>) -> Self {
-        let turns = (0..TURNS).map(|_| Arc::default()).collect();
-        Self { office, directory, turns, places: Semaphore::new(CALLS_MAX) }
+        Self { office, directory, turns: Arc::default(), places: Semaphore::new(CALLS_MAX) }
     }
 
     /// Does something to a payment when its turn comes, and to the end: whoever asked may go away meanwhile.
@@ -187,8 +185,7 @@ impl Gateway {
         id: PaymentId,
         work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,
     ) -> Result<T, GatewayError> {
-        // Ids are spread evenly.
-        let turn = self.turns[usize::from(id.0[0]) % TURNS].clone().lock_owned().await;
+        let turn = self.turns.take(id).await;
         let work = async move {
             let _turn = turn;
             work.await

@@ -2,16 +2,16 @@
 
 use mayfly_card::{Channel, Currency};
 use mayfly_core::{
-    AccountId, Controls, CreditLimit, IssuerId, MerchantRule, MessageKind, ProgrammeId, Refusal, Retirement,
-    Terms, state,
+    AccountId, Controls, CreditLimit, HolderDigits, IssuerId, MerchantRule, MessageKind, ProgrammeId,
+    Refusal, Retirement, Terms, state,
 };
 use mayfly_store::TransactionRow;
 use mayfly_store::directory::{self, DirectoryError};
 
 use crate::protocol::{
-    Account, AccountLimit, AdminError, Amount, ApiKey, Entry, ErrorCode, FailedControl, Issued, Issuer,
-    KeyGiven, Merchant, MerchantFacts, Number, NumberControls, NumberState, Programme, Secret, Standing,
-    TermsAsked, Time, Transaction,
+    Account, AccountLimit, AdminError, Amount, ApiKey, Entry, ErrorCode, FailedControl, Includes, Issued,
+    Issuer, KeyGiven, Merchant, MerchantFacts, Number, NumberControls, NumberState, Programme, Secret,
+    Standing, TermsAsked, Time, Transaction,
 };
 use mayfly_office::{NumberNow, OfficeError};
 
@@ -42,6 +42,12 @@ pub(super) fn programme(id: ProgrammeId, programme: &state::Programme) -> Progra
                 mayfly_core::FailedControl::KeepUsable => FailedControl::KeepUsable,
                 mayfly_core::FailedControl::UseUp => FailedControl::UseUp,
             }),
+            includes: Some(match terms.holder {
+                HolderDigits::Drawn => Includes::Nothing,
+                HolderDigits::Own => Includes::OwnNumber,
+                HolderDigits::Universal(_) => Includes::UniversalNumber,
+            }),
+            sandbox: Some(terms.sandbox),
         },
         universal: terms.universal.map(|universal| masked(terms, universal.last_four)),
     }
@@ -184,7 +190,7 @@ impl From<OfficeError> for AdminError {
                 ErrorCode::NotFound
             }
             OfficeError::Directory(error) => directory_code(error),
-            OfficeError::WhichProgramme { .. } => ErrorCode::Conflict,
+            OfficeError::WhichProgramme { .. } | OfficeError::OwnNumberMissing => ErrorCode::Conflict,
             OfficeError::Busy(_) | OfficeError::Behind { .. } => ErrorCode::Busy,
             OfficeError::Stopped | OfficeError::Views(_) => ErrorCode::Storage,
             OfficeError::Random(_) | OfficeError::Note(_) => ErrorCode::Internal,
@@ -227,7 +233,9 @@ pub(super) fn key_given(given: mayfly_office::KeyGiven) -> KeyGiven {
 fn code(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::NoIssuer(_) | Refusal::NoProgramme(_) | Refusal::NoAccount(_) => ErrorCode::NotFound,
-        Refusal::NoNumber(_) | Refusal::NoHold(_) | Refusal::OtherIssuer => ErrorCode::Conflict,
+        Refusal::NoNumber(_) | Refusal::NoQuestion(_) | Refusal::NoHold(_) | Refusal::OtherIssuer => {
+            ErrorCode::Conflict
+        }
         Refusal::NameTaken | Refusal::PrefixTaken(_) => ErrorCode::Taken,
         Refusal::Limit(_)
         | Refusal::Uses { .. }

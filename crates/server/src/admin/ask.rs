@@ -1,10 +1,11 @@
 //! From what was asked to what the office takes.
 
-use mayfly_card::MinorUnits;
-use mayfly_core::{Controls, CreditLimit, MerchantRule, Name, Terms};
+use mayfly_card::{Ascii, MinorUnits};
+use mayfly_core::{Controls, CreditLimit, HolderDigits, MerchantRule, Name, Terms};
 
 use crate::protocol::{
-    AccountLimit, AdminError, ErrorCode, FailedControl, IssueNumber, Merchant, NumberControls, TermsAsked,
+    AccountLimit, AdminError, ErrorCode, FailedControl, Includes, IssueNumber, Merchant, NumberControls,
+    TermsAsked,
 };
 use mayfly_office::{NumberOrder, OfficeError, TermsError, standard_layout};
 
@@ -57,6 +58,13 @@ pub(super) fn terms(asked: &TermsAsked) -> Result<Terms, AdminError> {
             Some(FailedControl::KeepUsable) => mayfly_core::FailedControl::KeepUsable,
             Some(FailedControl::UseUp) => mayfly_core::FailedControl::UseUp,
         },
+        holder: match asked.includes {
+            None | Some(Includes::Nothing) => HolderDigits::Drawn,
+            Some(Includes::OwnNumber) => HolderDigits::Own,
+            // The office knows the digits.
+            Some(Includes::UniversalNumber) => HolderDigits::Universal(Ascii::default()),
+        },
+        sandbox: asked.sandbox.unwrap_or(standard.sandbox),
         ..standard
     })
 }

@@ -163,6 +163,14 @@ keys! {
     API_SESSION_DAYS_MAX = number("api", "session_days_max", (30, 1, 365, "days"),
         "How long a session lasts, however often it is refreshed.");
 
+    OUTBOUND_PRIVATE_ADDRESSES = Key { section: "outbound", name: "private_addresses", kind: Kind::Flag { default: false },
+        meaning: "Whether webhooks may lead to addresses of private networks and of this machine: then whoever has an \
+            issuer's key can reach what the server can." };
+    OUTBOUND_PLAIN_HTTP = Key { section: "outbound", name: "plain_http", kind: Kind::Flag { default: false },
+        meaning: "Whether webhooks may be plain HTTP, for everybody on the way to read." };
+    OUTBOUND_CA_FILE = text("outbound", "ca_file", ("", "a path; if relative, to data_dir; empty for none"),
+        "Certificate authorities, as PEM, that are believed besides the public ones when the server connects to a webhook.");
+
     QUEUE_MAX = number("engine", "queue_max", (65_536, 64, 4_194_304, "commands"),
         "How many commands may wait to be decided; one more is answered 96.");
     BATCH_MAX = number("engine", "batch_max", (4096, 1, 65_536, "commands"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mayfly_iso8583::Dialect;
 use mayfly_network::Endpoint;
 use mayfly_office::ReceptionOptions;
+use mayfly_outbound::{ClientOptions, TargetRules};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -36,6 +37,8 @@ pub struct Settings {
     pub admin_connections_max: usize,
     /// The HTTP API; none if switched off.
     pub api: Option<ApiSettings>,
+    /// Where the server may connect to, and whom it believes.
+    pub outbound: ClientOptions,
     /// The engine's bounds.
     pub engine: mayfly_engine::Options,
     /// How much of the views is kept in memory, in bytes.
@@ -152,6 +155,7 @@ impl Check<'_> {
         let engine = self.engine();
         let api = self.api(&data_dir);
         let root_key_file = self.path(&keys::ROOT_KEY_FILE, &data_dir);
+        let outbound = self.outbound(&data_dir);
         Some(Settings {
             file: self.config.file.clone(),
             endpoints,
@@ -161,6 +165,7 @@ impl Check<'_> {
             admin_connections_max: self.count(&keys::ADMIN_CONNECTIONS_MAX),
             engine,
             api,
+            outbound,
             views_cache_bytes: self.count(&keys::VIEWS_CACHE_MIB) << 20,
             root_key_file,
             log_format: match self.config.text(&keys::LOG_FORMAT) {
@@ -244,6 +249,17 @@ impl Check<'_> {
                 ..ReceptionOptions::default()
             },
         })
+    }
+
+    fn outbound(&self, base: &Path) -> ClientOptions {
+        let ca_file = self.config.text(&keys::OUTBOUND_CA_FILE);
+        ClientOptions {
+            rules: TargetRules {
+                plain_http: self.config.flag(&keys::OUTBOUND_PLAIN_HTTP),
+                private_addresses: self.config.flag(&keys::OUTBOUND_PRIVATE_ADDRESSES),
+            },
+            ca_file: Some(ca_file).filter(|text| !text.is_empty()).map(|text| base.join(text)),
+        }
     }
 
     fn proxies(&mut self) -> Vec<IpAddr> {

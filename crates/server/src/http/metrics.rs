@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mayfly_core::ResponseCode;
 use mayfly_network::{Closed, Traffic};
+use mayfly_notify::{Notifier, Outcome};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -41,6 +42,7 @@ impl Collector for Scrape {
         if let Some(live) = self.shared.live.get() {
             out.engine(live)?;
             out.views(&self.shared, live)?;
+            out.webhooks(&live.notifier)?;
             out.network(&live.network)?;
             out.connections(&live.network)?;
         }
@@ -140,6 +142,29 @@ impl Out<'_> {
             "How long the oldest record that is not folded has been waiting.",
             lag.ms as f64 / 1e3,
         )
+    }
+
+    fn webhooks(&mut self, notifier: &Notifier) -> fmt::Result {
+        let counts = notifier.counts();
+        self.counters(
+            "mayfly_webhook_attempts",
+            "Attempts to deliver an event to a webhook, by what came of them.",
+            "outcome",
+            Outcome::ALL.into_iter().map(|outcome| (outcome.name(), counts.of(outcome))),
+        )?;
+        let lagging = notifier.lagging();
+        for (name, help, value) in [
+            ("mayfly_webhooks", "Webhooks that are told things.", lagging.active as f64),
+            ("mayfly_webhooks_failing", "Those whose latest attempt failed.", lagging.failing as f64),
+            (
+                "mayfly_webhook_lag_seconds",
+                "How old the oldest event is that one of them is to be told next.",
+                lagging.lag_ms as f64 / 1e3,
+            ),
+        ] {
+            self.gauge(name, help, value)?;
+        }
+        Ok(())
     }
 
     fn state(&mut self, snapshot: &Snapshot) -> fmt::Result {

@@ -285,6 +285,12 @@ pub struct TermsAsked {
     /// What a failed control does to a number. Default keep-usable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_control: Option<FailedControl>,
+    /// Of what its numbers have a part, in the holder digits of their layout. Default nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub includes: Option<Includes>,
+    /// Whether purchases may be simulated. Default no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<bool>,
 }
 
 impl TermsAsked {
@@ -304,8 +310,22 @@ impl TermsAsked {
             hold_days: None,
             single_completion: None,
             failed_control: None,
+            includes: None,
+            sandbox: None,
         }
     }
+}
+
+/// Of what a programme's numbers have a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Includes {
+    /// Of nothing: all digits after the prefix are drawn.
+    Nothing,
+    /// Of the cardholder's own number.
+    OwnNumber,
+    /// Of the programme's universal number.
+    UniversalNumber,
 }
 
 /// What a failed control does to a number.

@@ -42,6 +42,8 @@ pub enum StartError {
     },
     /// The HTTP API can't be served.
     Api(mayfly_api::ApiStartError),
+    /// Nothing can be sent to webhooks.
+    Outbound(mayfly_outbound::ClientError),
     /// The admin socket can't be had.
     Socket(SocketError),
     /// The network can't be served.
@@ -60,6 +62,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Directory(error) => error.fmt(f),
             Self::Api(error) => error.fmt(f),
+            Self::Outbound(error) => write!(f, "outbound.ca_file: {error}"),
             Self::Records(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::OtherKey { file, expected, found } => write!(

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use mayfly_api::RunningApi;
 use mayfly_engine::Engine;
 use mayfly_network::{Network, Stopped};
+use mayfly_notify::Delivery;
 use mayfly_store::{DirectoryLock, Folder};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,6 +43,7 @@ pub struct Server {
     background: Vec<JoinHandle<()>>,
     network: Network,
     api: Option<RunningApi>,
+    delivery: Delivery,
     socket: AdminSocket,
     pages: Option<AdminPages>,
     engine: Engine,
@@ -140,6 +142,7 @@ impl Server {
             background,
             network,
             api,
+            delivery,
             socket,
             pages,
             engine,
@@ -159,6 +162,7 @@ impl Server {
                 if let Some(api) = api {
                     api.stop().await;
                 }
+                delivery.stop().await;
             };
             let (stopped, (), ()) = tokio::join!(network.stop(), stop_api, socket.stop(settings.drain));
             if let Stopped::Cut { connections } = stopped {

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi, TlsFiles};
 use mayfly_core::State;
 use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Head, ONLY_PARTITION, Parts, Progress, SystemClock,
+    Catalogue, Clock, Desk, Engine, Handle, Head, NobodyAsked, ONLY_PARTITION, Parts, Progress, SystemClock,
 };
 use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_network::Network;
+use mayfly_notify::{Delivery, DeliveryOptions, DeliveryParts, Notifier};
+use mayfly_outbound::Client;
 use mayfly_store::{
     DirectoryLock, FoldOptions, Folder, OpenOptions, Opened, Opening, SqliteJournal, ViewsArchive,
 };
@@ -40,6 +42,7 @@ const TELL: Duration = Duration::from_secs(1);
 pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     directory::check(&settings.data_dir).map_err(StartError::Directory)?;
+    let client = Arc::new(Client::new(&settings.outbound).map_err(StartError::Outbound)?);
     let service = key_service(&settings)?;
     let (directory_keys, pepper) = (service.directory_keys(), service.password_pepper());
     // The software key service has an answer for every label.
@@ -81,11 +84,12 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         clock,
         shared: shared.clone(),
         directory: Arc::new(directory),
+        client,
     };
     let core = Core::start(&ground, (state, head, journal))?;
     let front = runtime.block_on(front(&ground, &core, listener, pages.as_ref(), pepper));
     match front {
-        Ok(Front { network, api, socket, addresses, background }) => {
+        Ok(Front { network, api, delivery, socket, addresses, background }) => {
             shared.health.enter(Phase::Serving);
             let (socket_path, http) = (&addresses.admin_socket, addresses.admin_http.as_deref());
             tracing::info!(admin_socket = socket_path, admin_http = http.unwrap_or("off"), "serving");
@@ -99,6 +103,7 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
                 background,
                 network,
                 api,
+                delivery,
                 socket,
                 pages,
                 engine,
@@ -177,6 +182,7 @@ struct Ground<'a> {
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     directory: Arc<Directory>,
+    client: Arc<Client>,
 }
 
 /// What decides and writes.
@@ -212,6 +218,7 @@ impl Core {
             journal: Box::new(journal),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
+            asker: Arc::new(NobodyAsked),
             clock: clock.clone(),
             progress: progress.clone(),
             options: settings.engine,
@@ -243,6 +250,7 @@ fn fail(health: &Health, failure: &watch::Sender<Option<String>>, why: &str) {
 struct Front {
     network: Network,
     api: Option<RunningApi>,
+    delivery: Delivery,
     socket: AdminSocket,
     addresses: Addresses,
     background: Vec<JoinHandle<()>>,
@@ -255,17 +263,25 @@ async fn front(
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
 ) -> Result<Front, StartError> {
-    let Ground { settings, catalogue, clock, shared, directory } = ground;
+    let Ground { settings, catalogue, clock, shared, directory, .. } = ground;
     let handle = core.engine.handle();
     let views = Views::open(&settings.data_dir, ONLY_PARTITION, handle.clone(), core.folder.waker())
         .map_err(StartError::Store)?;
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
-    let office = Arc::new(Office::new(handle.clone(), desk, catalogue.clone(), views, clock.clone()));
+    let office = Arc::new(Office::new(
+        handle.clone(),
+        desk,
+        catalogue.clone(),
+        views,
+        directory.clone(),
+        clock.clone(),
+    ));
     let network = Network::start(&settings.endpoints, handle.clone(), catalogue.clone(), settings.network)
         .await
         .map_err(StartError::Network)?;
-    let api = api(ground, &office, pepper).await?;
+    let delivery = delivery(ground, &office);
+    let api = api(ground, &office, delivery.notifier(), pepper).await?;
     let addresses = addresses(settings, &network, api.as_ref(), pages);
     let run = Run {
         pid: std::process::id(),
@@ -280,6 +296,7 @@ async fn front(
         handle: handle.clone(),
         office: office.clone(),
         network: network.meter(),
+        notifier: delivery.notifier().clone(),
         holds: holds.clone(),
     };
     // Set once, here.
@@ -293,13 +310,25 @@ async fn front(
         tokio::spawn(holds::run(office, holds)),
         tokio::spawn(upkeep::run(directory.clone(), clock.clone())),
     ];
-    Ok(Front { network, api, socket, addresses, background })
+    Ok(Front { network, api, delivery, socket, addresses, background })
+}
+
+/// Begins to tell webhooks what happens.
+fn delivery(ground: &Ground<'_>, office: &Arc<Office>) -> Delivery {
+    Delivery::start(DeliveryParts {
+        office: office.clone(),
+        directory: ground.directory.clone(),
+        client: ground.client.clone(),
+        clock: ground.clock.clone(),
+        options: DeliveryOptions::default(),
+    })
 }
 
 /// Serves the HTTP API, if it is to be served.
 async fn api(
     ground: &Ground<'_>,
     office: &Arc<Office>,
+    notifier: &Arc<Notifier>,
     pepper: SecretKey<32>,
 ) -> Result<Option<RunningApi>, StartError> {
     let Some(settings) = &ground.settings.api else { return Ok(None) };
@@ -316,7 +345,8 @@ async fn api(
     let (directory, clock) = (ground.directory.clone(), ground.clock.clone());
     let reception = Reception::start(directory.clone(), hasher, clock.clone(), settings.reception)
         .map_err(|error| StartError::System { what: "threads could not be started", error })?;
-    let parts = ApiParts { office: office.clone(), directory, reception: Arc::new(reception), clock };
+    let (office, notifier) = (office.clone(), notifier.clone());
+    let parts = ApiParts { office, directory, reception: Arc::new(reception), notifier, clock };
     Api::start(options, parts).await.map(Some).map_err(StartError::Api)
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use mayfly_core::AccountId;
 use mayfly_keys::{OpenError, SealError};
 
-use super::{ACCOUNTS_MAX, KeyId, Role};
+use super::{ACCOUNTS_MAX, KeyId, Role, WEBHOOKS_MAX};
 use crate::StoreError;
 
 /// Why the directory did not do what it was asked for. What a caller's own request can cause comes first.
@@ -42,6 +42,8 @@ pub enum DirectoryError {
     },
     /// The cardholder has as many accounts as one can have.
     TooManyAccounts,
+    /// The issuer has as many webhooks as one can have.
+    TooManyWebhooks,
     /// Something was not sealed.
     Seal(SealError),
     /// Something sealed does not open.
@@ -109,6 +111,10 @@ impl fmt::Display for DirectoryError {
             Self::TooManyAccounts => write!(
                 f,
                 "the cardholder has {ACCOUNTS_MAX} accounts, the most that one can have; create another cardholder"
+            ),
+            Self::TooManyWebhooks => write!(
+                f,
+                "the issuer has {WEBHOOKS_MAX} webhooks, the most that one can have; delete one first"
             ),
             Self::Seal(error) => error.fmt(f),
             Self::Sealed { what, why } => write!(f, "{what}: {why}"),

@@ -55,6 +55,14 @@ id!(
     /// A cardholder's session, from log-in to its end, however often it was refreshed: `ses_…`.
     SessionId, "ses_"
 );
+id!(
+    /// Where an issuer is told of what happened: `whk_…`.
+    WebhookId, "whk_"
+);
+id!(
+    /// An attempt to deliver an event to a webhook: `att_…`.
+    AttemptId, "att_"
+);
 
 /// The core's way to write and read digits, so that all ids look alike: its ids differ in the prefix only.
 const CORE_PREFIX: &str = "num_";

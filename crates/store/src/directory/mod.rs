@@ -1,5 +1,5 @@
 //! The directory (`directory.db`): what is not the money path. Keys for the API, cardholders and how they log in,
-//! their sessions, merchants and what they ordered, and an audit stream of all of it.
+//! their sessions, merchants and what they ordered, where issuers are told and asked, and an audit stream of all of it.
 //!
 //! Plain tables, one module per group of tables with all of its SQL. They follow from nothing else, so every change is
 //! synced before it is answered, and none happens without its entry in the [audit stream](AuditEntry): both are one
@@ -9,12 +9,13 @@
 //! calls block: call them where that is allowed.
 //!
 //! What must never stand in the file readably: a token or a password (hashes only), a name, a log-in name, a card
-//! number (sealed; a log-in name also as a keyed hash, by which it is found).
+//! number, a URL, a secret that signs (sealed; a log-in name also as a keyed hash, by which it is found).
 
 mod accounts;
 mod audit;
 mod cardholders;
 mod consoles;
+mod decision_endpoints;
 mod error;
 mod ids;
 mod invitations;
@@ -28,11 +29,14 @@ mod sealed;
 mod sessions;
 mod throttles;
 mod web_address;
+mod webhook_attempts;
+mod webhooks;
 mod writing;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use mayfly_core::TimeMs;
@@ -47,8 +51,9 @@ use readers::Readers;
 pub use accounts::{ACCOUNTS_MAX, LinkedAccount};
 pub use audit::{AuditEntry, AuditHead, AuditScope, Entry};
 pub use cardholders::{Cardholder, CardholderStatus, Login};
+pub use decision_endpoints::DecisionEndpoint;
 pub use error::{AuditFault, DirectoryError};
-pub use ids::{CardholderId, KeyId, MerchantEntryId, SessionId};
+pub use ids::{AttemptId, CardholderId, KeyId, MerchantEntryId, SessionId, WebhookId};
 pub use invitations::{Invitation, NewInvitation, Redeemed, Redemption};
 pub use keys::{ApiKey, NewKey, NewSecret, Role};
 pub use merchants::{Merchant, MerchantState, NewMerchant};
@@ -57,6 +62,10 @@ pub use payments::{OrderReference, Payment, PaymentId, Placed};
 pub use sessions::{NewSession, NewTokens, Refreshed, Session};
 pub use throttles::{Attempt, ThrottleKey, ThrottleScope};
 pub use web_address::{WebAddress, WebAddressError};
+pub use webhook_attempts::{ATTEMPTS_KEPT, ATTEMPTS_KEPT_MS, WebhookAttempt};
+pub use webhooks::{
+    NewWebhook, WEBHOOKS_MAX, Webhook, WebhookChange, WebhookOrder, WebhookProgress, WebhookState,
+};
 pub use writing::{By, Purged, Writing};
 
 /// The directory's file name.
@@ -78,6 +87,9 @@ const STEPS: &[(u32, &str)] = &[
     (2, merchants::CREATE),
     (2, payments::CREATE),
     (2, consoles::CREATE),
+    (2, webhooks::CREATE),
+    (2, webhook_attempts::CREATE),
+    (2, decision_endpoints::CREATE),
 ];
 
 /// The steps of all versions, which make a new file.
@@ -114,6 +126,8 @@ pub struct Directory {
     writer: Mutex<Connection>,
     readers: Readers,
     note_keys: note_keys::Cache,
+    decision_endpoints: decision_endpoints::Cache,
+    webhook_changes: AtomicU64,
 }
 
 impl Directory {
@@ -141,6 +155,8 @@ impl Directory {
             writer: Mutex::new(connection),
             readers,
             note_keys: note_keys::Cache::default(),
+            decision_endpoints: decision_endpoints::Cache::default(),
+            webhook_changes: AtomicU64::new(0),
         })
     }
 
@@ -163,8 +179,16 @@ impl Directory {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .at(&self.path)
             .map_err(|error| E::from(error.into()))?;
-        let done = work(&Writing::new(&transaction, &self.path, &self.keys, by))?;
+        let writing = Writing::new(&transaction, &self.path, &self.keys, by);
+        let done = work(&writing)?;
+        let touched = writing.touched();
         transaction.commit().at(&self.path).map_err(|error| E::from(error.into()))?;
+        if touched.webhooks {
+            self.webhook_changes.fetch_add(1, Ordering::Release);
+        }
+        if touched.decision_endpoints {
+            self.decision_endpoints.clear();
+        }
         Ok(done)
     }
 
@@ -172,6 +196,12 @@ impl Directory {
     /// must not stand in the file readably.
     pub fn keyed_hash(&self, label: &str, parts: &[&[u8]]) -> [u8; 16] {
         self.keys.hash(label, parts)
+    }
+
+    /// How often webhooks were made, changed or deleted since the file was opened: whoever delivers sees by it when to look
+    /// them up again.
+    pub fn webhook_changes(&self) -> u64 {
+        self.webhook_changes.load(Ordering::Acquire)
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DirectoryError> {

@@ -1,5 +1,6 @@
 //! A transaction under way, as those see it who change something in it.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use mayfly_core::TimeMs;
@@ -26,6 +27,14 @@ pub struct Writing<'a> {
     path: &'a Path,
     keys: &'a DirectoryKeys,
     by: By<'a>,
+    touched: Cell<Touched>,
+}
+
+/// What was changed of what others keep in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Touched {
+    pub(super) webhooks: bool,
+    pub(super) decision_endpoints: bool,
 }
 
 impl<'a> Writing<'a> {
@@ -35,7 +44,7 @@ impl<'a> Writing<'a> {
         keys: &'a DirectoryKeys,
         by: By<'a>,
     ) -> Self {
-        Self { connection, path, keys, by }
+        Self { connection, path, keys, by, touched: Cell::default() }
     }
 
     /// The time of the transaction.
@@ -44,7 +53,7 @@ impl<'a> Writing<'a> {
     }
 
     /// Forgets at most `limit` rows of each kind that count for nothing any more: sessions and invitations that are
-    /// over, throttles that are forgotten after `throttles_ms`, answers to repeats that nobody waits for. Not in the
+    /// over, throttles that are forgotten after `throttles_ms`, answers to repeats that nobody waits for, attempts of long ago. Not in the
     /// audit stream: it changes nothing that anybody could notice.
     ///
     /// # Errors
@@ -57,7 +66,20 @@ impl<'a> Writing<'a> {
             invitations: self.purge_invitations(limit)?,
             throttles: self.purge_throttles(throttles_ms, limit)?,
             answers: self.purge_answers(limit)?,
+            attempts: self.purge_attempts(limit)?,
         })
+    }
+
+    pub(super) fn touched(&self) -> Touched {
+        self.touched.get()
+    }
+
+    pub(super) fn touch_webhooks(&self) {
+        self.touched.set(Touched { webhooks: true, ..self.touched.get() });
+    }
+
+    pub(super) fn touch_decision_endpoints(&self) {
+        self.touched.set(Touched { decision_endpoints: true, ..self.touched.get() });
     }
 
     pub(super) fn by(&self) -> By<'a> {
@@ -107,4 +129,6 @@ pub struct Purged {
     pub throttles: usize,
     /// Answers kept for repeats.
     pub answers: usize,
+    /// Attempts to deliver to webhooks that were too long ago.
+    pub attempts: usize,
 }

@@ -12,7 +12,7 @@ use mayfly_card::Currency;
 use mayfly_core::state::{Account, QUARANTINE_MONTHS, Usage, UsageChange, quarantine_over};
 use mayfly_core::{
     AccountId, AccountOpened, Books, Event, IssuerId, NumberId, NumberIssued, NumberRef, PartitionId,
-    Previous, ProgrammeId, Retirement, TimeMs, Transacted, TransactionId,
+    Previous, ProgrammeId, QuestionId, Retirement, TimeMs, Transacted, TransactionId,
 };
 use mayfly_keys::NumberIndex;
 use rusqlite::{Connection, Result};
@@ -23,6 +23,7 @@ use crate::views::issuers::IssuerWriter;
 use crate::views::kept::KeptWriter;
 use crate::views::lookups::{Lookup, LookupWriter};
 use crate::views::numbers::{NumberWriter, Retired};
+use crate::views::pending;
 use crate::views::transactions::{Links, Touch, TransactionWriter};
 
 /// What happens to a number.
@@ -85,6 +86,7 @@ const ACCOUNTS_MAX: usize = 1 << 18;
 
 /// The changes of one transaction, as they gather.
 pub(crate) struct Batch<'c> {
+    connection: &'c Connection,
     partition: PartitionId,
     memory: &'c mut Memory,
     issuers: IssuerWriter<'c>,
@@ -100,6 +102,7 @@ pub(crate) struct Batch<'c> {
     books: BTreeMap<(IssuerId, Currency), Books>,
     next_transaction: TransactionId,
     next_number: NumberId,
+    last_question: QuestionId,
 }
 
 impl<'c> Batch<'c> {
@@ -113,6 +116,7 @@ impl<'c> Batch<'c> {
         memory.numbers.clear();
         memory.retired.clear();
         Ok(Self {
+            connection,
             partition,
             memory,
             issuers: IssuerWriter::new(connection, partition)?,
@@ -128,6 +132,7 @@ impl<'c> Batch<'c> {
             books: BTreeMap::new(),
             next_transaction: cursor.next_transaction,
             next_number: cursor.next_number,
+            last_question: cursor.last_question,
         })
     }
 
@@ -181,6 +186,14 @@ impl<'c> Batch<'c> {
                 self.issuers.add_programme(event)
             }
             Event::AnswerKept(event) => self.kept.add(event, at_ms),
+            Event::HookSet { issuer, hook } => self.issuers.set_hook(*issuer, *hook),
+            Event::Asked(asked) => {
+                self.last_question = self.last_question.max(asked.question);
+                pending::add(self.connection, self.partition, asked)
+            }
+            Event::Resolved(resolved) => pending::remove(self.connection, resolved.question),
+            // The journal has it; it changes nothing.
+            Event::AnsweredLate(_) => Ok(()),
             Event::AccountOpened(event) => {
                 self.account_opened(event);
                 Ok(())
@@ -209,6 +222,7 @@ impl<'c> Batch<'c> {
             head: cursor.head,
             next_transaction: self.next_transaction,
             next_number: self.next_number,
+            last_question: self.last_question,
         };
         self.cursor.set(self.partition, &cursor)?;
         Ok(cursor)

@@ -80,6 +80,7 @@ fn compare(loaded: &State, replayed: &State, found: &mut Found) {
     found.compare("the programmes", &loaded.programmes, &replayed.programmes);
     found.compare("the issuers' books", &loaded.issuer_books, &replayed.issuer_books);
     found.compare("the universal numbers", &loaded.universal, &replayed.universal);
+    found.compare("the messages that wait", &loaded.pending, &replayed.pending);
     found.compare("the next number", &loaded.next_number, &replayed.next_number);
     found.compare("the count of accounts", &loaded.accounts.len(), &replayed.accounts.len());
     for (at, (views, journal)) in loaded.accounts.iter().zip(&replayed.accounts).enumerate() {

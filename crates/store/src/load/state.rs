@@ -13,7 +13,7 @@ use super::LOAD_CACHE_BYTES;
 use crate::error::At;
 use crate::verify::each_event;
 use crate::views::cursor::Cursor;
-use crate::views::{self, accounts, issuers, kept, numbers, transactions};
+use crate::views::{self, accounts, issuers, kept, numbers, pending, transactions};
 use crate::{JournalReader, StoreError};
 
 /// A state that was loaded from the views, and the views.
@@ -138,7 +138,8 @@ fn fill(
     })?;
     kept::each(views, partition, |event, at_ms| state.kept.keep(&event, at_ms))?;
     let whole = load_transactions(state, views, cursor, since_ms)?;
-    state.load_counters(cursor.next_number, cursor.next_transaction);
+    pending::each(views, partition, |asked| state.pending.add(asked))?;
+    state.load_counters(cursor.next_number, cursor.next_transaction, cursor.last_question);
     Ok((!whole).then_some("transactions"))
 }
 

@@ -1,6 +1,6 @@
 //! Up to where the views are folded.
 
-use mayfly_core::{NumberId, PartitionId, TransactionId};
+use mayfly_core::{NumberId, PartitionId, QuestionId, TransactionId};
 use mayfly_engine::{Digest, Head};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
@@ -14,13 +14,15 @@ CREATE TABLE cursor (
     hash BLOB NOT NULL CHECK (length(hash) = 32),
     at_ms INTEGER NOT NULL,
     next_transaction INTEGER NOT NULL,
-    next_number INTEGER NOT NULL
+    next_number INTEGER NOT NULL,
+    last_question INTEGER NOT NULL
 ) STRICT;";
 
 const SET: &str = "INSERT OR REPLACE INTO cursor
-    (partition, sequence, hash, at_ms, next_transaction, next_number) VALUES (?, ?, ?, ?, ?, ?)";
-const FIND: &str =
-    "SELECT sequence, hash, at_ms, next_transaction, next_number FROM cursor WHERE partition = ?";
+    (partition, sequence, hash, at_ms, next_transaction, next_number, last_question)
+    VALUES (?, ?, ?, ?, ?, ?, ?)";
+const FIND: &str = "SELECT sequence, hash, at_ms, next_transaction, next_number, last_question FROM cursor
+    WHERE partition = ?";
 
 /// Up to where the views are folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +30,17 @@ pub(crate) struct Cursor {
     pub(crate) head: Head,
     pub(crate) next_transaction: TransactionId,
     pub(crate) next_number: NumberId,
+    pub(crate) last_question: QuestionId,
 }
 
 impl Cursor {
     /// Before the first record.
-    pub(crate) const START: Self =
-        Self { head: Head::START, next_transaction: TransactionId(1), next_number: NumberId(1) };
+    pub(crate) const START: Self = Self {
+        head: Head::START,
+        next_transaction: TransactionId(1),
+        next_number: NumberId(1),
+        last_question: QuestionId(0),
+    };
 }
 
 pub(crate) fn find(connection: &Connection, partition: PartitionId) -> Result<Option<Cursor>> {
@@ -45,6 +52,7 @@ pub(crate) fn find(connection: &Connection, partition: PartitionId) -> Result<Op
                 head: Head { sequence: cells.bits()?, hash: cells.next::<Digest>()?, at_ms: cells.bits()? },
                 next_transaction: TransactionId(cells.bits()?),
                 next_number: NumberId(cells.bits()?),
+                last_question: QuestionId(cells.bits()?),
             })
         })
         .optional()
@@ -66,6 +74,7 @@ impl<'c> CursorWriter<'c> {
             cursor.head.at_ms as i64,
             cursor.next_transaction.0 as i64,
             cursor.next_number.0 as i64,
+            cursor.last_question.0 as i64,
         ])?;
         Ok(())
     }

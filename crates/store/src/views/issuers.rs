@@ -2,7 +2,9 @@
 
 use mayfly_card::Currency;
 use mayfly_core::state::{Issuer, Programme};
-use mayfly_core::{Books, IssuerId, IssuerOpened, Name, PartitionId, ProgrammeId, ProgrammeOpened, Terms};
+use mayfly_core::{
+    Books, DecisionHook, IssuerId, IssuerOpened, Name, PartitionId, ProgrammeId, ProgrammeOpened, Terms,
+};
 use rusqlite::{CachedStatement, Connection, Result, Row, params};
 
 use super::cells::{Cells, json};
@@ -11,7 +13,9 @@ pub(super) const CREATE: &str = "
 CREATE TABLE issuers (
     id INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL,
-    name TEXT NOT NULL
+    name TEXT NOT NULL,
+    -- How it is asked before its accounts pay; nothing if it is not.
+    hook TEXT
 ) STRICT;
 
 -- `terms` is all of a programme's terms; the columns before it are the same for people.
@@ -50,10 +54,11 @@ const ADD_ISSUER: &str = "INSERT INTO issuers (id, partition, name) VALUES (?, ?
 const ADD_PROGRAMME: &str = "INSERT INTO programmes (id, partition, issuer, name, prefix, layout, lifetime_ms,
     lifetime_max_ms, uses_max, expiry_months, quarantine_months, active_max, amount_max, tolerance_bp, hold_days,
     single_completion, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const SET_HOOK: &str = "UPDATE issuers SET hook = ? WHERE id = ?";
 const POST: &str = "INSERT INTO issuer_books (partition, issuer, currency, settlement, funding, suspense)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET settlement = settlement + excluded.settlement,
     funding = funding + excluded.funding, suspense = suspense + excluded.suspense";
-const ISSUERS: &str = "SELECT id, name FROM issuers WHERE partition = ? ORDER BY id";
+const ISSUERS: &str = "SELECT id, name, hook FROM issuers WHERE partition = ? ORDER BY id";
 const PROGRAMMES: &str = "SELECT id, issuer, name, terms FROM programmes WHERE partition = ? ORDER BY id";
 const BOOKS: &str =
     "SELECT issuer, currency, settlement, funding, suspense FROM issuer_books WHERE partition = ?";
@@ -73,6 +78,12 @@ impl<'c> IssuerWriter<'c> {
     pub(crate) fn add_issuer(&mut self, event: &IssuerOpened) -> Result<()> {
         let values = params![event.issuer.0 as i64, self.partition.0, event.name.as_str()];
         self.connection.execute(ADD_ISSUER, values)?;
+        Ok(())
+    }
+
+    pub(crate) fn set_hook(&mut self, issuer: IssuerId, hook: Option<DecisionHook>) -> Result<()> {
+        let hook = hook.map(|hook| json(&hook)).transpose()?;
+        self.connection.execute(SET_HOOK, params![hook, issuer.0 as i64])?;
         Ok(())
     }
 
@@ -123,7 +134,9 @@ pub(crate) fn issuers(connection: &Connection, partition: PartitionId) -> Result
         .prepare_cached(ISSUERS)?
         .query_map([partition.0], |row| {
             let mut cells = Cells::new(row);
-            Ok((IssuerId(cells.bits()?), Issuer { name: cells.text(Name::parse)? }))
+            let (id, name) = (IssuerId(cells.bits()?), cells.text(Name::parse)?);
+            let hook = cells.text_or_none(|text| serde_json::from_str(text))?;
+            Ok((id, Issuer { name, hook }))
         })?
         .collect()
 }

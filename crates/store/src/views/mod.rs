@@ -15,6 +15,7 @@ pub(crate) mod issuers;
 pub(crate) mod kept;
 pub(crate) mod lookups;
 pub(crate) mod numbers;
+pub(crate) mod pending;
 pub(crate) mod transactions;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub(crate) const DISTRUST_FILE: &str = "views.distrusted";
 /// Not synced at every commit: after a power cut the file is whole and stands a little further back.
 pub(crate) const FORMAT: Format = Format {
     application_id: 0x4d59_4656,
-    version: 2,
+    version: 3,
     synchronous: "NORMAL",
     schema: &[
         codes::CREATE,
@@ -51,6 +52,7 @@ pub(crate) const FORMAT: Format = Format {
         transactions::CREATE,
         lookups::CREATE,
         kept::CREATE,
+        pending::CREATE,
     ],
 };
 

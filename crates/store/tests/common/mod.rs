@@ -12,10 +12,10 @@ use mayfly_card::{
 };
 use mayfly_core::state::Transaction;
 use mayfly_core::{
-    AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, Event, Facts, FailedControl,
-    Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name, NumberIssued, NumberRef, Once, OnceKey,
-    Operation, Original, PageRequest, PartitionId, Presented, Processing, ProgrammeId, Request, State, Terms,
-    TransactionId, decide,
+    AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, DecisionHook, Event, Facts,
+    FailedControl, Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name, NumberIssued, NumberRef,
+    Once, OnceKey, Operation, Original, PageRequest, PartitionId, Presented, Processing, ProgrammeId,
+    QuestionId, Request, Resolution, State, Terms, TransactionId, WhenLate, Word, decide,
 };
 use mayfly_engine::{Head, Journal, Record};
 use mayfly_keys::NumberIndex;
@@ -209,7 +209,26 @@ impl Play {
         self.numbers[self.numbers.len() - 1 - back]
     }
 
+    /// One issuer is asked, now and then, and answers or does not.
+    fn ask(&mut self) {
+        if self.one_in(80) {
+            let when_late = [WhenLate::Decline, WhenLate::Approve][self.draw(2) as usize];
+            let hook = (!self.one_in(3)).then_some(DecisionHook { wait_ms: 2000, when_late });
+            self.operate(Operation::SetHook { issuer: IssuerId(2), hook });
+        }
+        let last = self.state.pending.next_id().0;
+        let waits = self.state.pending.iter().next().map(|asked| asked.question);
+        // Sometimes one that is over already.
+        let question = if self.one_in(5) { Some(QuestionId(self.draw(last))) } else { waits };
+        if let Some(question) = question.filter(|_| self.one_in(4)) {
+            let words = [Word::Approve, Word::Decline, Word::Late, Word::Unfinished];
+            let word = words[self.draw(4) as usize];
+            self.decide(&Command::Resolve(Resolution { question, issuer: IssuerId(2), word }));
+        }
+    }
+
     fn step(&mut self) {
+        self.ask();
         match self.draw(100) {
             0..3 => {
                 let (account, minor) = (self.account(), self.draw(200_000) as i64 - 20_000);
