@@ -194,7 +194,8 @@ macro_rules! by_display {
             }
 
             fn read(text: &str) -> Result<Self, String> {
-                Self::parse(text).ok().filter(|_| !text.trim().is_empty()).ok_or_else(|| $wrong.to_owned())
+                let is_bare = !text.trim().is_empty() && text.trim_matches(' ') == text;
+                Self::parse(text).ok().filter(|_| is_bare).ok_or_else(|| $wrong.to_owned())
             }
         }
     )* };
@@ -231,10 +232,31 @@ by_display! {
         "How a number's digits are divided: network, issuer, holder, drawn digits and MAC; the check digit is left out.",
         "^[0-9]{1,2}([+][0-9]{1,2}){4}(/[0-9]{1,2})?$", "1+5+0+9+0",
         "must be five numbers of digits that fit a card number: 1+5+0+9+0 for example";
-    Mcc, "Mcc", "A merchant category (ISO 18245).", "^[0-9]{4}$", "5411", "must be four digits";
-    Country, "Country", "A country, by its number (ISO 3166).", "^[0-9]{3}$", "840", "must be three digits";
     MerchantId, "MerchantId", "A merchant (DE 42).", "^[!-~]([ -~]{0,13}[!-~])?$", "MERCHANT-1",
         "must be 1 to 15 printable ASCII characters";
+}
+
+/// Codes of so many digits, and no fewer.
+macro_rules! by_digits {
+    ($($type:ty, $name:literal, $what:literal, $digits:literal, $pattern:literal, $example:literal, $wrong:literal;)*) => { $(
+        impl Text for $type {
+            const ABOUT: About = about($name, $what, $pattern, $example);
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+
+            fn read(text: &str) -> Result<Self, String> {
+                let whole = Some(text).filter(|text| text.len() == $digits);
+                whole.and_then(|text| Self::parse(text).ok()).ok_or_else(|| $wrong.to_owned())
+            }
+        }
+    )* };
+}
+
+by_digits! {
+    Mcc, "Mcc", "A merchant category (ISO 18245).", 4, "^[0-9]{4}$", "5411", "must be four digits";
+    Country, "Country", "A country, by its number (ISO 3166).", 3, "^[0-9]{3}$", "840", "must be three digits";
 }
 
 impl Text for OrderReference {

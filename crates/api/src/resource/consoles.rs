@@ -17,6 +17,8 @@ use crate::text::{PageAddress, ProgrammeRef, Shown};
 #[serde(deny_unknown_fields)]
 pub struct ProgrammeConsole {
     /// Its address, to which `payment` is added as a parameter; null for none.
+    // Left out by mistake it must not take the address away.
+    #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required)]
     pub url: Option<PageAddress>,
 }
