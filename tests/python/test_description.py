@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from test_api import Bank, bank, operator  # noqa: F401: fixtures
+from test_payments import Merchant
 
 # What the run must not do to itself: end its own key or session.
 ENDS_ITSELF = "revoke|rotate|sessions/end|/state"
@@ -51,7 +52,13 @@ def run(server, token, only, leave_out=ENDS_ITSELF, examples=15):
 
 
 def test_an_issuers_routes_keep_to_the_description(bank, server):
-    run(server, bank().api.token, "^/v1/(programmes|accounts|numbers|authorisations|holds|keys|cardholders)")
+    run(server, bank().api.token, "^/v1/(programmes|accounts|numbers|authorisations|holds|keys|cardholders|merchants)")
+
+
+def test_a_merchants_and_a_gateways_routes_keep_to_the_description(bank, server):
+    made = bank()
+    run(server, Merchant(made).api.token, "^/v1/payments")
+    run(server, made.api.made("/v1/keys", {"role": "gateway", "name": "provider"})["secret"], "^/v1/payments", examples=5)
 
 
 def test_an_operators_routes_keep_to_the_description(operator, server):

@@ -22,8 +22,14 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// Where something stands (RFC 6901). Names that are none of ours are not repeated.
 pub(crate) fn pointer(path: &Path) -> String {
-    let ours =
-        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let ours = |name: &str| {
+        let is_letter = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'_';
+        let digits = name.bytes().filter(u8::is_ascii_digit).count();
+        // One digit, as in `cvc2`, is no part of a card number.
+        name.bytes().next().is_some_and(|first| is_letter(&first))
+            && digits <= 1
+            && name.bytes().all(|byte| is_letter(&byte) || byte.is_ascii_digit())
+    };
     path.iter()
         .filter_map(|segment| match segment {
             Segment::Seq { index } => Some(format!("/{index}")),

@@ -1,6 +1,6 @@
 //! Who calls, and what he may do.
 //!
-//! A handler names who may call it by the type of its first argument: [`Operator`], [`Issuer`] or [`Reader`]. There
+//! A handler names who may call it by the type of its first argument: [`Operator`], [`Issuer`], [`Reader`] and so on. There
 //! is no other way to the office and the directory, and each of them shows its holder's things only.
 
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, header, request};
 use mayfly_core::IssuerId;
 use mayfly_identity::token::{Token, TokenKind};
-use mayfly_store::directory::{KeyId, Role};
+use mayfly_store::directory::{KeyId, MerchantEntryId, Role};
 
 use crate::idempotency::Sender;
 use crate::problem::{Code, Problem};
@@ -27,6 +27,8 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// On whose things; everybody's if none.
     pub(crate) tenant: Option<IssuerId>,
+    /// For which merchant's payments; none for whoever is no merchant.
+    pub(crate) merchant: Option<MerchantEntryId>,
 }
 
 /// Which roles may call a route.
@@ -70,6 +72,13 @@ impl Allowed for OwnReaders {
     const ROLES: &'static [Role] = &[Role::Issuer, Role::Auditor];
 }
 
+/// Who takes payments: a merchant, or a gateway for all of an issuer's.
+pub(crate) enum Sellers {}
+
+impl Allowed for Sellers {
+    const ROLES: &'static [Role] = &[Role::Merchant, Role::Gateway];
+}
+
 /// A caller whose role is one of those that are allowed, and what he sees.
 pub(crate) struct By<A> {
     scope: Scope,
@@ -87,6 +96,8 @@ pub(crate) type Reader = By<Readers>;
 pub(crate) type Owner = By<Owners>;
 /// Who looks at what is for the issuer and its auditor alone.
 pub(crate) type OwnReader = By<OwnReaders>;
+/// Who takes payments.
+pub(crate) type Seller = By<Sellers>;
 
 impl<A> Deref for By<A> {
     type Target = Scope;
@@ -101,11 +112,14 @@ impl<A: Allowed> FromRequestParts<Arc<Shared>> for By<A> {
 
     async fn from_request_parts(parts: &mut request::Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         let caller = authenticate(&parts.headers, shared).await?;
-        if !A::ROLES.contains(&caller.role) {
+        // Merchants' keys once named no merchant: such a one is good for nothing.
+        let is_for_nobody = caller.role == Role::Merchant && caller.merchant.is_none();
+        if is_for_nobody || !A::ROLES.contains(&caller.role) {
             return Err(Problem::new(Code::RoleNotAllowed));
         }
         let tenant = caller.tenant.map(|issuer| issuer.to_string()).unwrap_or_default();
-        parts.extensions.insert(Sender(format!("{tenant} {}", caller.role)));
+        let merchant = caller.merchant.map(|merchant| format!(" {merchant}")).unwrap_or_default();
+        parts.extensions.insert(Sender(format!("{tenant} {}{merchant}", caller.role)));
         Ok(Self { scope: Scope::new(shared.clone(), caller), allowed: PhantomData })
     }
 }
@@ -117,7 +131,7 @@ async fn authenticate(headers: &HeaderMap, shared: &Shared) -> Result<Caller, Pr
     let now_ms = shared.clock.now_ms();
     let found = shared.directory.ask(move |directory| directory.find_key(&hash, now_ms)).await?;
     let key = found.ok_or_else(unknown)?;
-    Ok(Caller { key: key.id, role: key.role, tenant: key.issuer })
+    Ok(Caller { key: key.id, role: key.role, tenant: key.issuer, merchant: key.merchant })
 }
 
 /// The token that came with a request, if it is one of that kind.

@@ -7,8 +7,9 @@ use axum::http::request;
 use mayfly_core::AccountId;
 use mayfly_core::state::Account;
 use mayfly_identity::token::TokenKind;
+use mayfly_office::payments::Gateway;
 use mayfly_office::{Office, Reception};
-use mayfly_store::directory::{self, LinkedAccount, Session};
+use mayfly_store::directory::{self, DirectoryError, LinkedAccount, Merchant, Payment, PaymentId, Session};
 
 use crate::caller::bearer;
 use crate::idempotency::Sender;
@@ -44,6 +45,22 @@ impl Customer {
     /// Where things are done. Every account that is handed to it must be his.
     pub(crate) fn office(&self) -> &Office {
         &self.shared.office
+    }
+
+    /// A payment that waits for him, and to whom it is. What waits for nobody is as good as not there.
+    pub(crate) async fn payment(&self, id: PaymentId) -> Result<(Payment, Merchant), Problem> {
+        let issuer = self.session.issuer;
+        let found = self.shared.directory.ask(move |directory| {
+            let Some(payment) = directory.payment(issuer, id)? else { return Ok(None) };
+            let merchant = directory.merchant(issuer, payment.merchant)?;
+            Ok::<_, DirectoryError>(merchant.map(|merchant| (payment, merchant)))
+        });
+        found.await?.ok_or_else(|| Problem::new(Code::NotFound))
+    }
+
+    /// Where payments are taken.
+    pub(crate) fn gateway(&self) -> &Arc<Gateway> {
+        &self.shared.gateway
     }
 
     /// Where he is let in.

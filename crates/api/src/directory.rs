@@ -47,6 +47,9 @@ impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::KeyIssuer { .. } => Self::field("/role", error),
+            DirectoryError::KeyMerchant { .. } => Self::field("/merchant", error),
+            DirectoryError::NoMerchant => Self::new(Code::NotFound),
+            DirectoryError::CardAcceptorTaken => Self::new(Code::CardAcceptorTaken),
             DirectoryError::KeyOver { .. } => Self::new(Code::KeyOver),
             DirectoryError::LoginNameTaken => Self::new(Code::NameTaken),
             DirectoryError::AccountTaken { .. } => Self::new(Code::AccountTaken),

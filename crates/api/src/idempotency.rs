@@ -3,6 +3,7 @@
 use axum::http::HeaderMap;
 use mayfly_core::OnceKey;
 use mayfly_office::Office;
+use mayfly_office::payments::Asked;
 use mayfly_store::directory::{self, Directory};
 use sha2::{Digest, Sha256};
 
@@ -47,6 +48,11 @@ impl Once {
     /// The same, for what always has a key.
     pub(crate) fn in_office(&self, office: &Office) -> OnceKey {
         office.once_key(self.sender.as_bytes(), self.key.as_bytes(), &self.content)
+    }
+
+    /// As the payment gateway knows it.
+    pub(crate) fn for_gateway(&self) -> Asked {
+        Asked { sender: self.sender.clone(), key: self.key.clone(), content: self.content }
     }
 
     /// As the directory knows it.

@@ -33,6 +33,13 @@ impl Amount {
         })
     }
 
+    /// An amount that is paid: not nothing.
+    pub(crate) fn paid(self, pointer: &str) -> Result<MinorUnits, Problem> {
+        self.unsigned(pointer).ok().filter(|amount| *amount > MinorUnits::ZERO).ok_or_else(|| {
+            Problem::field(format!("{pointer}/minor"), format!("must be 1 to {}", MinorUnits::MAX.value()))
+        })
+    }
+
     /// An amount of an account, paid in or, if negative, out.
     pub(crate) fn signed(self, pointer: &str) -> Result<i64, Problem> {
         let max = MinorUnits::MAX.signed();

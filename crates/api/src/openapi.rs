@@ -50,6 +50,8 @@ pub(crate) fn base() -> OpenApi {
         ("keys", "Keys for this API."),
         ("cardholders", "Who an issuer's cardholders are, and how they are invited."),
         ("decision hook", "Where an issuer is asked before its accounts pay."),
+        ("merchants", "Who may take payments of an issuer's cardholders."),
+        ("payments", "What merchants order, and what has become of it."),
         ("webhooks", "Where an issuer is told of what happens, as it happens."),
         ("sessions", "Cardholders enrol, log in, stay logged in and log out."),
         ("simulate", "Purchases that nobody makes, for an issuer's developer."),

@@ -129,6 +129,15 @@ codes! {
         "delete one that is not needed any more";
     /// The API key is revoked, expired or replaced.
     KeyOver = "key_over", CONFLICT, "the API key is revoked, expired or replaced already", "make a new key";
+    /// Another merchant of the issuer has the card acceptor id.
+    CardAcceptorTaken = "card_acceptor_taken", CONFLICT, "the card acceptor id is taken",
+        "choose another card acceptor id";
+    /// The merchant takes no payments any more.
+    MerchantClosed = "merchant_closed", CONFLICT, "the merchant takes no payments any more",
+        "ask the issuer to open it again";
+    /// The payment does not allow it in the state that it is in.
+    PaymentState = "payment_state", CONFLICT, "the payment does not allow that now",
+        "look at its `state` and amounts: there is nothing left of it to do this with";
     /// The body is too large.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "the body is too large", "send less than 64 KiB";
     /// The body is not declared to be JSON.
@@ -140,6 +149,12 @@ codes! {
     /// The amount is in another currency than the account.
     CurrencyMismatch = "currency_mismatch", UNPROCESSABLE_ENTITY, "that is not the account's currency",
         "give the amount in the account's currency";
+    /// The number is none that this issuer's payments are made with.
+    NumberNotAccepted = "number_not_accepted", UNPROCESSABLE_ENTITY, "that number is not accepted here",
+        "look for a mistake in it, or take another way to be paid";
+    /// More than is left of a payment.
+    AmountTooLarge = "amount_too_large", UNPROCESSABLE_ENTITY, "that is more than is left of the payment",
+        "look at its amounts, and take no more than is left";
     /// This name or address has failed too often.
     TooManyFailures = "too_many_failures", TOO_MANY_REQUESTS, "that failed too often",
         "wait for as many seconds as `Retry-After` says";

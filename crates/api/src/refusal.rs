@@ -4,6 +4,7 @@
 use mayfly_core::Refusal;
 use mayfly_engine::NoteError;
 use mayfly_office::OfficeError;
+use mayfly_office::payments::GatewayError;
 
 use crate::problem::{Code, Problem};
 
@@ -29,6 +30,20 @@ impl From<OfficeError> for Problem {
                 tracing::error!(%error, "the system gave no randomness");
                 Self::new(Code::Internal)
             }
+        }
+    }
+}
+
+impl From<GatewayError> for Problem {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            GatewayError::NumberNotAccepted => Self::new(Code::NumberNotAccepted),
+            GatewayError::MerchantClosed => Self::new(Code::MerchantClosed),
+            GatewayError::NotNow => Self::new(Code::PaymentState),
+            GatewayError::TooMuch => Self::new(Code::AmountTooLarge),
+            GatewayError::OtherContent => Self::new(Code::IdempotencyKeyReused),
+            GatewayError::Unavailable => Self::new(Code::Busy),
+            GatewayError::Office(error) => error.into(),
         }
     }
 }

@@ -3,13 +3,17 @@
 pub mod accounts;
 pub mod authorisations;
 pub mod cardholders;
+pub mod consoles;
 pub mod decision_hook;
 pub mod events;
 pub mod info;
 pub mod issuers;
 pub mod keys;
 pub mod me;
+pub mod merchants;
+pub mod my_payments;
 pub mod numbers;
+pub mod payments;
 pub mod programmes;
 pub mod sessions;
 pub mod simulate;

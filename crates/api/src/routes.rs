@@ -9,13 +9,13 @@ use mayfly_store::directory::Role;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::caller::{Allowed, Issuers, Operators, OwnReaders, Owners, Readers};
+use crate::caller::{Allowed, Issuers, Operators, OwnReaders, Owners, Readers, Sellers};
 use crate::frame::frame;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
-    accounts, authorisations, cardholders, decision_hook, events, info, issuers, keys, me, numbers,
-    programmes, sessions, simulate, webhooks,
+    accounts, authorisations, cardholders, consoles, decision_hook, events, info, issuers, keys, me,
+    merchants, my_payments, numbers, payments, programmes, sessions, simulate, webhooks,
 };
 use crate::shared::Shared;
 
@@ -90,6 +90,8 @@ pub const ROUTES: &[Route] = &[
     post::<Issuers>("/v1/programmes"),
     get::<Readers>("/v1/programmes"),
     get::<Readers>("/v1/programmes/{id}"),
+    post::<Issuers>("/v1/programmes/{id}/console"),
+    get::<Readers>("/v1/programmes/{id}/console"),
     post::<Issuers>("/v1/accounts"),
     get::<Readers>("/v1/accounts"),
     get::<Readers>("/v1/accounts/{id}"),
@@ -120,6 +122,17 @@ pub const ROUTES: &[Route] = &[
     post::<Owners>("/v1/cardholders/{id}/invitations"),
     post::<Owners>("/v1/cardholders/{id}/accounts"),
     get::<OwnReaders>("/v1/cardholders/{id}/accounts"),
+    post::<Owners>("/v1/merchants"),
+    get::<OwnReaders>("/v1/merchants"),
+    get::<OwnReaders>("/v1/merchants/{id}"),
+    post::<Owners>("/v1/merchants/{id}/state"),
+    post::<Sellers>("/v1/payments"),
+    get::<Sellers>("/v1/payments"),
+    get::<Sellers>("/v1/payments/{id}"),
+    post::<Sellers>("/v1/payments/{id}/number"),
+    post::<Sellers>("/v1/payments/{id}/capture"),
+    post::<Sellers>("/v1/payments/{id}/cancel"),
+    post::<Sellers>("/v1/payments/{id}/refund"),
     post::<Owners>("/v1/webhooks"),
     get::<OwnReaders>("/v1/webhooks"),
     get::<OwnReaders>("/v1/webhooks/{id}"),
@@ -143,6 +156,8 @@ pub const ROUTES: &[Route] = &[
     mine("GET", "/v1/me/numbers"),
     mine("POST", "/v1/me/numbers/{id}/cancel"),
     mine("GET", "/v1/me/authorisations"),
+    mine("GET", "/v1/me/payments/{id}"),
+    mine("POST", "/v1/me/payments/{id}/pay"),
 ];
 
 /// Routes with their descriptions.
@@ -154,6 +169,7 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(info::routes())
         .merge(issuers::routes())
         .merge(programmes::routes())
+        .merge(consoles::routes())
         .merge(accounts::routes())
         .merge(numbers::routes())
         .merge(authorisations::routes())
@@ -161,10 +177,13 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(events::routes())
         .merge(keys::routes())
         .merge(cardholders::routes())
+        .merge(merchants::routes())
+        .merge(payments::routes())
         .merge(webhooks::routes())
         .merge(decision_hook::routes())
         .merge(sessions::routes())
         .merge(me::routes())
+        .merge(my_payments::routes())
         .split_for_parts();
     openapi::complete(&mut description);
     (router, description)

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use mayfly_core::state::{Account, Programme};
 use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TimeMs, TransactionId};
 use mayfly_notify::Notifier;
+use mayfly_office::payments::Gateway;
 use mayfly_office::{NumberNow, Office};
 use mayfly_store::TransactionRow;
-use mayfly_store::directory::{self, Directory, Writing};
+use mayfly_store::directory::{self, Directory, Merchant, MerchantEntryId, Payment, PaymentId, Writing};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -69,6 +70,42 @@ impl Scope {
     /// The one issuer whose things the caller sees. Routes for an issuer alone have only such callers.
     pub(crate) fn tenant(&self) -> Result<IssuerId, Problem> {
         self.caller.tenant.ok_or_else(unseen)
+    }
+
+    /// Where payments are taken. Every merchant and payment that is handed to it must have gone through this scope.
+    pub(crate) fn gateway(&self) -> &Arc<Gateway> {
+        &self.shared.gateway
+    }
+
+    /// The merchant for whom payments are taken: the caller himself, or the one that he must name.
+    pub(crate) async fn merchant(&self, asked: Option<MerchantEntryId>) -> Result<Merchant, Problem> {
+        let id = match (self.caller.merchant, asked) {
+            (Some(own), None) => own,
+            (Some(_), Some(_)) => {
+                return Err(Problem::field("/merchant", "must be left out: this key is for one merchant"));
+            }
+            (None, Some(asked)) => asked,
+            (None, None) => {
+                return Err(Problem::field("/merchant", "must be named: this key is for no single merchant"));
+            }
+        };
+        self.merchant_of(id).await
+    }
+
+    /// A payment that is for the caller to see, and to whom it is.
+    pub(crate) async fn payment(&self, id: PaymentId) -> Result<(Payment, Merchant), Problem> {
+        let issuer = self.tenant()?;
+        let found = self.directory().ask(move |directory| directory.payment(issuer, id)).await?;
+        let own = self.caller.merchant;
+        let payment = found.filter(|found| own.is_none_or(|own| found.merchant == own)).ok_or_else(unseen)?;
+        let merchant = self.merchant_of(payment.merchant).await?;
+        Ok((payment, merchant))
+    }
+
+    async fn merchant_of(&self, id: MerchantEntryId) -> Result<Merchant, Problem> {
+        let issuer = self.tenant()?;
+        let found = self.directory().ask(move |directory| directory.merchant(issuer, id)).await?;
+        found.ok_or_else(unseen)
     }
 
     /// The issuer for which something is made: the caller's own, or the one that he must name.

@@ -16,6 +16,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use mayfly_engine::Clock;
 use mayfly_notify::Notifier;
+use mayfly_office::payments::Gateway;
 use mayfly_office::{Office, Reception};
 use mayfly_store::directory::Directory;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -85,6 +86,7 @@ impl Api {
 fn service(options: &ApiOptions, parts: ApiParts) -> Router {
     let (router, description) = routes::described();
     let shared = Shared {
+        gateway: Arc::new(Gateway::new(parts.office.clone(), parts.directory.clone())),
         office: parts.office,
         strangers: DirectoryDesk::new(parts.directory.clone()),
         directory: DirectoryDesk::new(parts.directory),

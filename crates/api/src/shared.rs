@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mayfly_engine::Clock;
 use mayfly_notify::Notifier;
+use mayfly_office::payments::Gateway;
 use mayfly_office::{Office, Reception};
 
 use crate::directory::DirectoryDesk;
@@ -14,6 +15,7 @@ use crate::frame::RequestIds;
 
 pub(crate) struct Shared {
     pub(crate) office: Arc<Office>,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) directory: DirectoryDesk,
     /// The same for those of whom nothing is known: they don't take the places of those who have shown a key.
     pub(crate) strangers: DirectoryDesk,

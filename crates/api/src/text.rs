@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use mayfly_card::{Channel, Country, Currency, Expiry, Layout, Mcc, MerchantId, Pan, PosEntryMode, Prefix};
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, Reason, TimeMs, TransactionId};
 use mayfly_office::events::{EventKind, EventPlace, rfc_3339};
-use mayfly_store::directory::{AttemptId, CardholderId, KeyId, Role, WebhookId};
+use mayfly_store::directory::{
+    AttemptId, CardholderId, KeyId, MerchantEntryId, OrderReference, PaymentId, Role, WebAddress, WebhookId,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -72,6 +74,14 @@ pub type EventRef = Shown<EventPlace>;
 pub type KeyRef = Shown<KeyId>;
 /// A cardholder's id.
 pub type CardholderRef = Shown<CardholderId>;
+/// A merchant's entry.
+pub type MerchantRef = Shown<MerchantEntryId>;
+/// A payment's id.
+pub type PaymentRef = Shown<PaymentId>;
+/// What a merchant calls an order.
+pub type Reference = Shown<OrderReference>;
+/// The address of a web page.
+pub type PageAddress = Shown<WebAddress>;
 /// An expiration date.
 pub type ExpirationDate = Shown<Expiry>;
 /// How a number was entered.
@@ -184,7 +194,8 @@ macro_rules! by_display {
             }
 
             fn read(text: &str) -> Result<Self, String> {
-                Self::parse(text).ok().filter(|_| !text.trim().is_empty()).ok_or_else(|| $wrong.to_owned())
+                let is_bare = !text.trim().is_empty() && text.trim_matches(' ') == text;
+                Self::parse(text).ok().filter(|_| is_bare).ok_or_else(|| $wrong.to_owned())
             }
         }
     )* };
@@ -207,6 +218,10 @@ by_display! {
         "must be a key's id: key_1 for example";
     CardholderId, "CardholderId", "A cardholder.", "^chd_[0-9a-hjkmnp-tv-z]{1,12}$", "chd_1",
         "must be a cardholder's id: chd_1 for example";
+    MerchantEntryId, "MerchantEntryId", "A merchant that takes payments.", "^mer_[0-9a-hjkmnp-tv-z]{1,12}$", "mer_1",
+        "must be a merchant's id: mer_1 for example";
+    PaymentId, "PaymentId", "A payment.", "^pay_[0-7][0-9a-hjkmnp-tv-z]{25}$", "pay_01jdaz8q3v5m7x2c4b6n8d0f1g",
+        "must be a payment's id, as the API showed it";
     WebhookId, "WebhookId", "Where an issuer is told of what happens.", "^whk_[0-9a-hjkmnp-tv-z]{1,12}$", "whk_1",
         "must be a webhook's id: whk_1 for example";
     AttemptId, "AttemptId", "An attempt to deliver an event.", "^att_[0-9a-hjkmnp-tv-z]{1,12}$", "att_1",
@@ -217,10 +232,68 @@ by_display! {
         "How a number's digits are divided: network, issuer, holder, drawn digits and MAC; the check digit is left out.",
         "^[0-9]{1,2}([+][0-9]{1,2}){4}(/[0-9]{1,2})?$", "1+5+0+9+0",
         "must be five numbers of digits that fit a card number: 1+5+0+9+0 for example";
-    Mcc, "Mcc", "A merchant category (ISO 18245).", "^[0-9]{4}$", "5411", "must be four digits";
-    Country, "Country", "A country, by its number (ISO 3166).", "^[0-9]{3}$", "840", "must be three digits";
     MerchantId, "MerchantId", "A merchant (DE 42).", "^[!-~]([ -~]{0,13}[!-~])?$", "MERCHANT-1",
         "must be 1 to 15 printable ASCII characters";
+}
+
+/// Codes of so many digits, and no fewer.
+macro_rules! by_digits {
+    ($($type:ty, $name:literal, $what:literal, $digits:literal, $pattern:literal, $example:literal, $wrong:literal;)*) => { $(
+        impl Text for $type {
+            const ABOUT: About = about($name, $what, $pattern, $example);
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+
+            fn read(text: &str) -> Result<Self, String> {
+                let whole = Some(text).filter(|text| text.len() == $digits);
+                whole.and_then(|text| Self::parse(text).ok()).ok_or_else(|| $wrong.to_owned())
+            }
+        }
+    )* };
+}
+
+by_digits! {
+    Mcc, "Mcc", "A merchant category (ISO 18245).", 4, "^[0-9]{4}$", "5411", "must be four digits";
+    Country, "Country", "A country, by its number (ISO 3166).", 3, "^[0-9]{3}$", "840", "must be three digits";
+}
+
+impl Text for OrderReference {
+    const ABOUT: About = about(
+        "OrderReference",
+        "What a merchant calls an order: printable ASCII, without spaces around it.",
+        "^[!-~]([ -~]{0,62}[!-~])?$",
+        "order 4711",
+    );
+
+    fn show(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| {
+            "must be 1 to 64 printable ASCII characters, without spaces around them".to_owned()
+        })
+    }
+}
+
+impl Text for WebAddress {
+    const ABOUT: About = About {
+        name: "WebAddress",
+        what: "The address of a web page: https, or http on this machine; without a fragment.",
+        pattern: Some("^https?://[!-~]{1,504}$"),
+        example: "https://shop.example/order/4711",
+        format: None,
+    };
+
+    fn show(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| error.to_string())
+    }
 }
 
 impl Text for Expiry {
@@ -293,6 +366,25 @@ impl Text for Pan {
 
     fn read(text: &str) -> Result<Self, String> {
         Self::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+/// What somebody typed as a card number: one, or something else. What it is not is told together with whose it is not.
+#[derive(Debug)]
+pub struct Typed(pub Option<Pan>);
+
+/// What somebody typed as a card number.
+pub type TypedNumber = Shown<Typed>;
+
+impl Text for Typed {
+    const ABOUT: About = About { name: "TypedNumber", ..Pan::ABOUT };
+
+    fn show(&self) -> String {
+        self.0.as_ref().map(Text::show).unwrap_or_default()
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Self(Pan::parse(text).ok()))
     }
 }
 

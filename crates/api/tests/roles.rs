@@ -9,13 +9,18 @@ use mayfly_store::directory::Role;
 use serde_json::{Value, json};
 
 /// A request on a route that names things of one side, and would be done for who may do it.
-fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
+fn call(rig: &Rig, route: &Route, role: Role, side: &Side) -> Call {
+    let [authorised, captured, declined] = side.payments;
     let path = match route.path {
         path if path.starts_with("/v1/issuers/") => path.replace("{id}", &side.issuer.to_string()),
         path if path.starts_with("/v1/programmes/") => path.replace("{id}", &side.programme.to_string()),
         path if path.starts_with("/v1/accounts/") => path.replace("{id}", &side.account.to_string()),
         path if path.starts_with("/v1/numbers/") => path.replace("{id}", &side.number.to_string()),
         path if path.starts_with("/v1/cardholders/") => path.replace("{id}", &side.cardholder.to_string()),
+        path if path.starts_with("/v1/merchants/") => path.replace("{id}", &side.merchant.to_string()),
+        path if path.ends_with("/refund") => path.replace("{id}", &captured.to_string()),
+        path if path.ends_with("/number") => path.replace("{id}", &declined.to_string()),
+        path if path.starts_with("/v1/payments/") => path.replace("{id}", &authorised.to_string()),
         path if path.starts_with("/v1/webhooks/") => path.replace("{id}", &side.webhook.to_string()),
         path if path.starts_with("/v1/keys/") => path.replace("{id}", &side.key.to_string()),
         path => path.replace("{id}", &side.authorisation.to_string()),
@@ -25,15 +30,16 @@ fn call(rig: &Rig, route: &Route, side: &Side) -> Call {
             "/v1/programmes" | "/v1/accounts" | "/v1/keys" | "/v1/events" => {
                 format!("?issuer={}", side.issuer)
             }
+            "/v1/payments" if role != Role::Merchant => format!("?merchant={}", side.merchant),
             "/v1/numbers" | "/v1/authorisations" => format!("?account={}", side.account),
             _ => String::new(),
         };
         return Call::get(&(path + &query));
     }
-    Call::post(&path, &body(rig, route, side))
+    Call::post(&path, &body(rig, route, role, side))
 }
 
-fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
+fn body(rig: &Rig, route: &Route, role: Role, side: &Side) -> Value {
     let unique = rig.next();
     let id = |text: &dyn ToString| text.to_string();
     match route.path {
@@ -53,6 +59,22 @@ fn body(rig: &Rig, route: &Route, side: &Side) -> Value {
         "/v1/cardholders" => json!({ "name": format!("Person {unique}") }),
         "/v1/cardholders/{id}/state" => json!({ "state": "blocked" }),
         "/v1/cardholders/{id}/accounts" => json!({ "account": id(&side.account) }),
+        "/v1/merchants" => json!({
+            "name": "Bookshop", "card_acceptor": format!("NEW-{unique}"), "mcc": "5942", "country": "840",
+        }),
+        "/v1/programmes/{id}/console" => json!({ "url": "https://bank.example/console" }),
+        "/v1/payments" => {
+            let mut order = number(rig, side);
+            order["reference"] = json!("order 17");
+            order["amount"] = json!({ "minor": 100, "currency": "USD" });
+            if role != Role::Merchant {
+                order["merchant"] = json!(id(&side.merchant));
+            }
+            order
+        }
+        "/v1/payments/{id}/number" => number(rig, side),
+        "/v1/payments/{id}/capture" | "/v1/payments/{id}/cancel" | "/v1/payments/{id}/refund" => json!({}),
+        "/v1/merchants/{id}/state" => json!({ "state": "closed" }),
         "/v1/webhooks" => json!({ "url": "http://127.0.0.1:9/nobody-listens-there" }),
         // What is bought until it is removed is approved soon.
         "/v1/decision_hook" => json!({
@@ -99,13 +121,14 @@ fn number(rig: &Rig, side: &Side) -> Value {
 #[test]
 fn every_route_with_every_role_and_the_wrong_issuer() {
     let rig = Rig::start();
-    let (ours, theirs, nowhere) = (rig.issuer(), rig.issuer(), Side::nowhere());
+    let (ours, theirs) = (rig.with_payments(rig.issuer()), rig.with_payments(rig.issuer()));
+    let nowhere = Side::nowhere();
     let mut walked = 0;
     for route in ROUTES {
         let allowed = match route.access {
             Access::Keys(allowed) => allowed,
             Access::Anybody => {
-                call(&rig, route, &ours).send(&rig).ok();
+                call(&rig, route, Role::Operator, &ours).send(&rig).ok();
                 continue;
             }
             // What they need is no key: tests of their own show that.
@@ -114,8 +137,12 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
         for role in Role::ALL {
             let what = format!("{} {} as {role}", route.method, route.path);
             let tenant = (role != Role::Operator).then_some(ours.issuer);
-            let key = rig.key(role, tenant).secret;
-            let send = |side: &Side| call(&rig, route, side).key(&key).send(&rig);
+            let fresh = rig.with_payments(rig.more(ours.issuer, ours.programme));
+            let key = match role {
+                Role::Merchant => rig.merchant_key(ours.issuer, fresh.merchant).secret,
+                _ => rig.key(role, tenant).secret,
+            };
+            let send = |side: &Side| call(&rig, route, role, side).key(&key).send(&rig);
             walked += 1;
             if !allowed.contains(&role) {
                 for side in [&ours, &theirs, &nowhere] {
@@ -124,12 +151,12 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
                 }
                 continue;
             }
-            let fresh = rig.more(ours.issuer, ours.programme);
             let own = send(&fresh);
             assert!((200..300).contains(&own.status), "{what}: {own:?}");
-            // It names nobody: it is about the caller's own issuer always.
-            let is_own = route.path.starts_with("/v1/decision_hook")
-                || matches!(route.path, "/v1/cardholders" | "/v1/webhooks");
+            // It names nobody: it is about the caller's own issuer always, or the merchant himself.
+            let is_own = matches!(route.path, "/v1/cardholders" | "/v1/merchants" | "/v1/webhooks")
+                || route.path.starts_with("/v1/decision_hook")
+                || (role == Role::Merchant && route.path == "/v1/payments");
             if tenant.is_some() && !is_own {
                 let (other, none) = (send(&theirs), send(&nowhere));
                 let unknown = match route.path {
@@ -139,6 +166,10 @@ fn every_route_with_every_role_and_the_wrong_issuer() {
                 assert_eq!((none.status, none.code().as_str()), unknown, "{what}");
                 assert_eq!(other.shape(), none.shape(), "{what}");
                 assert_eq!(names(&other), names(&none), "{what}");
+                // To a merchant another merchant of his issuer is nobody, too.
+                if role == Role::Merchant {
+                    assert_eq!(send(&ours).shape(), none.shape(), "{what}");
+                }
             }
         }
     }
@@ -164,6 +195,7 @@ fn lists_show_nothing_of_another_issuer() {
         "/v1/accounts".to_owned(),
         "/v1/keys".to_owned(),
         "/v1/cardholders".to_owned(),
+        "/v1/merchants".to_owned(),
         "/v1/authorisations".to_owned(),
         "/v1/events".to_owned(),
         format!("/v1/numbers?account={}", ours.account),
@@ -176,6 +208,7 @@ fn lists_show_nothing_of_another_issuer() {
         theirs.authorisation.to_string(),
         theirs.key.to_string(),
         theirs.cardholder.to_string(),
+        theirs.merchant.to_string(),
         theirs.webhook.to_string(),
     ];
     for path in &paths {
@@ -254,7 +287,7 @@ fn whoever_has_no_valid_key_learns_nothing() {
     );
     assert_eq!(Reply::parse(&rig.raw(two.as_bytes())).shape(), expected.shape());
     for route in ROUTES.iter().filter(|route| route.roles().is_some()) {
-        let reply = call(&rig, route, &ours).send(&rig);
+        let reply = call(&rig, route, Role::Operator, &ours).send(&rig);
         assert_eq!(reply.shape(), expected.shape(), "{} {}", route.method, route.path);
     }
     // The scheme's name is written in any case.
@@ -266,11 +299,12 @@ fn whoever_has_no_valid_key_learns_nothing() {
 #[test]
 fn no_key_is_a_session() {
     let rig = Rig::start();
-    let ours = rig.issuer();
+    let ours = rig.with_payments(rig.issuer());
     let keys = [None, Some(rig.operator()), Some(rig.key(Role::Issuer, Some(ours.issuer)).secret)];
     for route in ROUTES.iter().filter(|route| route.access == Access::Session) {
         let path = match route.path {
             path if path.contains("/numbers/") => path.replace("{id}", &ours.number.to_string()),
+            path if path.contains("/payments/") => path.replace("{id}", &ours.payments[0].to_string()),
             path => path.replace("{id}", &ours.account.to_string()),
         };
         for key in &keys {

@@ -234,12 +234,16 @@ pub struct MessageAnswer {
     pub transaction: Option<TransactionId>,
     /// Whether this is the answer that was given before.
     pub repeat: bool,
+    /// Of a purchase that was approved now: when its number's lifetime is over. Whoever passes the approval on looks
+    /// at it, for that may be later than the decision.
+    pub good_until_ms: Option<TimeMs>,
 }
 
 impl MessageAnswer {
     /// An answer without a record.
     pub fn unrecorded(reason: Reason) -> Self {
-        Self { response: reason.response(), approval: None, reason, transaction: None, repeat: false }
+        let response = reason.response();
+        Self { response, approval: None, reason, transaction: None, repeat: false, good_until_ms: None }
     }
 }
 

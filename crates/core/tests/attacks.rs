@@ -240,7 +240,11 @@ fn what_was_approved_too_late_is_taken_back_whole() {
     let (mut world, account) = world(10_000);
     world.issue(World::order(account, 1));
     let purchase = world.request(1, 5000);
-    let transaction = world.send(&purchase).transaction.unwrap();
+    let answer = world.send(&purchase);
+    // Only an approval that is given now says until when it may be passed on.
+    assert!(answer.good_until_ms.is_some());
+    assert_eq!(world.send(&purchase).good_until_ms, None);
+    let transaction = answer.transaction.unwrap();
     assert_eq!(world.operate(Operation::TakeBack { transaction }), Answer::Done);
     assert_eq!(world.money(account), (10_000, 0));
     assert!(matches!(world.operate(Operation::TakeBack { transaction }), Answer::Refused(_)));

@@ -60,6 +60,14 @@ impl Catalogue {
         Some(ProgrammeId(at as u64 + 1))
     }
 
+    /// The programme whose universal number has this index.
+    pub fn universal(&self, index: NumberIndex) -> Option<ProgrammeId> {
+        let is_it =
+            |entry: &Arc<Entry>| entry.programme.terms.universal.is_some_and(|known| known.index == index);
+        let at = self.read().iter().position(is_it)?;
+        Some(ProgrammeId(at as u64 + 1))
+    }
+
     /// How a number is found.
     pub fn index(&self, pan: &Pan) -> NumberIndex {
         self.keys.numbers().index(pan.digits())

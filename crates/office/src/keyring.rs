@@ -8,7 +8,7 @@ use mayfly_engine::Clock;
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::OsRandom;
 use mayfly_store::directory::{
-    ApiKey, By, Directory, DirectoryError, KeyId, NewKey, NewSecret, Role, Writing,
+    ApiKey, By, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewSecret, Role, Writing,
 };
 
 use crate::{Items, OfficeError, Part};
@@ -20,6 +20,8 @@ pub struct KeyOrder {
     pub role: Role,
     /// On whose things; none for an operator's key, and only for that.
     pub issuer: Option<IssuerId>,
+    /// For whose payments: needed for a merchant's own key, and only for that.
+    pub merchant: Option<MerchantEntryId>,
     /// What people call it.
     pub label: Name,
     /// How long it is good, in milliseconds; for good if none.
@@ -44,6 +46,7 @@ pub fn make_key(writing: &Writing<'_>, order: &KeyOrder) -> Result<KeyGiven, Off
     let key = writing.create_key(&NewKey {
         role: order.role,
         issuer: order.issuer,
+        merchant: order.merchant,
         label: order.label,
         hint: token.hint(),
         hash: token.hash(),

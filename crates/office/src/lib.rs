@@ -10,6 +10,7 @@ mod holds;
 mod issuers;
 mod keyring;
 mod numbers;
+pub mod payments;
 mod reception;
 mod simulation;
 mod status;

@@ -8,7 +8,7 @@ use mayfly_card::{
     TerminalId,
 };
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, TimeMs, TransactionId};
-use mayfly_store::directory::KeyId;
+use mayfly_store::directory::{KeyId, MerchantEntryId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A value that is written as text.
@@ -45,7 +45,8 @@ by_display!(
     Stan,
     Layout,
     Name,
-    KeyId
+    KeyId,
+    MerchantEntryId
 );
 
 /// What somebody sent, for an error message: never so much that it could hold a card number.

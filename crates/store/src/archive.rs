@@ -21,7 +21,7 @@ use crate::{Folder, StoreError};
 const CACHE_BYTES: usize = 16 << 20;
 /// How many transactions under one reference are found, the latest first: twice as many as memory takes, for
 /// reversals have room of their own.
-const UNDER_MAX: usize = 2 * PER_REFERENCE_MAX;
+pub(crate) const UNDER_MAX: usize = 2 * PER_REFERENCE_MAX;
 /// A look-up that has found so many transactions looks for no more.
 const FOUND_MAX: usize = 4096;
 /// How long a look-up waits for the views.
@@ -125,7 +125,7 @@ impl Archive for ViewsArchive {
 
 /// These transactions, the purchases that they belong to, and all that was done to those: whoever has a purchase in
 /// memory must see what has come for it already. The latest first.
-fn families(views: &Connection, ids: Vec<u64>) -> rusqlite::Result<Vec<Transaction>> {
+pub(crate) fn families(views: &Connection, ids: Vec<u64>) -> rusqlite::Result<Vec<Transaction>> {
     let mut found = BTreeMap::new();
     for id in ids.into_iter().map(TransactionId) {
         if found.len() < FOUND_MAX && !found.contains_key(&id) {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mayfly_card::Currency;
-use mayfly_core::state::{Issuer, Programme};
+use mayfly_core::state::{Issuer, Programme, Transaction};
 use mayfly_core::{
-    AccountId, Books, IssuerId, NumberId, PartitionId, ProgrammeId, Retirement, TransactionId,
+    AccountId, Books, Hash64, IssuerId, NumberId, PartitionId, ProgrammeId, Retirement, TransactionId,
 };
 use mayfly_engine::Head;
 use rusqlite::Connection;
 
 use crate::StoreError;
+use crate::archive::{UNDER_MAX, families};
 use crate::error::At;
 use crate::views::lookups::Lookup;
 use crate::views::{self, AccountRow, NumberRow, TransactionRow, accounts, issuers, numbers, transactions};
@@ -149,6 +150,15 @@ impl Views {
     /// One transaction.
     pub fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
         transactions::find_whole(&self.connection, id).at(&self.path)
+    }
+
+    /// The transactions under a reference, with all that belongs to them, the latest first: what memory would have of
+    /// them, had it forgotten nothing.
+    pub fn transactions_under(&self, reference: Hash64) -> Result<Vec<Transaction>, StoreError> {
+        let cursor = views::cursor(&self.connection, &self.path, self.partition)?;
+        let (next, partition) = (cursor.next_transaction.0, self.partition);
+        let ids = Lookup::Reference.find(&self.connection, partition, reference.0, next, UNDER_MAX);
+        ids.and_then(|ids| families(&self.connection, ids)).at(&self.path)
     }
 
     /// The latest transactions, those before `before` (none: from the latest).

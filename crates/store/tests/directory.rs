@@ -76,6 +76,7 @@ impl World {
         let new = NewKey {
             role,
             issuer,
+            merchant: None,
             label: Name::parse("till").unwrap(),
             hint: token.hint(),
             hash: token.hash(),
@@ -173,7 +174,7 @@ fn raw(path: &Path) -> Connection {
 fn a_key_is_found_by_its_hash_and_listed_for_its_issuer() {
     let temporary = tempfile::tempdir().unwrap();
     let mut world = world(temporary.path());
-    let (token, key) = world.key(Role::Merchant, Some(ACME));
+    let (token, key) = world.key(Role::Gateway, Some(ACME));
     let (_, operator) = world.key(Role::Operator, None);
     assert_eq!(world.find_key(&token), Some(key.clone()));
     assert_eq!(key.hint, token.hint());
@@ -216,7 +217,7 @@ fn only_operators_keys_have_no_issuer() {
         let issuer = (role == Role::Operator).then_some(ACME);
         let (hint, hash) = (token.hint(), token.hash());
         let label = Name::parse("till").unwrap();
-        let new = NewKey { role, issuer, label, hint, hash, expires_ms: None };
+        let new = NewKey { role, issuer, merchant: None, label, hint, hash, expires_ms: None };
         let refused = world.try_write(|w| w.create_key(&new));
         assert_eq!(refused, Err(DirectoryError::KeyIssuer { role }));
     }
@@ -506,6 +507,7 @@ fn a_change_with_a_key_is_done_once_even_across_a_restart() {
     let new = NewKey {
         role: Role::Issuer,
         issuer: Some(ACME),
+        merchant: None,
         label: Name::parse("till").unwrap(),
         hint: token.hint(),
         hash: token.hash(),
@@ -676,9 +678,9 @@ fn a_newer_file_and_another_root_key_are_refused() {
     drop(world(temporary.path()));
     let other = Directory::open(temporary.path(), keys(8)).unwrap_err();
     assert_eq!(other, DirectoryError::OtherRootKey { path: path.clone() });
-    raw(temporary.path()).execute_batch("PRAGMA user_version = 3").unwrap();
+    raw(temporary.path()).execute_batch("PRAGMA user_version = 1000").unwrap();
     let newer = Directory::open(temporary.path(), keys(7)).unwrap_err();
-    assert_eq!(newer, DirectoryError::Store(StoreError::Newer { path: path.clone(), version: 3, known: 2 }));
+    assert!(matches!(newer, DirectoryError::Store(StoreError::Newer { version: 1000, .. })), "{newer}");
     raw(temporary.path()).execute_batch("PRAGMA user_version = 1; PRAGMA application_id = 7").unwrap();
     let foreign = Directory::open(temporary.path(), keys(7)).unwrap_err();
     assert_eq!(foreign, DirectoryError::Store(StoreError::Foreign { path }));

@@ -15,7 +15,7 @@ use crate::page::{List, part};
 use crate::problem::{Code, Problem};
 use crate::routes::ApiRouter;
 use crate::scope::Scope;
-use crate::text::{IssuerRef, KeyRef, RoleName, Shown, Time, Title, time};
+use crate::text::{IssuerRef, KeyRef, MerchantRef, RoleName, Shown, Time, Title, time};
 
 /// The longest overlap of an old key and the new one, in seconds: 30 days.
 const OVERLAP_SECONDS_MAX: u64 = 30 * 86_400;
@@ -32,6 +32,9 @@ pub struct ApiKey {
     /// On whose things; null for an operator's key.
     #[schema(required)]
     pub issuer: Option<IssuerRef>,
+    /// For whose payments; null for a key that is not a merchant's own.
+    #[schema(required)]
+    pub merchant: Option<MerchantRef>,
     /// What people call it.
     pub name: Title,
     /// Its first characters, by which its holder recognises it.
@@ -72,6 +75,9 @@ pub struct NewApiKey {
     /// On whose things; needed from an operator for all roles but his own, and of no use to an issuer.
     #[serde(default)]
     pub issuer: Option<IssuerRef>,
+    /// For whose payments: needed for the role `merchant`, and of no use to others.
+    #[serde(default)]
+    pub merchant: Option<MerchantRef>,
     /// What people call it.
     pub name: Title,
     /// How long it is valid, in seconds; it has no end if left out.
@@ -136,7 +142,8 @@ async fn create(issuer: Issuer, new: Posted<NewApiKey>) -> Result<Created<Issued
     let (role, label) = (body.role.0, body.name.0);
     let owner = owner(&issuer, role, body.issuer.map(|it| it.0)).await?;
     let lifetime_ms = lifetime(body.lifetime_seconds)?;
-    let order = KeyOrder { role, issuer: owner, label, lifetime_ms };
+    let merchant = body.merchant.map(|it| it.0);
+    let order = KeyOrder { role, issuer: owner, merchant, label, lifetime_ms };
     let made = issuer.once(once, move |writing| Ok(issued(make_key(writing, &order)?)));
     Ok(Created::new(made.await?))
 }
@@ -222,6 +229,7 @@ fn shown(key: directory::ApiKey) -> ApiKey {
         id: Shown(key.id),
         role: Shown(key.role),
         issuer: key.issuer.map(Shown),
+        merchant: key.merchant.map(Shown),
         name: Shown(key.label),
         hint: key.hint,
         created_at: time(key.created_ms),

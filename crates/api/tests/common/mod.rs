@@ -13,25 +13,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi};
-use mayfly_card::{Currency, Layout, MerchantId, MinorUnits, Prefix};
+use mayfly_card::{Country, Currency, Expiry, Layout, Mcc, MerchantId, MinorUnits, Prefix};
 use mayfly_core::{
     AccountId, Answer, Command, Controls, CreditLimit, Cvc2Check, Facts, Hash64, IssuerId, MessageKind, Name,
     NumberId, Presented, Processing, ProgrammeId, Request, ResponseCode, Terms, TransactionId,
 };
 use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Issued, NobodyAsked, ONLY_PARTITION, Options, Parts, Progress,
-    SystemClock,
+    Catalogue, Clock, Desk, Engine, Handle, Issued, Journal, ManualClock, NobodyAsked, ONLY_PARTITION,
+    Options, Parts, Progress, SystemClock,
 };
 use mayfly_identity::name::PersonName;
 use mayfly_identity::password::PasswordHasher;
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_notify::{Delivery, DeliveryOptions, DeliveryParts};
+use mayfly_office::payments::{Asked, Gateway, PaymentNow, SentCard};
 use mayfly_office::{NumberOrder, Office, Reception, ReceptionOptions, Views};
 use mayfly_outbound::{Client, ClientOptions, TargetRules};
 use mayfly_store::EventPlace;
 use mayfly_store::directory::{
-    By, CardholderId, Directory, DirectoryError, KeyId, NewKey, NewWebhook, Role, WebhookId,
+    By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, NewWebhook,
+    OrderReference, PaymentId, Role, WebhookId,
 };
 use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
 use serde_json::Value;
@@ -43,6 +45,7 @@ pub struct Rig {
     pub runtime: Runtime,
     pub office: Arc<Office>,
     pub directory: Arc<Directory>,
+    pub gateway: Arc<Gateway>,
     pub address: SocketAddr,
     catalogue: Arc<Catalogue>,
     handle: Handle,
@@ -72,6 +75,9 @@ pub struct Side {
     pub authorisation: TransactionId,
     pub key: KeyId,
     pub cardholder: CardholderId,
+    pub merchant: MerchantEntryId,
+    /// Authorised, captured, and declined: one that waits for another number. None if none were made.
+    pub payments: [PaymentId; 3],
     pub webhook: WebhookId,
 }
 
@@ -86,6 +92,8 @@ impl Side {
             authorisation: TransactionId(90_000),
             key: KeyId(90_000),
             cardholder: CardholderId(90_000),
+            merchant: MerchantEntryId(90_000),
+            payments: [PaymentId([90; 16]); 3],
             webhook: WebhookId(90_000),
         }
     }
@@ -125,6 +133,15 @@ impl Rig {
 
     /// With a clock of the test's own.
     pub fn at(options: ApiOptions, clock: Arc<dyn Clock>) -> Self {
+        Self::on(options, clock, |journal| journal)
+    }
+
+    /// With a journal of the test's own before the real one.
+    pub fn on(
+        options: ApiOptions,
+        clock: Arc<dyn Clock>,
+        journal: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let data = tempfile::tempdir().unwrap();
@@ -140,13 +157,14 @@ impl Rig {
         let engine = Engine::start(Parts {
             state: opened.state,
             head: opened.head,
-            journal: Box::new(opened.journal),
+            journal: journal(Box::new(opened.journal)),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
             asker: Arc::new(NobodyAsked),
             clock: clock.clone(),
             progress,
-            options: Options::default(),
+            // A clock that jumps must not look like views that lag.
+            options: Options { views_lag_max_ms: u64::MAX, ..Options::default() },
         })
         .unwrap();
         let handle = engine.handle();
@@ -162,6 +180,7 @@ impl Rig {
             clock.clone(),
         ));
         let reception = reception(&directory, &clock);
+        let gateway = Arc::new(Gateway::new(office.clone(), directory.clone()));
         let delivery = delivery(&runtime, &office, &directory, &clock);
         let notifier = delivery.notifier().clone();
         let parts =
@@ -173,6 +192,7 @@ impl Rig {
             runtime,
             office,
             directory,
+            gateway,
             address,
             catalogue,
             handle,
@@ -212,15 +232,40 @@ impl Rig {
         self.count.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// A key for the API.
+    /// A key for the API; a merchant's is for a merchant of his own.
     pub fn key(&self, role: Role, issuer: Option<IssuerId>) -> Key {
+        let merchant = issuer.filter(|_| role == Role::Merchant).map(|issuer| self.merchant(issuer));
+        self.key_for(role, issuer, merchant)
+    }
+
+    /// A key for one merchant's payments.
+    pub fn merchant_key(&self, issuer: IssuerId, merchant: MerchantEntryId) -> Key {
+        self.key_for(Role::Merchant, Some(issuer), Some(merchant))
+    }
+
+    fn key_for(&self, role: Role, issuer: Option<IssuerId>, merchant: Option<MerchantEntryId>) -> Key {
         let token = Token::draw(TokenKind::ApiKey, &mut OsRandom).unwrap();
         let label = Name::parse("test").unwrap();
         let (hint, hash) = (token.hint(), token.hash());
-        let new = NewKey { role, issuer, label, hint, hash, expires_ms: None };
+        let new = NewKey { role, issuer, merchant, label, hint, hash, expires_ms: None };
         let by = By { actor: "operator", now_ms: SystemClock.now_ms() };
         let key = self.directory.write::<_, DirectoryError>(by, |writing| writing.create_key(&new)).unwrap();
         Key { id: key.id, secret: token.expose().to_owned() }
+    }
+
+    /// A merchant of an issuer's.
+    pub fn merchant(&self, issuer: IssuerId) -> MerchantEntryId {
+        let new = NewMerchant {
+            issuer,
+            name: Name::parse("Bookshop").unwrap(),
+            card_acceptor: MerchantId::parse(&format!("SHOP-{}", self.next())).unwrap(),
+            mcc: Mcc::parse("5942").unwrap(),
+            country: Country::parse("840").unwrap(),
+        };
+        let by = By { actor: "test", now_ms: SystemClock.now_ms() };
+        let made =
+            self.directory.write::<_, DirectoryError>(by, |writing| writing.create_merchant(&new)).unwrap();
+        made.id
     }
 
     /// An operator's key.
@@ -257,8 +302,21 @@ impl Rig {
         let entered: Result<_, DirectoryError> =
             self.directory.write(by, |writing| writing.create_cardholder(issuer, &name, &mut OsRandom));
         let cardholder = entered.unwrap().id;
+        let merchant = self.merchant(issuer);
+        let payments = Side::nowhere().payments;
         let webhook = self.webhook(issuer);
-        Side { issuer, programme, account, number, authorisation, key, cardholder, webhook }
+        Side {
+            issuer,
+            programme,
+            account,
+            number,
+            authorisation,
+            key,
+            cardholder,
+            merchant,
+            payments,
+            webhook,
+        }
     }
 
     /// A webhook; of those that the issuer had before none is left, so that there is room.
@@ -283,8 +341,81 @@ impl Rig {
         self.runtime.block_on(self.office.issue_number(order, None)).unwrap()
     }
 
+    /// The same, with payments.
+    pub fn with_payments(&self, side: Side) -> Side {
+        let payments = [(false, true), (true, true), (false, false)].map(|(captures, is_right)| {
+            let mut issued = self.order(side.account, side.programme);
+            if !is_right {
+                issued.expiry = Expiry::parse_mmyy("1299").unwrap();
+            }
+            self.pay((side.issuer, side.merchant), issued, captures).payment.id
+        });
+        Side { payments, ..side }
+    }
+
+    /// Has a merchant paid 10.00 USD with a number.
+    pub fn pay(
+        &self,
+        (issuer, merchant): (IssuerId, MerchantEntryId),
+        issued: Issued,
+        captures: bool,
+    ) -> PaymentNow {
+        let merchant = self.directory.merchant(issuer, merchant).unwrap().unwrap();
+        let asked = Asked { sender: "test".to_owned(), key: self.next().to_string(), content: [0; 32] };
+        let order = mayfly_office::payments::Order {
+            reference: OrderReference::parse("order 1").unwrap(),
+            amount: MinorUnits::new(1_000).unwrap(),
+            currency: Currency::parse_alphabetic("USD").unwrap(),
+            captures,
+            return_url: None,
+            name: String::new(),
+            address: String::new(),
+            card: SentCard { pan: issued.pan, expiry: issued.expiry, cvc2: Some(issued.cvc2) },
+        };
+        self.runtime.block_on(self.gateway.order(merchant, order, asked)).unwrap()
+    }
+
     /// Authorises a purchase: its amount is held.
     fn buy(&self, issued: &Issued, minor: u64) -> TransactionId {
+        let number = Presented::Number {
+            index: self.catalogue.index(&issued.pan),
+            programme: self.catalogue.programme_of(&issued.pan),
+            last_four: issued.pan.last_four(),
+        };
+        let answer = self.handle.ask(self.purchase(number, Some(issued.expiry), minor)).unwrap();
+        match self.runtime.block_on(answer).unwrap() {
+            Answer::Message(answer) => {
+                assert_eq!(answer.response, ResponseCode::Approved);
+                answer.transaction.unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets memory forget everything that is there now: three days go by.
+    pub fn forget(&self, clock: &ManualClock) {
+        let some = || {
+            let purchase = || self.handle.ask(self.purchase(Presented::Invalid, None, 1)).unwrap();
+            for answer in [(); 100].map(|()| purchase()) {
+                self.runtime.block_on(answer).unwrap();
+            }
+        };
+        // It forgets some thousands at a time, all of them old.
+        (0..50).for_each(|_| some());
+        clock.set(clock.now_ms() + 3 * 86_400_000);
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(10));
+            clock.set(clock.now_ms() + 1000);
+            some();
+            let asked = self.handle.look(|state| state.transactions.has_forgotten()).unwrap();
+            if self.runtime.block_on(asked).unwrap() {
+                return;
+            }
+        }
+        panic!("nothing is forgotten");
+    }
+
+    fn purchase(&self, number: Presented, expiry: Option<Expiry>, minor: u64) -> Command {
         let count = self.next();
         let request = Request {
             message: MessageKind::Authorisation,
@@ -293,12 +424,8 @@ impl Rig {
             identity: Hash64((count + 1).wrapping_mul(0xd6e8_feb8_6659_fd93)),
             content: Hash64(7),
             original: None,
-            number: Presented::Number {
-                index: self.catalogue.index(&issued.pan),
-                programme: self.catalogue.programme_of(&issued.pan),
-                last_four: issued.pan.last_four(),
-            },
-            expiry: Some(issued.expiry),
+            number,
+            expiry,
             cvc2: Cvc2Check::Absent,
             amount: MinorUnits::new(minor).unwrap(),
             replacement: None,
@@ -308,14 +435,7 @@ impl Rig {
             facts: Facts { merchant: MerchantId::parse("M-001").unwrap(), ..Facts::default() },
             paged: None,
         };
-        let answer = self.handle.ask(Command::Message(Box::new(request))).unwrap();
-        match self.runtime.block_on(answer).unwrap() {
-            Answer::Message(answer) => {
-                assert_eq!(answer.response, ResponseCode::Approved);
-                answer.transaction.unwrap()
-            }
-            other => panic!("{other:?}"),
-        }
+        Command::Message(Box::new(request))
     }
 
     pub fn connect(&self) -> TcpStream {

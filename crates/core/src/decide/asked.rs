@@ -64,7 +64,7 @@ impl Case<'_> {
             Reason::HookLate => Effect { tries: 1, ..Effect::default() },
             _ => Effect::default(),
         };
-        Verdict { reason, effect, ceiling: mayfly_card::MinorUnits::ZERO, ..verdict }
+        Verdict { reason, effect, ceiling: mayfly_card::MinorUnits::ZERO, good_until_ms: None, ..verdict }
     }
 
     /// The issuer's own no is a failed control like any other.

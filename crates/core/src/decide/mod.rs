@@ -139,6 +139,8 @@ struct Verdict {
     reverses: Option<(TransactionId, MinorUnits)>,
     ceiling: MinorUnits,
     effect: Effect,
+    /// [`MessageAnswer::good_until_ms`].
+    good_until_ms: Option<TimeMs>,
 }
 
 impl Verdict {
@@ -210,6 +212,7 @@ impl Case<'_> {
             reverses: None,
             ceiling: MinorUnits::ZERO,
             effect,
+            good_until_ms: None,
         }
     }
 
@@ -249,7 +252,8 @@ impl Case<'_> {
             facts: request.facts,
             effect: verdict.effect,
         }));
-        MessageAnswer { response, approval, reason: verdict.reason, transaction: Some(id), repeat: false }
+        let Verdict { reason, good_until_ms, .. } = verdict;
+        MessageAnswer { response, approval, reason, transaction: Some(id), repeat: false, good_until_ms }
     }
 
     /// What it comes after in the life of its number, and whether that ends with it.

@@ -33,6 +33,7 @@ pub(super) fn purchase(case: &Case<'_>) -> Verdict {
         Ok(effect) => {
             let mut verdict = case.verdict(kind, Reason::Approved, effect);
             verdict.ceiling = ceiling(number, programme);
+            verdict.good_until_ms = (kind == Kind::Purchase).then_some(number.expires_ms);
             verdict
         }
         Err((reason, effect)) => case.verdict(kind, reason, effect),

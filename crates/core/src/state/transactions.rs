@@ -139,6 +139,7 @@ impl Transaction {
             reason: self.reason,
             transaction: Some(self.id),
             repeat: true,
+            good_until_ms: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use mayfly_core::{IssuerId, Name};
 use mayfly_server::protocol::{AdminRequest, ApiKey, CreateKey};
-use mayfly_store::directory::{KeyId, Role};
+use mayfly_store::directory::{KeyId, MerchantEntryId, Role};
 
 use crate::admin::{Admin, PageArgs, answered, more};
 use crate::failure::Outcome;
@@ -25,6 +25,9 @@ pub(crate) enum KeyCommand {
         /// On whose things; every role but operator needs it
         #[arg(long, value_parser = IssuerId::parse, required_if_eq_any = NEEDS_ISSUER)]
         issuer: Option<IssuerId>,
+        /// For which merchant's payments; the role merchant needs it, and only that
+        #[arg(long, value_parser = MerchantEntryId::parse, required_if_eq("role", "merchant"))]
+        merchant: Option<MerchantEntryId>,
         /// How long it is good, in days; for good if not said
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
         days: Option<u32>,
@@ -91,9 +94,10 @@ impl KeyCommand {
                 let key = answered!(admin.ask(AdminRequest::RevokeKey { key, issuer })?, Key)?;
                 return output.either(&key, || pairs(&shown(&key)));
             }
-            Self::Create { label, role, issuer, days } => {
+            Self::Create { label, role, issuer, merchant, days } => {
                 let lifetime_s = days.map(|days| u64::from(days) * 86_400);
-                AdminRequest::CreateKey(Box::new(CreateKey { role, issuer, label, lifetime_s }))
+                let new = CreateKey { role, issuer, merchant, label, lifetime_s };
+                AdminRequest::CreateKey(Box::new(new))
             }
             Self::Rotate { key, issuer, overlap } => {
                 AdminRequest::RotateKey { key, issuer, overlap_s: u64::from(overlap) * 60 }
@@ -111,6 +115,7 @@ impl KeyCommand {
 fn shown(key: &ApiKey) -> Vec<(&'static str, String)> {
     let mut lines = vec![("key", key.id.to_string()), ("role", key.role.to_string())];
     lines.extend(key.issuer.map(|issuer| ("issuer", issuer.to_string())));
+    lines.extend(key.merchant.map(|merchant| ("merchant", merchant.to_string())));
     lines.push(("label", key.label.to_string()));
     lines.push(("state", state(key)));
     lines

@@ -204,7 +204,8 @@ impl From<OfficeError> for AdminError {
 
 fn directory_code(error: &DirectoryError) -> ErrorCode {
     match error {
-        DirectoryError::KeyIssuer { .. } => ErrorCode::Invalid,
+        DirectoryError::KeyIssuer { .. } | DirectoryError::KeyMerchant { .. } => ErrorCode::Invalid,
+        DirectoryError::NoMerchant => ErrorCode::NotFound,
         DirectoryError::KeyOver { .. } => ErrorCode::Conflict,
         _ => ErrorCode::Storage,
     }
@@ -215,6 +216,7 @@ pub(super) fn key(key: directory::ApiKey) -> ApiKey {
         id: key.id,
         role: key.role,
         issuer: key.issuer,
+        merchant: key.merchant,
         label: key.label,
         hint: key.hint,
         created: Time(key.created_ms),

@@ -139,12 +139,12 @@ impl Clerk {
     }
 
     async fn create_key(&self, asked: CreateKey) -> Result<KeyGiven, AdminError> {
-        let CreateKey { role, issuer, label, lifetime_s } = asked;
+        let CreateKey { role, issuer, merchant, label, lifetime_s } = asked;
         if let Some(issuer) = issuer {
             self.office.issuer(issuer).await?;
         }
         let lifetime_ms = lifetime_s.map(|seconds| seconds.saturating_mul(1000));
-        Ok(self.keyring.create(KeyOrder { role, issuer, label, lifetime_ms }).await?)
+        Ok(self.keyring.create(KeyOrder { role, issuer, merchant, label, lifetime_ms }).await?)
     }
 
     async fn status(&self) -> Result<Status, AdminError> {

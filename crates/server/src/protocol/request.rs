@@ -2,7 +2,7 @@
 
 use mayfly_card::{Channel, Country, Currency, Layout, Mcc, MerchantId, Pan, Prefix};
 use mayfly_core::{AccountId, IssuerId, Name, NumberId, ProgrammeId, TransactionId};
-use mayfly_store::directory::{KeyId, Role};
+use mayfly_store::directory::{KeyId, MerchantEntryId, Role};
 use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
@@ -188,6 +188,9 @@ pub struct CreateKey {
     /// On whose things; none for an operator's key, and only for that.
     #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
     pub issuer: Option<IssuerId>,
+    /// For whose payments: needed for a merchant's own key, and only for that.
+    #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<MerchantEntryId>,
     /// What people call it.
     #[serde(with = "crate::text")]
     pub label: Name,

@@ -6,7 +6,7 @@ use mayfly_card::{
     AcquirerId, Channel, Country, Currency, Mcc, MerchantId, Pan, PosEntryMode, Rrn, Stan, TerminalId,
 };
 use mayfly_core::{AccountId, IssuerId, Kind, Name, NumberId, ProgrammeId, TransactionId};
-use mayfly_store::directory::{KeyId, Role};
+use mayfly_store::directory::{KeyId, MerchantEntryId, Role};
 use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
@@ -69,6 +69,9 @@ pub struct ApiKey {
     /// On whose things; none for an operator's key.
     #[serde(default, with = "crate::text::option")]
     pub issuer: Option<IssuerId>,
+    /// For whose payments; none for a key that is not a merchant's own.
+    #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<MerchantEntryId>,
     /// What people call it.
     #[serde(with = "crate::text")]
     pub label: Name,

@@ -17,6 +17,15 @@ pub enum DirectoryError {
         /// The role that was asked for.
         role: Role,
     },
+    /// A merchant's key that names no merchant, or another one that does.
+    KeyMerchant {
+        /// The role that was asked for.
+        role: Role,
+    },
+    /// The issuer has no such merchant.
+    NoMerchant,
+    /// The issuer has a merchant with this card acceptor id.
+    CardAcceptorTaken,
     /// The key is revoked, expired, or was replaced by another one before.
     KeyOver {
         /// Which one.
@@ -81,6 +90,16 @@ impl fmt::Display for DirectoryError {
                 f.write_str("an operator's key belongs to no issuer; leave the issuer out")
             }
             Self::KeyIssuer { role } => write!(f, "a key with the role {role} belongs to an issuer; name it"),
+            Self::KeyMerchant { role: Role::Merchant } => {
+                f.write_str("a merchant's key is for one merchant; name it")
+            }
+            Self::KeyMerchant { role } => {
+                write!(f, "a key with the role {role} is for no single merchant; leave the merchant out")
+            }
+            Self::NoMerchant => f.write_str("the issuer has no such merchant; enter it first"),
+            Self::CardAcceptorTaken => {
+                f.write_str("another merchant of the issuer has this card acceptor id; choose another one")
+            }
             Self::KeyOver { key } => {
                 write!(f, "{key} is revoked, expired or replaced already; create a new key instead")
             }

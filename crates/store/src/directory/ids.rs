@@ -48,6 +48,10 @@ id!(
     CardholderId, "chd_"
 );
 id!(
+    /// A merchant's entry: `mer_…`. Not what the network knows him by, which is his card acceptor id.
+    MerchantEntryId, "mer_"
+);
+id!(
     /// A cardholder's session, from log-in to its end, however often it was refreshed: `ses_…`.
     SessionId, "ses_"
 );

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::audit::Entry;
-use super::{Directory, DirectoryError, KeyId, Writing, ms};
+use super::{Directory, DirectoryError, KeyId, MerchantEntryId, Writing, ms};
 use crate::query::{PAGE_MAX, Page};
 use crate::views::cells::Cells;
 
@@ -30,12 +30,13 @@ CREATE INDEX keys_by_issuer ON keys (issuer, id);";
 
 macro_rules! columns {
     () => {
-        "id, issuer, role, label, hint, created_ms, expires_ms, revoked_ms, replaced_by"
+        "id, issuer, role, label, hint, created_ms, expires_ms, revoked_ms, replaced_by, merchant"
     };
 }
 
-const CREATE_KEY: &str = "INSERT INTO keys (issuer, role, label, hint, hash, created_ms, expires_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?)";
+const CREATE_KEY: &str =
+    "INSERT INTO keys (issuer, role, label, hint, hash, created_ms, expires_ms, merchant)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 // An end that is not there is later than any time.
 const FIND_BY_HASH: &str = concat!(
     "SELECT ",
@@ -100,6 +101,8 @@ pub struct ApiKey {
     pub role: Role,
     /// On whose things; none for an operator's key and only for that.
     pub issuer: Option<IssuerId>,
+    /// For whose payments; none for a key that is not a merchant's own.
+    pub merchant: Option<MerchantEntryId>,
     /// What people call it.
     pub label: Name,
     /// Its first characters, by which its holder recognises it.
@@ -128,6 +131,8 @@ pub struct NewKey {
     pub role: Role,
     /// On whose things; none for an operator's key and only for that.
     pub issuer: Option<IssuerId>,
+    /// For whose payments: needed for a merchant's own key, and only for that.
+    pub merchant: Option<MerchantEntryId>,
     /// What people call it.
     pub label: Name,
     /// [`Token::hint`](mayfly_identity::token::Token::hint) of it.
@@ -138,7 +143,7 @@ pub struct NewKey {
     pub expires_ms: Option<TimeMs>,
 }
 
-/// A key to come in the place of another one, with its role, issuer and label.
+/// A key to come in the place of another one, with its role, issuer, merchant and label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSecret {
     /// [`Token::hint`](mayfly_identity::token::Token::hint) of it.
@@ -209,14 +214,25 @@ impl Writing<'_> {
     /// # Errors
     ///
     /// [`DirectoryError::KeyIssuer`] if an operator's key has an issuer, or another one has none;
-    /// [`DirectoryError::TokenTaken`] if there is a key with this hash.
+    /// [`DirectoryError::KeyMerchant`] if a merchant's key names no merchant, or another one does;
+    /// [`DirectoryError::NoMerchant`] if the issuer has no such merchant; [`DirectoryError::TokenTaken`] if there is a key with this hash.
     pub fn create_key(&self, new: &NewKey) -> Result<ApiKey, DirectoryError> {
         if new.issuer.is_none() != (new.role == Role::Operator) {
             return Err(DirectoryError::KeyIssuer { role: new.role });
         }
+        match (new.role, new.issuer, new.merchant) {
+            (Role::Merchant, Some(issuer), Some(merchant)) => {
+                self.merchant(issuer, merchant)?.ok_or(DirectoryError::NoMerchant)?;
+            }
+            (Role::Merchant, _, _) | (_, _, Some(_)) => {
+                return Err(DirectoryError::KeyMerchant { role: new.role });
+            }
+            (_, _, None) => {}
+        }
         let id = self.insert_key(new)?;
         let detail = serde_json::json!({
-            "role": new.role, "label": new.label, "hint": new.hint, "expires_ms": new.expires_ms
+            "role": new.role, "label": new.label, "hint": new.hint, "expires_ms": new.expires_ms,
+            "merchant": new.merchant.map(|merchant| merchant.to_string())
         });
         self.audit(Entry { action: "key.created", subject: &id.to_string(), issuer: new.issuer, detail })?;
         self.key_made(new.issuer, id)
@@ -241,7 +257,8 @@ impl Writing<'_> {
         }
         let (hint, hash) = (new.hint.clone(), new.hash);
         let expires_ms = new.expires_ms.or(old.expires_ms);
-        let next = NewKey { role: old.role, issuer, label: old.label, hint, hash, expires_ms };
+        let (role, merchant) = (old.role, old.merchant);
+        let next = NewKey { role, issuer, merchant, label: old.label, hint, hash, expires_ms };
         let next_id = self.insert_key(&next)?;
         let overlap_end_ms = self.now_ms().saturating_add(new.overlap_ms);
         let old_expires_ms =
@@ -283,7 +300,8 @@ impl Writing<'_> {
             new.hint,
             new.hash.as_bytes(),
             created_ms,
-            expires_ms
+            expires_ms,
+            new.merchant.map(|merchant| ms(merchant.0))
         ];
         self.unique(DirectoryError::TokenTaken, |connection| {
             connection.prepare_cached(CREATE_KEY)?.execute(values)?;
@@ -319,5 +337,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
         expires_ms: cells.bits_or_none()?,
         revoked_ms: cells.bits_or_none()?,
         replaced_by: cells.bits_or_none()?.map(KeyId),
+        merchant: cells.bits_or_none()?.map(MerchantEntryId),
     })
 }

@@ -1,9 +1,9 @@
 //! The directory (`directory.db`): what is not the money path. Keys for the API, cardholders and how they log in,
-//! their sessions, where issuers are told and asked, and an audit stream of all of it.
+//! their sessions, merchants and what they ordered, where issuers are told and asked, and an audit stream of all of it.
 //!
 //! Plain tables, one module per group of tables with all of its SQL. They follow from nothing else, so every change is
 //! synced before it is answered, and none happens without its entry in the [audit stream](AuditEntry): both are one
-//! transaction, [`Directory::write`]. A change that a client may send again has a key: [`Directory::once`].
+//! transaction, [`Directory::write`]. Only an [order](Payment) of a merchant's is its own record. A change that a client may send again has a key: [`Directory::once`].
 //!
 //! Whatever belongs to an issuer is looked up with that issuer's id; another issuer's is as good as not there. All
 //! calls block: call them where that is allowed.
@@ -14,17 +14,21 @@
 mod accounts;
 mod audit;
 mod cardholders;
+mod consoles;
 mod decision_endpoints;
 mod error;
 mod ids;
 mod invitations;
 mod keys;
+mod merchants;
 mod note_keys;
 mod once;
+mod payments;
 mod readers;
 mod sealed;
 mod sessions;
 mod throttles;
+mod web_address;
 mod webhook_attempts;
 mod webhooks;
 mod writing;
@@ -49,12 +53,15 @@ pub use audit::{AuditEntry, AuditHead, AuditScope, Entry};
 pub use cardholders::{Cardholder, CardholderStatus, Login};
 pub use decision_endpoints::DecisionEndpoint;
 pub use error::{AuditFault, DirectoryError};
-pub use ids::{AttemptId, CardholderId, KeyId, SessionId, WebhookId};
+pub use ids::{AttemptId, CardholderId, KeyId, MerchantEntryId, SessionId, WebhookId};
 pub use invitations::{Invitation, NewInvitation, Redeemed, Redemption};
 pub use keys::{ApiKey, NewKey, NewSecret, Role};
+pub use merchants::{Merchant, MerchantState, NewMerchant};
 pub use once::{ONCE_KEPT_MS, Once, OnceKey};
+pub use payments::{OrderReference, Payment, PaymentId, Placed};
 pub use sessions::{NewSession, NewTokens, Refreshed, Session};
 pub use throttles::{Attempt, ThrottleKey, ThrottleScope};
+pub use web_address::{WebAddress, WebAddressError};
 pub use webhook_attempts::{ATTEMPTS_KEPT, ATTEMPTS_KEPT_MS, WebhookAttempt};
 pub use webhooks::{
     NewWebhook, WEBHOOKS_MAX, Webhook, WebhookChange, WebhookOrder, WebhookProgress, WebhookState,
@@ -77,6 +84,9 @@ const STEPS: &[(u32, &str)] = &[
     (1, throttles::CREATE),
     (1, once::CREATE),
     (1, note_keys::CREATE),
+    (2, merchants::CREATE),
+    (2, payments::CREATE),
+    (2, consoles::CREATE),
     (2, webhooks::CREATE),
     (2, webhook_attempts::CREATE),
     (2, decision_endpoints::CREATE),
