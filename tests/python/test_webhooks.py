@@ -48,7 +48,7 @@ def hooked(request, tmp_path_factory):
     # Whatever was shown once stands nowhere: neither in the log, nor in a file.
     written = {path.name: path.read_bytes() for path in server.directory.rglob("*") if path.is_file()}
     written["the log"] = server.log().encode()
-    assert "directory.db" in written and len(server.secrets) > 10
+    assert "directory.db" in written
     for secret in server.secrets:
         for name, content in written.items():
             assert secret.encode() not in content, f"{name} holds a secret that begins with {secret[:8]}"
@@ -59,7 +59,18 @@ def shop(hooked):
     """Makes an issuer with a programme."""
     made = hooked.json("key", "create", "The one who runs it", "--role", "operator")
     hooked.secrets.append(made["token"])
-    return lambda: Bank(hooked, Api(hooked.api, made["token"]), next(PREFIXES))
+    banks = []
+
+    def shop():
+        banks.append(Bank(hooked, Api(hooked.api, made["token"]), next(PREFIXES)))
+        return banks[-1]
+
+    yield shop
+    # Another test's receiver may get the port of this one's.
+    for bank in banks:
+        bank.api = Api(hooked.api, bank.api.token)
+        for hook in bank.api.found("/v1/webhooks")["items"]:
+            assert bank.api.post(f"/v1/webhooks/{hook['id']}/delete").status == 200
 
 
 @pytest.fixture
@@ -400,7 +411,7 @@ def test_an_issuer_has_sixteen_and_one_that_is_deleted_is_told_nothing(shop, rec
 def test_a_secret_is_shown_once_and_again_for_the_same_key_only(shop, receiver):
     bank = shop()
     body = {"url": receiver.url()}
-    first, second = (bank.api.made("/v1/webhooks", body, key="the same") for _ in range(2))
+    first, second = (bank.api.made("/v1/webhooks", body, key="the-same") for _ in range(2))
     assert first == second
     bank.server.secrets += [first["secret"]]
     assert len(bank.api.found("/v1/webhooks")["items"]) == 1

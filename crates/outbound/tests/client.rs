@@ -84,10 +84,11 @@ async fn receiver(does: Does, tls: Option<TlsAcceptor>) -> Receiver {
             let (tls, seen) = (tls.clone(), seen.clone());
             tokio::spawn(async move {
                 match tls {
-                    Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => serve(stream, does, &seen).await,
-                        Err(_) => (),
-                    },
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, does, &seen).await;
+                        }
+                    }
                     None => serve(stream, does, &seen).await,
                 }
             });

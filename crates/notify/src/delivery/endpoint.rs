@@ -267,7 +267,8 @@ impl Endpoint {
         let Webhook { id, issuer, place_version, ref kinds, .. } = self.webhook;
         let mut state = self.lock();
         state.place = streams.reached(issuer, state.place, kinds);
-        if !state.dirty && !(all && state.place != state.written) {
+        let moved = all && state.place != state.written;
+        if !state.dirty && !moved {
             return None;
         }
         (state.dirty, state.written) = (false, state.place);

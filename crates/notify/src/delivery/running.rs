@@ -62,9 +62,8 @@ impl Running {
                 () = sleep(pause) => {}
             }
         }
-        for (_, told) in self.told.drain().collect::<Vec<_>>() {
-            self.end(told).await;
-        }
+        let told = self.told.drain().map(|(_, told)| told).collect();
+        self.end(told).await;
     }
 
     /// One round. Whether there is more to do at once.
@@ -89,10 +88,9 @@ impl Running {
         let active = blocking(move || directory.active_webhooks()).await?;
         let active: HashMap<WebhookId, u64> = active.into_iter().collect();
         let over = self.told.extract_if(|id, told| active.get(id) != Some(&told.endpoint.webhook.version));
-        for (_, told) in over.collect::<Vec<_>>() {
-            // How far it was is written before it is looked at again.
-            self.end(told).await;
-        }
+        let over = over.map(|(_, told)| told).collect();
+        // How far they were is written before they are looked at again.
+        self.end(over).await;
         let new: Vec<WebhookId> = active.into_keys().filter(|id| !self.told.contains_key(id)).collect();
         let (directory, now_ms) = (self.shared.parts.directory.clone(), self.shared.parts.clock.now_ms());
         let orders = blocking(move || {
@@ -118,16 +116,19 @@ impl Running {
         Ok(())
     }
 
-    /// Ends a webhook, and writes how far it is.
-    async fn end(&self, told: Told) {
-        let Told { endpoint, task } = told;
-        task.abort();
-        // It was aborted: that is what it says.
-        let _ = task.await;
-        if let Some(notes) = endpoint.notes(&self.shared.streams, true)
-            && let Err(why) = self.write_notes(vec![notes]).await
+    /// Ends webhooks, and writes how far they are.
+    async fn end(&self, over: Vec<Told>) {
+        let mut notes = Vec::new();
+        over.iter().for_each(|told| told.task.abort());
+        for Told { endpoint, task } in over {
+            // It was aborted: that is what it says.
+            let _ = task.await;
+            notes.extend(endpoint.notes(&self.shared.streams, true));
+        }
+        if !notes.is_empty()
+            && let Err(why) = self.write_notes(notes).await
         {
-            tracing::error!(why, "how far a webhook is could not be written: some events will come again");
+            tracing::error!(why, "how far webhooks are could not be written: some events will come again");
         }
     }
 

@@ -142,6 +142,8 @@ impl Streams {
         for (issuer, stream) in &mut inner.by_issuer {
             if !issuers.contains(issuer) {
                 (stream.from, stream.events) = (next, VecDeque::new());
+                // Whoever found nothing before may have missed something now.
+                stream.grown.send_replace(());
             }
         }
         let mut grown = HashSet::new();
@@ -253,8 +255,11 @@ mod tests {
         let streams = Streams::new(at(1));
         let _acme = streams.join(ACME);
         let (issuers, _) = streams.wanted();
-        let _other = streams.join(OTHER);
+        let other = streams.join(OTHER);
+        assert!(matches!(streams.next(OTHER, at(1), &[]), Next::Wait));
         streams.grow(&issuers, vec![(ACME, ready(1, "a"))], at(3));
+        // It waits by now: so it must be told.
+        assert!(other.has_changed().unwrap());
         assert!(matches!(streams.next(OTHER, at(1), &[]), Next::Read));
         assert!(matches!(streams.next(OTHER, at(3), &[]), Next::Wait));
         grow(&streams, vec![(OTHER, ready(3, "a"))], 4);
