@@ -23,3 +23,6 @@ def test_no_number_that_was_issued_is_written_anywhere(server):
     for secret in server.secrets:
         for name, content in written.items():
             assert secret.encode() not in content, f"{name} holds a secret that begins with {secret[:6]}"
+    # What a cardholder typed as his address goes no further than the order that it came with.
+    for name, content in written.items():
+        assert b"Moon Avenue" not in content, f"{name} holds an address"
