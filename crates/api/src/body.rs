@@ -3,13 +3,14 @@
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
+use crate::objects::Objects;
 use crate::problem::{Code, Problem};
 
 /// Reads a body. An empty one, and null, count as an empty object: nothing is said.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() || bytes == b"null" { b"{}" } else { bytes };
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Objects(&mut json)).map_err(|error| {
         if error.inner().is_data() {
             Problem::field(pointer(error.path()), said(&error.inner().to_string()))
         } else {

@@ -18,6 +18,7 @@ pub mod frame;
 pub mod idempotency;
 mod kept;
 mod money;
+mod objects;
 mod openapi;
 pub mod page;
 mod peer;
