@@ -5,10 +5,9 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request;
 use mayfly_core::AccountId;
-use mayfly_core::state::Account;
 use mayfly_identity::token::TokenKind;
 use mayfly_office::payments::Gateway;
-use mayfly_office::{Office, Reception};
+use mayfly_office::{AccountFacts, Office, Reception};
 use mayfly_store::directory::{self, DirectoryError, LinkedAccount, Merchant, Payment, PaymentId, Session};
 
 use crate::caller::bearer;
@@ -82,24 +81,24 @@ impl Customer {
     }
 
     /// One of his accounts. Anybody else's is as good as not there.
-    pub(crate) async fn account(&self, id: AccountId) -> Result<Account, Problem> {
+    pub(crate) async fn account(&self, id: AccountId) -> Result<AccountFacts, Problem> {
         let Session { issuer, cardholder, .. } = self.session;
         let linked = self.shared.directory.ask(move |directory| directory.linked_account(issuer, id)).await?;
         if linked.is_none_or(|linked| linked.cardholder != cardholder) {
             return Err(Problem::new(Code::NotFound));
         }
-        Ok(self.office().account(id).await?)
+        Ok(self.office().account_facts(id).await?)
     }
 
     /// The account that he means: the one that he names, or his only one.
     pub(crate) async fn account_meant(
         &self,
         asked: Option<AccountId>,
-    ) -> Result<(AccountId, Account), Problem> {
+    ) -> Result<(AccountId, AccountFacts), Problem> {
         let id = match asked {
             Some(id) => id,
             None => match self.accounts().await?.as_slice() {
-                [only] => only.account,
+                [only] => return Ok((only.account, self.office().account_facts(only.account).await?)),
                 [] => {
                     return Err(Problem::with(Code::NotFound, "there is no account to use; ask your issuer"));
                 }

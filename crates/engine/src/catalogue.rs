@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use mayfly_card::{Expiry, Pan};
 use mayfly_core::state::Programme;
-use mayfly_core::{Cvc2Check, Hash64, ProgrammeId, State};
+use mayfly_core::{Cvc2Check, Hash64, IssuerId, ProgrammeId, State};
 use mayfly_keys::{BaseKeys, Cvc2, Cvc2Key, InvalidBin, KeyService, NumberIndex};
 
 /// Programmes and keys: read by many, changed when an operator opens a programme. Nothing is ever taken out.
@@ -58,6 +58,13 @@ impl Catalogue {
     pub fn programme_of(&self, pan: &Pan) -> Option<ProgrammeId> {
         let at = self.read().iter().position(|entry| entry.programme.terms.prefix.leads(pan.digits()))?;
         Some(ProgrammeId(at as u64 + 1))
+    }
+
+    /// The programmes of an issuer.
+    pub fn programmes_of(&self, issuer: IssuerId) -> Vec<ProgrammeId> {
+        let entries = self.read();
+        let ids = (1..).map(ProgrammeId).zip(entries.iter());
+        ids.filter(|(_, entry)| entry.programme.issuer == issuer).map(|(id, _)| id).collect()
     }
 
     /// The programme whose universal number has this index.

@@ -1,10 +1,54 @@
 //! Accounts.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use mayfly_card::{Channel, Currency};
 use mayfly_core::state::Account;
 use mayfly_core::{AccountId, Answer, CreditLimit, IssuerId, OnceKey, Operation, Refusal};
 
 use crate::{Items, Office, OfficeError, Part, numbered};
+
+/// What never changes of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountFacts {
+    /// With which issuer.
+    pub issuer: IssuerId,
+    /// In which currency.
+    pub currency: Currency,
+}
+
+impl From<&Account> for AccountFacts {
+    fn from(account: &Account) -> Self {
+        Self { issuer: account.issuer, currency: account.currency }
+    }
+}
+
+/// Of how many accounts that is remembered: some megabytes.
+const FACTS_MAX: usize = 1 << 16;
+
+/// What was seen of accounts before, so that the engine need not be asked each time.
+#[derive(Default)]
+pub(crate) struct KnownAccounts(Mutex<HashMap<AccountId, AccountFacts>>);
+
+impl KnownAccounts {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, AccountFacts>> {
+        // Each entry is whole, or not there.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, id: AccountId) -> Option<AccountFacts> {
+        self.lock().get(&id).copied()
+    }
+
+    fn keep(&self, id: AccountId, facts: AccountFacts) {
+        let mut known = self.lock();
+        if known.len() >= FACTS_MAX {
+            known.clear();
+        }
+        known.insert(id, facts);
+    }
+}
 
 /// How many accounts are looked at between two batches: a tenth of a millisecond of the writer's time.
 const LOOKED_AT: usize = 16_384;
@@ -34,6 +78,19 @@ impl Office {
     pub async fn account(&self, id: AccountId) -> Result<Account, OfficeError> {
         let found = self.look(move |state| state.account(id).copied()).await?;
         found.ok_or(OfficeError::Refused(Refusal::NoAccount(id)))
+    }
+
+    /// What never changes of an account.
+    ///
+    /// # Errors
+    /// If there is none of that id.
+    pub async fn account_facts(&self, id: AccountId) -> Result<AccountFacts, OfficeError> {
+        if let Some(known) = self.known_accounts.find(id) {
+            return Ok(known);
+        }
+        let facts = AccountFacts::from(&self.account(id).await?);
+        self.known_accounts.keep(id, facts);
+        Ok(facts)
     }
 
     /// Accounts in the order in which they were opened: all, or an issuer's.

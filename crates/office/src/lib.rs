@@ -25,6 +25,9 @@ use mayfly_core::{Answer, Command, Once, OnceKey, Operation};
 use mayfly_engine::{Catalogue, Clock, Desk, Handle};
 use mayfly_store::directory::Directory;
 
+use accounts::KnownAccounts;
+
+pub use accounts::AccountFacts;
 pub use error::OfficeError;
 pub use holds::Hold;
 pub use issuers::{TermsError, standard_layout};
@@ -44,6 +47,7 @@ pub struct Office {
     views: Views,
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
+    known_accounts: KnownAccounts,
 }
 
 impl fmt::Debug for Office {
@@ -88,7 +92,7 @@ impl Office {
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { handle, desk, catalogue, views, directory, clock }
+        Self { handle, desk, catalogue, views, directory, clock, known_accounts: KnownAccounts::default() }
     }
 
     /// Has something done, or hears that it was done when the same came with the same key; the answer is durable.

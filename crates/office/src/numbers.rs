@@ -1,10 +1,9 @@
 //! Numbers.
 
 use mayfly_card::Pan;
-use mayfly_core::state::State;
 use mayfly_core::{
     AccountId, Controls, HolderDigits, NumberId, NumberRef, OnceKey, Operation, Outcome, ProgrammeId,
-    Refusal, Retirement, TimeMs,
+    Retirement, TimeMs,
 };
 use mayfly_engine::{Issued, Order};
 use mayfly_store::{NumberFilter, NumberRow};
@@ -51,10 +50,7 @@ impl Office {
         let NumberOrder { account, programme, uses, lifetime_ms, controls } = order;
         let programme = match programme {
             Some(programme) => programme,
-            None => match self.issued_before(once).await? {
-                Some(programme) => programme,
-                None => self.look(move |state| only_programme(state, account)).await??,
-            },
+            None => self.programme_meant(account, once).await?,
         };
         let own = self.own_number(account, programme).await?;
         Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls, own }, once).await?)
@@ -73,6 +69,23 @@ impl Office {
         let (directory, issuer) = (self.directory.clone(), entry.programme.issuer);
         let found = tokio::task::spawn_blocking(move || directory.funding_pan(issuer, account));
         Ok(found.await.map_err(|_| OfficeError::Stopped)??)
+    }
+
+    /// The issuer's only programme.
+    async fn programme_meant(
+        &self,
+        account: AccountId,
+        once: Option<OnceKey>,
+    ) -> Result<ProgrammeId, OfficeError> {
+        let issuer = self.account_facts(account).await?.issuer;
+        match self.catalogue.programmes_of(issuer).as_slice() {
+            [only] => Ok(*only),
+            // Perhaps it was clear when the same was asked before.
+            several => {
+                let count = several.len();
+                self.issued_before(once).await?.ok_or(OfficeError::WhichProgramme { count })
+            }
+        }
     }
 
     /// By whose terms the number was issued that was ordered with the same key before: what was clear then may not be now.
@@ -178,17 +191,6 @@ impl Office {
             }
         }
         Ok(rows.into_iter().map(|row| NumberNow { over: over(&row, now_ms), row }).collect())
-    }
-}
-
-fn only_programme(state: &State, account: AccountId) -> Result<ProgrammeId, OfficeError> {
-    let issuer = state.account(account).ok_or(OfficeError::Refused(Refusal::NoAccount(account)))?.issuer;
-    let ids = (1..).map(ProgrammeId).zip(&state.programmes);
-    let mut programmes = ids.filter(|(_, programme)| programme.issuer == issuer).map(|(id, _)| id);
-    match (programmes.next(), programmes.count()) {
-        (Some(only), 0) => Ok(only),
-        (None, _) => Err(OfficeError::WhichProgramme { count: 0 }),
-        (Some(_), others) => Err(OfficeError::WhichProgramme { count: others + 1 }),
     }
 }
 

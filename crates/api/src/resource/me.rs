@@ -1,8 +1,8 @@
 //! What a cardholder does for himself when he has logged in: his accounts, his numbers, his purchases.
 
 use axum::Json;
-use mayfly_core::{AccountId, NumberId, state};
-use mayfly_office::{NumberNow, NumberOrder};
+use mayfly_core::{AccountId, NumberId};
+use mayfly_office::{AccountFacts, NumberNow, NumberOrder};
 use mayfly_store::directory::LinkedAccount;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -166,7 +166,7 @@ async fn issue(
         programme: body.programme.map(|it| it.0),
         uses: body.uses.unwrap_or(1),
         lifetime_ms: body.lifetime_seconds.map(milliseconds).transpose()?,
-        controls: body.controls.asked(&account)?,
+        controls: body.controls.asked(account.currency)?,
     };
     let issued = numbers::issued(office.issue_number(order, once.for_office(office)).await?)?;
     Ok(Created::new(issued))
@@ -184,7 +184,7 @@ async fn list_numbers(
     let (id, account) = customer.account_meant(account.map(|it| it.0)).await?;
     let wanted = state.map(NumberState::retirement);
     let found = customer.office().numbers(id, wanted, part(limit, cursor.as_deref())?).await?;
-    Ok(Json(List::of(found, |now| numbers::shown(now, &account))))
+    Ok(Json(List::of(found, |now| numbers::shown(now, account.currency))))
 }
 
 /// Cancel a number
@@ -200,7 +200,7 @@ async fn cancel(
     let (_, account) = number(&customer, id).await?;
     let office = customer.office();
     let now = office.cancel_number(id, once.for_office(office)).await?;
-    Ok(Json(numbers::shown(now, &account)))
+    Ok(Json(numbers::shown(now, account.currency)))
 }
 
 /// List one's purchases, the latest first
@@ -218,7 +218,7 @@ async fn purchases(
 }
 
 /// One of his numbers. Anybody else's is as good as not there.
-async fn number(customer: &Customer, id: NumberId) -> Result<(NumberNow, state::Account), Problem> {
+async fn number(customer: &Customer, id: NumberId) -> Result<(NumberNow, AccountFacts), Problem> {
     let now = customer.office().number(id).await?;
     let account = customer.account(now.row.account).await?;
     Ok((now, account))

@@ -1,8 +1,7 @@
 //! Numbers: what a cardholder types into a shop.
 
 use axum::Json;
-use mayfly_card::MinorUnits;
-use mayfly_core::state::Account;
+use mayfly_card::{Currency, MinorUnits};
 use mayfly_core::{AccountId, MerchantRule, NumberId, Retirement};
 use mayfly_engine::Issued;
 use mayfly_office::{NumberNow, NumberOrder};
@@ -189,7 +188,7 @@ async fn issue(issuer: Issuer, new: Posted<NewNumber>) -> Result<Created<IssuedN
         programme: body.programme.map(|it| it.0),
         uses: body.uses.unwrap_or(1),
         lifetime_ms: body.lifetime_seconds.map(milliseconds).transpose()?,
-        controls: body.controls.asked(&account)?,
+        controls: body.controls.asked(account.currency)?,
     };
     let issued = office.issue_number(order, once.for_office(office)).await?;
     let id = issued.id;
@@ -204,7 +203,7 @@ async fn list(reader: Reader, which: Params<Which>) -> Result<Json<Page>, Proble
     let account = reader.account(id).await?;
     let wanted = state.map(NumberState::retirement);
     let found = reader.office().numbers(id, wanted, part(limit, cursor.as_deref())?).await?;
-    Ok(Json(List::of(found, |now| shown(now, &account))))
+    Ok(Json(List::of(found, |now| shown(now, account.currency))))
 }
 
 /// Show a number
@@ -213,7 +212,7 @@ async fn list(reader: Reader, which: Params<Which>) -> Result<Json<Page>, Proble
     responses((status = 200, description = "The number.", body = Number)))]
 async fn show(reader: Reader, Id(id): Id<NumberId>) -> Result<Json<Number>, Problem> {
     let (now, account) = reader.number(id).await?;
-    Ok(Json(shown(now, &account)))
+    Ok(Json(shown(now, account.currency)))
 }
 
 /// Cancel a number
@@ -223,7 +222,7 @@ async fn show(reader: Reader, Id(id): Id<NumberId>) -> Result<Json<Number>, Prob
 async fn cancel(issuer: Issuer, Id(id): Id<NumberId>, new: Posted<Nothing>) -> Result<Json<Number>, Problem> {
     let Posted { body: Nothing {}, once } = new;
     let (office, (_, account)) = (issuer.office(), issuer.number(id).await?);
-    Ok(Json(shown(office.cancel_number(id, once.for_office(office)).await?, &account)))
+    Ok(Json(shown(office.cancel_number(id, once.for_office(office)).await?, account.currency)))
 }
 
 /// A number for the one who ordered it.
@@ -239,7 +238,7 @@ pub(super) fn issued(issued: Issued) -> Result<IssuedNumber, Problem> {
     })
 }
 
-pub(super) fn shown(now: NumberNow, account: &Account) -> Number {
+pub(super) fn shown(now: NumberNow, currency: Currency) -> Number {
     let NumberNow { row, over } = now;
     Number {
         id: Shown(row.id),
@@ -251,9 +250,9 @@ pub(super) fn shown(now: NumberNow, account: &Account) -> Number {
         expires_at: time(row.expires_ms),
         retired_at: row.retired.map(|retired| time(retired.at_ms)),
         uses_left: row.usage.uses_left,
-        spent: Amount::of(row.usage.spent.signed(), account.currency),
+        spent: Amount::of(row.usage.spent.signed(), currency),
         bound_to: row.usage.bound_to.map(Shown),
-        controls: Controls::shown(row.controls, account),
+        controls: Controls::shown(row.controls, currency),
     }
 }
 
@@ -281,10 +280,10 @@ impl NumberState {
 }
 
 impl Controls {
-    /// For a number of this account.
-    pub(super) fn asked(self, account: &Account) -> Result<mayfly_core::Controls, Problem> {
+    /// For a number of an account in this currency.
+    pub(super) fn asked(self, currency: Currency) -> Result<mayfly_core::Controls, Problem> {
         let amount = |asked: Option<Amount>, pointer| {
-            let amount = |asked: Amount| asked.in_currency(account.currency)?.unsigned(pointer);
+            let amount = |asked: Amount| asked.in_currency(currency)?.unsigned(pointer);
             asked.map(amount).transpose()
         };
         let mccs =
@@ -305,8 +304,8 @@ impl Controls {
         })
     }
 
-    fn shown(controls: mayfly_core::Controls, account: &Account) -> Self {
-        let amount = |minor: MinorUnits| Amount::of(minor.signed(), account.currency);
+    fn shown(controls: mayfly_core::Controls, currency: Currency) -> Self {
+        let amount = |minor: MinorUnits| Amount::of(minor.signed(), currency);
         let (mccs, countries) = controls.lists.map_or_else(Default::default, |lists| *lists);
         Self {
             amount_max: controls.amount_max.map(amount),
