@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +101,27 @@ class Server:
         finally:
             self.process.kill()
         assert code == 0, f"the server ended with {code}:\n{self.log()}"
+
+    def written(self):
+        """Everything that it has written, by where: the log, every file of its directory, and its metrics if it runs."""
+        found = {"the log": self.log().encode()}
+        found |= {path.name: path.read_bytes() for path in self.directory.rglob("*") if path.is_file()}
+        if self.process is not None and self.process.poll() is None:
+            with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=ANSWER_S) as metrics:
+                found["the metrics"] = metrics.read()
+        assert found["the log"] and {"journal.db", "views.db", "directory.db"} <= found.keys()
+        return found
+
+    def holds_nothing_secret(self):
+        """No number that was issued, nor all of it but its check digit, no password, key or token is written anywhere."""
+        written = self.written()
+        for number in self.numbers_issued:
+            for name, content in written.items():
+                assert number[:-1].encode() not in content, f"{name} holds the number ending in {number[-4:]}"
+        for secret in self.secrets:
+            for name, content in written.items():
+                assert secret.encode() not in content, f"{name} holds a secret that begins with {secret[:6]}"
+        return written
 
     def log(self):
         return self.log_path.read_text(errors="replace")

@@ -121,6 +121,8 @@ def test_a_late_answer_is_on_record_and_the_issuer_says_what_counts(asked, when_
     go_on.set()
     until(lambda: "answered_late" in one.kinds())
     late = events(one.bank)[-1]["data"]
+    failure = lambda: one.bank.api.found("/v1/decision_hook")["last_failure"]  # noqa: E731
+    until(lambda: failure() and failure()["why"] == "the answer came too late")
     assert (late["word"], one.money()) == ("decline" if when_late == "approve" else "approve", money)
 
 
@@ -129,8 +131,12 @@ def test_what_can_not_be_understood_or_reached_is_not_waited_for(asked):
     for wrong in (answer("maybe"), (500, {}, b""), answer("approve", 201), (302, {"Location": "/yes"}, b"")):
         one.receiver.answer = lambda received, wrong=wrong: wrong
         assert one.buy(one.number()) == "91"
+    # The issuer can see why.
+    failure = one.bank.api.found("/v1/decision_hook")["last_failure"]
+    assert (failure["why"], failure["question"][:4]) == ("answered 302, not 200", "ask_")
     one.receiver.down()
     assert one.buy(one.number()) == "91"
+    assert one.bank.api.found("/v1/decision_hook")["last_failure"]["why"] != failure["why"]
     one.receiver.up()
     one.receiver.answer = lambda received: answer("approve")
     assert one.buy(one.number()) == "00"

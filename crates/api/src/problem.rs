@@ -137,7 +137,7 @@ codes! {
         "ask the issuer to open it again";
     /// The payment does not allow it in the state that it is in.
     PaymentState = "payment_state", CONFLICT, "the payment does not allow that now",
-        "look at its `state` and amounts: there is nothing left of it to do this with";
+        "look at its `state` and amounts: in that state something else is possible, or nothing is left of it";
     /// The body is too large.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "the body is too large", "send less than 64 KiB";
     /// The body is not declared to be JSON.

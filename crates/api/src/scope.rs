@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mayfly_core::state::{Account, Programme};
 use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TimeMs, TransactionId};
-use mayfly_notify::Notifier;
+use mayfly_notify::{HookMeter, Notifier};
 use mayfly_office::payments::Gateway;
 use mayfly_office::{NumberNow, Office};
 use mayfly_store::TransactionRow;
@@ -45,6 +45,11 @@ impl Scope {
     /// Where keys are kept. Every issuer that is handed to it must have gone through this scope.
     pub(crate) fn directory(&self) -> &DirectoryDesk {
         &self.shared.directory
+    }
+
+    /// How asking issuers goes.
+    pub(crate) fn asked(&self) -> &HookMeter {
+        &self.shared.asked
     }
 
     /// Where webhooks are tried. Every webhook that is handed to it must be the caller's.

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use mayfly_engine::Clock;
-use mayfly_notify::Notifier;
+use mayfly_notify::{HookMeter, Notifier};
 use mayfly_office::payments::Gateway;
 use mayfly_office::{Office, Reception};
 use mayfly_store::directory::Directory;
@@ -53,6 +53,8 @@ pub struct ApiParts {
     pub reception: Arc<Reception>,
     /// Where webhooks are tried.
     pub notifier: Arc<Notifier>,
+    /// How asking issuers goes.
+    pub asked: Arc<HookMeter>,
     /// Tells the time, for the ends of keys.
     pub clock: Arc<dyn Clock>,
 }
@@ -93,6 +95,7 @@ fn service(options: &ApiOptions, parts: ApiParts) -> Router {
         proxies: options.proxies.clone(),
         reception: parts.reception,
         notifier: parts.notifier,
+        asked: parts.asked,
         clock: parts.clock,
         request_time_max: options.request_time_max,
         request_ids: RequestIds::default(),

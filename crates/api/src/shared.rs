@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_engine::Clock;
-use mayfly_notify::Notifier;
+use mayfly_notify::{HookMeter, Notifier};
 use mayfly_office::payments::Gateway;
 use mayfly_office::{Office, Reception};
 
@@ -23,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) proxies: Vec<IpAddr>,
     pub(crate) reception: Arc<Reception>,
     pub(crate) notifier: Arc<Notifier>,
+    pub(crate) asked: Arc<HookMeter>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_time_max: Duration,
     pub(crate) request_ids: RequestIds,

@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mayfly_core::state::PENDING_MAX;
-use mayfly_core::{Command, IssuerId, Kind, Presented, Resolution, Word};
-use mayfly_engine::{Asker, Handle};
+use mayfly_core::{Answer, Command, IssuerId, Kind, Presented, QuestionId, Resolution, TimeMs, Word};
+use mayfly_engine::{Asker, Clock, Handle};
 use mayfly_store::directory::{DecisionEndpoint, Directory, DirectoryError};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -39,11 +39,13 @@ pub enum HookOutcome {
     Unusable,
     /// There was no answer, or nobody to ask.
     Failed,
+    /// There was one, and it came too late.
+    Late,
 }
 
 impl HookOutcome {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Approved, Self::Declined, Self::Unusable, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Approved, Self::Declined, Self::Unusable, Self::Failed, Self::Late];
 
     /// Its name, for a label.
     pub fn name(self) -> &'static str {
@@ -52,22 +54,46 @@ impl HookOutcome {
             Self::Declined => "declined",
             Self::Unusable => "unusable",
             Self::Failed => "failed",
+            Self::Late => "late",
         }
     }
 }
 
-/// How often there was each outcome.
-#[derive(Debug, Default)]
-pub struct HookCounts([AtomicU64; HookOutcome::ALL.len()]);
+/// Why a question was not decided by its issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookFailure {
+    /// When.
+    pub at_ms: TimeMs,
+    /// Which question.
+    pub question: QuestionId,
+    /// Why, in words.
+    pub why: String,
+}
 
-impl HookCounts {
+/// How asking goes: for whoever watches, and for the issuers who are asked.
+#[derive(Debug, Default)]
+pub struct HookMeter {
+    counts: [AtomicU64; HookOutcome::ALL.len()],
+    failures: Mutex<HashMap<IssuerId, HookFailure>>,
+}
+
+impl HookMeter {
     fn add(&self, outcome: HookOutcome) {
-        self.0[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often there was this one.
+    fn failed(&self, issuer: IssuerId, failure: HookFailure) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).insert(issuer, failure);
+    }
+
+    /// How often there was this outcome.
     pub fn of(&self, outcome: HookOutcome) -> u64 {
-        self.0[outcome as usize].load(Ordering::Relaxed)
+        self.counts[outcome as usize].load(Ordering::Relaxed)
+    }
+
+    /// What went wrong last with an issuer's endpoint since the server started, if anything did.
+    pub fn last_failure(&self, issuer: IssuerId) -> Option<HookFailure> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).get(&issuer).cloned()
     }
 }
 
@@ -75,29 +101,29 @@ impl HookCounts {
 #[derive(Debug)]
 pub struct Hook {
     questions: Sender<mayfly_engine::Question>,
-    counts: Arc<HookCounts>,
+    meter: Arc<HookMeter>,
 }
 
 /// The questions that wait to be put.
 #[derive(Debug)]
 pub struct HookQueue {
     questions: Receiver<mayfly_engine::Question>,
-    counts: Arc<HookCounts>,
+    meter: Arc<HookMeter>,
 }
 
 /// A hook for the engine, and its questions, for [`HookQueue::run`].
 pub fn hook() -> (Hook, HookQueue) {
     // As many as messages may wait in the engine.
     let (sender, receiver) = channel(PENDING_MAX);
-    let counts = Arc::new(HookCounts::default());
-    (Hook { questions: sender, counts: counts.clone() }, HookQueue { questions: receiver, counts })
+    let meter = Arc::new(HookMeter::default());
+    (Hook { questions: sender, meter: meter.clone() }, HookQueue { questions: receiver, meter })
 }
 
 impl Asker for Hook {
     fn ask(&self, question: mayfly_engine::Question) {
         // One that finds no room is given up by the engine at its deadline.
         if self.questions.try_send(question).is_err() {
-            self.counts.add(HookOutcome::Failed);
+            self.meter.add(HookOutcome::Failed);
         }
     }
 }
@@ -110,6 +136,8 @@ pub struct HookParts {
     pub directory: Arc<Directory>,
     /// By whom they are asked.
     pub caller: DecisionCaller,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
     /// How long an answer is waited for: longer than any decision, so that a late one is known, too.
     pub wait: Duration,
 }
@@ -121,9 +149,9 @@ impl fmt::Debug for HookParts {
 }
 
 impl HookQueue {
-    /// What came of the questions so far, and will.
-    pub fn counts(&self) -> Arc<HookCounts> {
-        self.counts.clone()
+    /// How asking goes.
+    pub fn meter(&self) -> Arc<HookMeter> {
+        self.meter.clone()
     }
 
     /// Puts questions, each in a task of its own, until there is no engine any more.
@@ -137,14 +165,14 @@ impl HookQueue {
                 .entry(question.asked.issuer)
                 .or_insert_with(|| Arc::new(Semaphore::new(QUESTIONS_PER_ISSUER_MAX)));
             let place = room.clone().try_acquire_owned().ok();
-            asking.spawn(one(parts.clone(), self.counts.clone(), question, place));
+            asking.spawn(one(parts.clone(), self.meter.clone(), question, place));
         }
     }
 }
 
 async fn one(
     parts: Arc<HookParts>,
-    counts: Arc<HookCounts>,
+    meter: Arc<HookMeter>,
     question: mayfly_engine::Question,
     place: Option<OwnedSemaphorePermit>,
 ) {
@@ -161,22 +189,28 @@ async fn one(
             None
         }
     };
-    let (outcome, word) = match &verdict {
-        Some(Verdict::Approve) => (HookOutcome::Approved, Word::Approve),
-        Some(Verdict::Decline) => (HookOutcome::Declined, Word::Decline),
-        // What can't be understood will not be understood later: nobody waits for the deadline.
-        Some(Verdict::Unusable(why)) => {
-            tracing::warn!(%why, question = %id, %issuer, "an issuer's endpoint did not decide");
-            (HookOutcome::Unusable, Word::Late)
-        }
-        Some(Verdict::Failed(why)) => {
-            tracing::warn!(%why, question = %id, %issuer, "an issuer's endpoint could not be asked");
-            (HookOutcome::Failed, Word::Late)
-        }
-        None => (HookOutcome::Failed, Word::Late),
+    let failure = match &verdict {
+        Some(Verdict::Approve | Verdict::Decline) => None,
+        Some(Verdict::Unusable(why)) => Some((HookOutcome::Unusable, why.to_string())),
+        Some(Verdict::Failed(why)) => Some((HookOutcome::Failed, why.to_string())),
+        None => Some((HookOutcome::Failed, "where to ask could not be read".to_owned())),
     };
-    counts.add(outcome);
-    tell(&parts.handle, Resolution { question: id, issuer, word }).await;
+    let (outcome, word) = match (&failure, verdict) {
+        // What can't be understood will not be understood later: nobody waits for the deadline.
+        (Some((outcome, why)), _) => {
+            tracing::warn!(%why, question = %id, %issuer, "an issuer's endpoint did not decide");
+            (*outcome, Word::Late)
+        }
+        (None, Some(Verdict::Decline)) => (HookOutcome::Declined, Word::Decline),
+        (None, _) => (HookOutcome::Approved, Word::Approve),
+    };
+    let told = tell(&parts.handle, Resolution { question: id, issuer, word }).await;
+    let is_late = failure.is_none() && matches!(told, Some(Answer::Done));
+    meter.add(if is_late { HookOutcome::Late } else { outcome });
+    let why = if is_late { Some("the answer came too late".to_owned()) } else { failure.map(|(_, why)| why) };
+    if let Some(why) = why {
+        meter.failed(issuer, HookFailure { at_ms: parts.clock.now_ms(), question: id, why });
+    }
 }
 
 async fn endpoint(
@@ -192,13 +226,14 @@ async fn endpoint(
 }
 
 /// Tells the engine, which may have no room for a moment. If it never has, it gives the question up by itself.
-async fn tell(handle: &Handle, resolution: Resolution) {
+async fn tell(handle: &Handle, resolution: Resolution) -> Option<Answer> {
     for _ in 0..AGAIN_MAX {
-        if handle.ask(Command::Resolve(resolution)).is_ok() {
-            return;
+        if let Ok(told) = handle.ask(Command::Resolve(resolution)) {
+            return told.await.ok();
         }
         sleep(AGAIN).await;
     }
+    None
 }
 
 /// As an issuer is asked.

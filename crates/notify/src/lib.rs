@@ -22,7 +22,7 @@ pub use decision::{
     Asked, DECISIONS_MAX, DecisionCaller, Failed, Question, QuestionKind, Unusable, Verdict, WAIT_DEFAULT,
 };
 pub use delivery::{Delivery, DeliveryOptions, DeliveryParts};
-pub use hook::{Hook, HookCounts, HookOutcome, HookParts, HookQueue, hook};
+pub use hook::{Hook, HookFailure, HookMeter, HookOutcome, HookParts, HookQueue, hook};
 pub use meter::{DeliveryCounts, Outcome};
 pub use notifier::{Lagging, Notifier, Pinged};
 pub use secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secret, SecretError};

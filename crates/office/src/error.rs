@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mayfly_core::{NumberId, Refusal, TransactionId};
+use mayfly_core::{NumberId, ProgrammeId, Refusal, TransactionId};
 use mayfly_engine::{DeskError, NoteError, Refused};
 use mayfly_store::StoreError;
 use mayfly_store::directory::{DirectoryError, KeyId};
@@ -26,8 +26,8 @@ pub enum OfficeError {
     NoTransaction(TransactionId),
     /// The issuer has no programme, or several: one must be named.
     WhichProgramme {
-        /// How many it has.
-        count: usize,
+        /// Those that it has.
+        programmes: Vec<ProgrammeId>,
     },
     /// Numbers of the programme have a part of the cardholder's own, and that is not known.
     OwnNumberMissing,
@@ -48,6 +48,9 @@ pub enum OfficeError {
     Views(StoreError),
 }
 
+/// How many programmes are named in an error.
+const NAMED_MAX: usize = 8;
+
 impl fmt::Display for OfficeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,11 +60,13 @@ impl fmt::Display for OfficeError {
             Self::NoKey(id) => write!(f, "there is no key {id}"),
             Self::Directory(error) => error.fmt(f),
             Self::NoTransaction(id) => write!(f, "there is no transaction {id}"),
-            Self::WhichProgramme { count: 0 } => {
+            Self::WhichProgramme { programmes } if programmes.is_empty() => {
                 f.write_str("the account's issuer has no programme; open one first")
             }
-            Self::WhichProgramme { count } => {
-                write!(f, "the account's issuer has {count} programmes; say by which one")
+            Self::WhichProgramme { programmes } => {
+                let named: Vec<String> = programmes.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+                let more = if programmes.len() > NAMED_MAX { ", …" } else { "" };
+                write!(f, "the account's issuer has several programmes; name one: {}{more}", named.join(", "))
             }
             Self::OwnNumberMissing => f.write_str(
                 "numbers of this programme have a part of the cardholder's own number, and none is known for this \

@@ -82,8 +82,8 @@ impl Office {
             [only] => Ok(*only),
             // Perhaps it was clear when the same was asked before.
             several => {
-                let count = several.len();
-                self.issued_before(once).await?.ok_or(OfficeError::WhichProgramme { count })
+                let before = self.issued_before(once).await?;
+                before.ok_or_else(|| OfficeError::WhichProgramme { programmes: several.to_vec() })
             }
         }
     }

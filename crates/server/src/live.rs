@@ -22,6 +22,6 @@ pub(crate) struct Live {
     pub(crate) office: Arc<Office>,
     pub(crate) network: Arc<mayfly_network::Meter>,
     pub(crate) notifier: Arc<mayfly_notify::Notifier>,
-    pub(crate) asked: Arc<mayfly_notify::HookCounts>,
+    pub(crate) asked: Arc<mayfly_notify::HookMeter>,
     pub(crate) holds: Arc<crate::holds::HoldsMeter>,
 }

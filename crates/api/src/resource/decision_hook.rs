@@ -36,6 +36,22 @@ pub struct DecisionHook {
     pub when_late: LateAnswer,
     /// When it was set last.
     pub changed_at: Time,
+    /// What went wrong last since the server started; null if nothing did.
+    #[schema(required)]
+    pub last_failure: Option<HookFailure>,
+}
+
+/// Why a question was not decided by its issuer.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct HookFailure {
+    /// When.
+    pub at: Time,
+    /// Which question, by the id that was sent with it.
+    #[schema(example = "ask_1")]
+    pub question: String,
+    /// Why.
+    #[schema(example = "answered 500, not 200")]
+    pub why: String,
 }
 
 /// What counts if no answer has come in time.
@@ -120,7 +136,8 @@ async fn set(owner: Owner, new: Posted<NewDecisionHook>) -> Result<Json<Decision
             }
         };
         let changed_at = time(set.changed_ms);
-        let hook = DecisionHook { url, time_limit_ms: wait_ms, when_late: late, changed_at };
+        let hook =
+            DecisionHook { url, time_limit_ms: wait_ms, when_late: late, changed_at, last_failure: None };
         Ok(DecisionHookSet { hook, secret })
     });
     let set = set.await?;
@@ -140,7 +157,8 @@ async fn show(reader: OwnReader, _: Bare) -> Result<Json<DecisionHook>, Problem>
     let issuer = reader.tenant()?;
     let asked = reader.office().issuer(issuer).await?.hook;
     let found = reader.directory().ask(move |directory| endpoint(directory, issuer)).await?;
-    let (hook, (url, changed_ms)) = asked.zip(found).ok_or_else(|| Problem::new(Code::NotFound))?;
+    let none = || Problem::with(Code::NotFound, "nobody is asked: set a decision hook first");
+    let (hook, (url, changed_ms)) = asked.zip(found).ok_or_else(none)?;
     Ok(Json(DecisionHook {
         url,
         time_limit_ms: hook.wait_ms,
@@ -149,6 +167,11 @@ async fn show(reader: OwnReader, _: Bare) -> Result<Json<DecisionHook>, Problem>
             WhenLate::Approve => LateAnswer::Approve,
         },
         changed_at: time(changed_ms),
+        last_failure: reader.asked().last_failure(issuer).map(|failure| HookFailure {
+            at: time(failure.at_ms),
+            question: failure.question.to_string(),
+            why: failure.why,
+        }),
     }))
 }
 

@@ -183,8 +183,14 @@ impl Rig {
         let gateway = Arc::new(Gateway::new(office.clone(), directory.clone()));
         let delivery = delivery(&runtime, &office, &directory, &clock);
         let notifier = delivery.notifier().clone();
-        let parts =
-            ApiParts { office: office.clone(), directory: directory.clone(), reception, notifier, clock };
+        let parts = ApiParts {
+            office: office.clone(),
+            directory: directory.clone(),
+            reception,
+            notifier,
+            asked: Arc::default(),
+            clock,
+        };
         let api = runtime.block_on(Api::start(options, parts)).unwrap();
         let (address, count) = (api.address(), AtomicU64::new(0));
         let _lock = opened.lock;
@@ -214,6 +220,7 @@ impl Rig {
             directory: self.directory.clone(),
             reception: reception(&self.directory, &clock),
             notifier: self.delivery.notifier().clone(),
+            asked: Arc::default(),
             clock,
         };
         self.runtime.block_on(Api::start(options, parts)).unwrap_err().to_string()

@@ -86,8 +86,13 @@ impl KeyCommand {
                         let (id, role) = (key.id.to_string(), key.role.to_string());
                         table.row([id, role, key.label.to_string(), key.hint.clone(), state(key)]);
                     }
-                    table.lines_or("no keys yet: mayfly key create LABEL --role ROLE --issuer ISSUER")
-                        + &more(keys.next.as_ref())
+                    let none = match issuer {
+                        Some(_) => "no keys yet: mayfly key create LABEL --role ROLE --issuer ISSUER",
+                        None => {
+                            "no keys of operators; for those of an issuer: mayfly key list --issuer ISSUER"
+                        }
+                    };
+                    table.lines_or(none) + &more(keys.next.as_ref())
                 });
             }
             Self::Revoke { key, issuer } => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mayfly_core::ResponseCode;
 use mayfly_network::{Closed, Traffic};
-use mayfly_notify::{HookCounts, HookOutcome, Notifier, Outcome};
+use mayfly_notify::{HookMeter, HookOutcome, Notifier, Outcome};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -168,7 +168,7 @@ impl Out<'_> {
         Ok(())
     }
 
-    fn asked(&mut self, counts: &HookCounts) -> fmt::Result {
+    fn asked(&mut self, counts: &HookMeter) -> fmt::Result {
         self.counters(
             "mayfly_decisions_asked",
             "Questions put to issuers' endpoints, by what came of them.",

@@ -14,8 +14,8 @@ use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_network::Network;
 use mayfly_notify::{
-    DECISIONS_MAX, DecisionCaller, Delivery, DeliveryOptions, DeliveryParts, Hook, HookParts, HookQueue,
-    Notifier, WAIT_DEFAULT,
+    DECISIONS_MAX, DecisionCaller, Delivery, DeliveryOptions, DeliveryParts, Hook, HookMeter, HookParts,
+    HookQueue, Notifier, WAIT_DEFAULT,
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
@@ -282,13 +282,14 @@ async fn front(
         directory.clone(),
         clock.clone(),
     ));
-    let asked = questions.counts();
+    let asked = questions.meter();
     // Whoever waits for a decision does not stand behind those who are told what happened.
     let caller = Arc::new(Client::new(&settings.outbound).map_err(StartError::Outbound)?);
     let parts = HookParts {
         handle: handle.clone(),
         directory: directory.clone(),
         caller: DecisionCaller::new(caller, DECISIONS_MAX),
+        clock: clock.clone(),
         wait: WAIT_DEFAULT,
     };
     // It ends when the engine does.
@@ -297,7 +298,7 @@ async fn front(
         .await
         .map_err(StartError::Network)?;
     let delivery = delivery(ground, &office);
-    let api = api(ground, &office, delivery.notifier(), pepper).await?;
+    let api = api(ground, &office, (delivery.notifier(), &asked), pepper).await?;
     let addresses = addresses(settings, &network, api.as_ref(), pages);
     let run = Run {
         pid: std::process::id(),
@@ -345,7 +346,7 @@ fn delivery(ground: &Ground<'_>, office: &Arc<Office>) -> Delivery {
 async fn api(
     ground: &Ground<'_>,
     office: &Arc<Office>,
-    notifier: &Arc<Notifier>,
+    (notifier, asked): (&Arc<Notifier>, &Arc<HookMeter>),
     pepper: SecretKey<32>,
 ) -> Result<Option<RunningApi>, StartError> {
     let Some(settings) = &ground.settings.api else { return Ok(None) };
@@ -362,8 +363,8 @@ async fn api(
     let (directory, clock) = (ground.directory.clone(), ground.clock.clone());
     let reception = Reception::start(directory.clone(), hasher, clock.clone(), settings.reception)
         .map_err(|error| StartError::System { what: "threads could not be started", error })?;
-    let (office, notifier) = (office.clone(), notifier.clone());
-    let parts = ApiParts { office, directory, reception: Arc::new(reception), notifier, clock };
+    let (office, notifier, asked) = (office.clone(), notifier.clone(), asked.clone());
+    let parts = ApiParts { office, directory, reception: Arc::new(reception), notifier, asked, clock };
     Api::start(options, parts).await.map(Some).map_err(StartError::Api)
 }
 
