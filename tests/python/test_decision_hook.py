@@ -266,3 +266,36 @@ def test_many_at_once_are_each_answered_once(asked):
         codes = list(pool.map(lambda at: one.buy(numbers[at], 100 + at), range(40)))
     assert codes == ["00" if at % 2 else "05" for at in range(40)]
     assert len(one.receiver.ids()) == len(one.receiver.all()) == 40
+
+
+def test_set_and_removed_at_once_it_is_one_or_the_other(asked):
+    """Where an issuer is asked and that it is asked stand in two places: never in one of them only."""
+    one = asked(time_limit_ms=200, when_late="decline")
+    one.receiver.answer = lambda received: answer("approve")
+    body = {"url": one.receiver.url("/decide"), "time_limit_ms": 200}
+    for _ in range(8):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            done = [
+                pool.submit(one.bank.api.post, "/v1/decision_hook", body | {"new_secret": True}),
+                pool.submit(one.bank.api.post, "/v1/decision_hook/remove"),
+            ]
+            answers = [each.result() for each in done]
+        one.bank.server.secrets += [a.body["secret"] for a in answers if a.status == 200 and a.body.get("secret")]
+        before = len(one.receiver.all())
+        assert one.buy(one.number()) == "00"
+        is_set = one.bank.api.get("/v1/decision_hook").status == 200
+        assert len(one.receiver.all()) - before == int(is_set)
+
+
+def test_a_repeat_does_not_bring_back_what_was_removed_since(asked):
+    one = asked()
+    body = {"url": one.receiver.url("/decide"), "time_limit_ms": 300}
+    assert one.bank.api.post("/v1/decision_hook", body, key="set-1").status == 200
+    assert one.bank.api.post("/v1/decision_hook/remove", key="remove-1").status == 200
+    again = one.bank.api.post("/v1/decision_hook", body, key="set-1")
+    assert (again.status, again.code) == (409, "hook_changed")
+    assert one.buy(one.number()) == "00"
+    one.set()
+    again = one.bank.api.post("/v1/decision_hook/remove", key="remove-1")
+    assert (again.status, again.code) == (409, "hook_changed")
+    assert one.bank.api.get("/v1/decision_hook").status == 200

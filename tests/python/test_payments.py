@@ -174,6 +174,37 @@ def test_a_payment_that_is_given_up(bank):
     assert money(bank, account) == (100_000, 0)
 
 
+def test_what_can_not_be_captured_takes_no_room_from_what_can_be_given_back(bank):
+    made = bank()
+    ada, shop = made.cardholder("Ada Lovelace", "ada"), Merchant(made)
+    paid = shop.paid(ada.number(), 1_000)
+    for _ in range(70):
+        answer = shop.then(paid, "capture", {"amount": usd(1_001)})
+        assert (answer.status, answer.code) == (422, "amount_too_large"), answer
+    shop.done(paid, "capture", {"amount": usd(1_000)})
+    assert shop.then(paid, "capture").code == "payment_state"
+    assert shop.then(paid, "refund", {"amount": usd(1_001)}).code == "amount_too_large"
+    assert shop.done(paid, "refund", {"amount": usd(400)})["state"] == "partially_refunded"
+    # Nothing of it is in the cardholder's account, but what was done.
+    kinds = [row["kind"] for row in ada.api.found("/v1/me/authorisations")["items"]]
+    assert kinds[:3] == ["refund", "completion", "purchase"]
+
+
+def test_no_number_stands_in_what_is_kept_readably(bank):
+    made = bank()
+    ada, shop = made.cardholder("Ada Lovelace", "ada"), Merchant(made)
+    mine, other = ada.number(), ada.number().number
+    spaced = " ".join(other[at : at + 4] for at in range(0, 16, 4))
+    for reference in (other, spaced, spaced.replace(" ", "-"), f"order {mine.number} x"):
+        answer = shop.order(mine, reference=reference)
+        assert (answer.status, answer.code) == (422, "body_invalid"), answer
+    for hidden in (spaced.replace(" ", "%20"), "%3" + other[0] + other[1:], spaced.replace(" ", "+")):
+        answer = shop.order(mine, return_url=f"https://shop.example/?card={hidden}")
+        assert (answer.status, answer.code) == (422, "body_invalid"), answer
+    # Sixteen digits that are nobody's number are an order's number.
+    shop.paid(mine, reference="4000 0000 0000 0000")
+
+
 def test_what_is_sent_again_is_done_once(bank):
     bank = bank()
     account, shop, other = bank.account(), Merchant(bank), Merchant(bank, "OTHER-1")

@@ -108,6 +108,9 @@ codes! {
     /// The programme's numbers have a part of the cardholder's own, and that is not known.
     OwnNumberMissing = "own_number_missing", CONFLICT, "the cardholder's own number is not known",
         "link the account to its cardholder with a funding number";
+    /// What was done to the decision hook with this key was changed since.
+    HookChanged = "hook_changed", CONFLICT, "the decision hook was changed since",
+        "look at it as it is now; to change it, send that with a new Idempotency-Key";
     /// Purchases of this programme are not simulated.
     NotSandbox = "not_sandbox", CONFLICT, "it is not a sandbox's",
         "simulate with a number of a programme that was opened with \"sandbox\": true";

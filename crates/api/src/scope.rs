@@ -47,6 +47,11 @@ impl Scope {
         &self.shared.directory
     }
 
+    /// Held while a decision hook is set or removed.
+    pub(crate) fn hooks(&self) -> &tokio::sync::Mutex<()> {
+        &self.shared.hooks
+    }
+
     /// How asking issuers goes.
     pub(crate) fn asked(&self) -> &HookMeter {
         &self.shared.asked

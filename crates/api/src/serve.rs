@@ -96,6 +96,7 @@ fn service(options: &ApiOptions, parts: ApiParts) -> Router {
         reception: parts.reception,
         notifier: parts.notifier,
         asked: parts.asked,
+        hooks: tokio::sync::Mutex::default(),
         clock: parts.clock,
         request_time_max: options.request_time_max,
         request_ids: RequestIds::default(),

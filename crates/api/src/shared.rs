@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) reception: Arc<Reception>,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) asked: Arc<HookMeter>,
+    /// Held by whoever sets or removes a decision hook: its two halves are one after the other for everybody.
+    pub(crate) hooks: tokio::sync::Mutex<()>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_time_max: Duration,
     pub(crate) request_ids: RequestIds,

@@ -16,13 +16,15 @@ use mayfly_store::directory::{DecisionEndpoint, Directory, DirectoryError};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::decision::{DecisionCaller, Failed, Question, QuestionKind, Verdict};
 
 /// How many questions of one issuer may be open at a time; one more is not put. So an endpoint that hangs is in
 /// nobody else's way.
-const QUESTIONS_PER_ISSUER_MAX: usize = 1024;
+const QUESTIONS_PER_ISSUER_MAX: usize = 256;
+/// To how many of one issuer's answers is listened after their time, so that they are on record.
+const LATE_PER_ISSUER_MAX: usize = 32;
 
 /// How soon a word is told again that the engine had no room for, and how often.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -86,6 +88,16 @@ impl HookMeter {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).insert(issuer, failure);
     }
 
+    fn late(&self, parts: &HookParts, question: &mayfly_engine::Question) {
+        self.add(HookOutcome::Late);
+        let failure = HookFailure {
+            at_ms: parts.clock.now_ms(),
+            question: question.asked.question,
+            why: "the answer came too late".to_owned(),
+        };
+        self.failed(question.asked.issuer, failure);
+    }
+
     /// How often there was this outcome.
     pub fn of(&self, outcome: HookOutcome) -> u64 {
         self.counts[outcome as usize].load(Ordering::Relaxed)
@@ -94,6 +106,21 @@ impl HookMeter {
     /// What went wrong last with an issuer's endpoint since the server started, if anything did.
     pub fn last_failure(&self, issuer: IssuerId) -> Option<HookFailure> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).get(&issuer).cloned()
+    }
+}
+
+/// The places of one issuer.
+struct Rooms {
+    /// For questions that are open.
+    open: Arc<Semaphore>,
+    /// For those that are listened to after their time.
+    late: Arc<Semaphore>,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        let room = |places| Arc::new(Semaphore::new(places));
+        Self { open: room(QUESTIONS_PER_ISSUER_MAX), late: room(LATE_PER_ISSUER_MAX) }
     }
 }
 
@@ -158,14 +185,13 @@ impl HookQueue {
     pub async fn run(mut self, parts: HookParts) {
         let parts = Arc::new(parts);
         let mut asking = JoinSet::new();
-        let mut rooms: HashMap<IssuerId, Arc<Semaphore>> = HashMap::new();
+        let mut rooms: HashMap<IssuerId, Rooms> = HashMap::new();
         while let Some(question) = self.questions.recv().await {
             while asking.try_join_next().is_some() {}
-            let room = rooms
-                .entry(question.asked.issuer)
-                .or_insert_with(|| Arc::new(Semaphore::new(QUESTIONS_PER_ISSUER_MAX)));
-            let place = room.clone().try_acquire_owned().ok();
-            asking.spawn(one(parts.clone(), self.meter.clone(), question, place));
+            let rooms = rooms.entry(question.asked.issuer).or_default();
+            let place = rooms.open.clone().try_acquire_owned().ok();
+            let places = (place, rooms.late.clone());
+            asking.spawn(one(parts.clone(), self.meter.clone(), question, places));
         }
     }
 }
@@ -174,15 +200,18 @@ async fn one(
     parts: Arc<HookParts>,
     meter: Arc<HookMeter>,
     question: mayfly_engine::Question,
-    place: Option<OwnedSemaphorePermit>,
+    (place, late): (Option<OwnedSemaphorePermit>, Arc<Semaphore>),
 ) {
     let (id, issuer) = (question.asked.question, question.asked.issuer);
     let verdict = match endpoint(&parts, issuer).await {
-        Ok(Some(_)) if place.is_none() => Some(Verdict::Failed(Failed::Busy)),
-        Ok(Some(endpoint)) => {
-            let secret = endpoint.secret.expose();
-            Some(parts.caller.ask(&endpoint.url, secret, &about(&question), parts.wait).await.verdict)
-        }
+        Ok(Some(endpoint)) => match place {
+            None => Some(Verdict::Failed(Failed::Busy)),
+            Some(place) => match put(&parts, &endpoint, &question, (place, &late)).await {
+                Some(verdict) => Some(verdict),
+                // It is late, and there is no room to listen any longer.
+                None => return meter.late(&parts, &question),
+            },
+        },
         Ok(None) => None,
         Err(error) => {
             tracing::error!(%error, %issuer, "where an issuer is asked could not be read");
@@ -205,12 +234,33 @@ async fn one(
         (None, _) => (HookOutcome::Approved, Word::Approve),
     };
     let told = tell(&parts.handle, Resolution { question: id, issuer, word }).await;
-    let is_late = failure.is_none() && matches!(told, Some(Answer::Done));
-    meter.add(if is_late { HookOutcome::Late } else { outcome });
-    let why = if is_late { Some("the answer came too late".to_owned()) } else { failure.map(|(_, why)| why) };
-    if let Some(why) = why {
+    if failure.is_none() && matches!(told, Some(Answer::Done)) {
+        return meter.late(&parts, &question);
+    }
+    meter.add(outcome);
+    if let Some((_, why)) = failure {
         meter.failed(issuer, HookFailure { at_ms: parts.clock.now_ms(), question: id, why });
     }
+}
+
+/// Puts a question, and gives its place to the next one at its deadline. Nothing if the answer is not waited for any
+/// longer.
+async fn put(
+    parts: &HookParts,
+    endpoint: &DecisionEndpoint,
+    question: &mayfly_engine::Question,
+    (place, late): (OwnedSemaphorePermit, &Semaphore),
+) -> Option<Verdict> {
+    let about = about(question);
+    let asked = parts.caller.ask(&endpoint.url, endpoint.secret.expose(), &about, parts.wait);
+    let mut asked = std::pin::pin!(asked);
+    let open_for = Duration::from_millis(question.asked.deadline_ms.saturating_sub(parts.clock.now_ms()));
+    if let Ok(asked) = timeout(open_for, &mut asked).await {
+        return Some(asked.verdict);
+    }
+    drop(place);
+    let _listening = late.try_acquire().ok()?;
+    Some(asked.await.verdict)
 }
 
 async fn endpoint(

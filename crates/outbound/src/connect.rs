@@ -1,8 +1,9 @@
 //! Making a connection: the name is looked up, the addresses are looked at, and one of those is connected to.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,11 @@ use crate::target::{Host, Origin};
 use crate::{SendError, TargetRules, is_public};
 
 /// How many names are looked up at a time. The system's resolver takes a thread for each, and can't be interrupted.
-const LOOKUPS_MAX: usize = 32;
+const LOOKUPS_MAX: usize = 128;
+/// How many look-ups of one name are under way: one that is never answered is in the way of nobody who has another name.
+const LOOKUPS_PER_NAME_MAX: usize = 2;
+/// Of how many names that is remembered; those that nobody looks up are forgotten then.
+const NAMES_MAX: usize = 1024;
 /// How many addresses of a host are tried.
 const ADDRESSES_MAX: usize = 4;
 /// The most headers of an answer, and the most bytes of its line and headers.
@@ -38,11 +43,12 @@ pub(crate) struct Connector {
     rules: TargetRules,
     tls: TlsConnector,
     lookups: Arc<Semaphore>,
+    names: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Connector {
     pub(crate) fn new(rules: TargetRules, tls: TlsConnector) -> Self {
-        Self { rules, tls, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+        Self { rules, tls, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)), names: Mutex::default() }
     }
 
     pub(crate) fn rules(&self) -> TargetRules {
@@ -96,15 +102,27 @@ impl Connector {
     }
 
     async fn look_up(&self, name: String, port: u16) -> Result<Vec<SocketAddr>, SendError> {
-        // The semaphore is never closed.
+        // The semaphores are never closed.
+        let of_name = self.of_name(&name).acquire_owned().await.map_err(|_| SendError::Lookup)?;
         let place = self.lookups.clone().acquire_owned().await.map_err(|_| SendError::Lookup)?;
         let looked = tokio::task::spawn_blocking(move || {
             // Kept until the system answers, also if nobody waits for it any more.
-            let _place = place;
+            let _places = (of_name, place);
             (name.as_str(), port).to_socket_addrs().map(Iterator::collect)
         });
         let found: io::Result<Vec<SocketAddr>> = looked.await.map_err(|_| SendError::Lookup)?;
         found.map_err(|_| SendError::Lookup)
+    }
+}
+
+impl Connector {
+    /// The places for look-ups of one name.
+    fn of_name(&self, name: &str) -> Arc<Semaphore> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= NAMES_MAX && !names.contains_key(name) {
+            names.retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        names.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(LOOKUPS_PER_NAME_MAX))).clone()
     }
 }
 

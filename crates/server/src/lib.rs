@@ -10,6 +10,7 @@ mod admin;
 pub mod client;
 pub mod config;
 pub mod directory;
+mod files;
 mod health;
 mod holds;
 mod http;

@@ -120,6 +120,7 @@ async fn set(owner: Owner, new: Posted<NewDecisionHook>) -> Result<Json<Decision
         return Err(Problem::with(Code::OutOfBounds, "the time limit must be 100 to 20000 milliseconds"));
     }
     let in_core = once.for_office(owner.office());
+    let _in_turn = owner.hooks().lock().await;
     let set = owner.once(once, move |writing| {
         let drawn = Secret::draw(&mut OsRandom).map_err(mayfly_office::OfficeError::Random)?;
         let kept = if new_secret {
@@ -141,6 +142,11 @@ async fn set(owner: Owner, new: Posted<NewDecisionHook>) -> Result<Json<Decision
         Ok(DecisionHookSet { hook, secret })
     });
     let set = set.await?;
+    // What was set before may have been changed, or removed, since: then a repeat must not bring half of it back.
+    let stands = owner.directory().ask(move |directory| endpoint(directory, issuer)).await?;
+    if stands.is_none_or(|(_, changed_ms)| time(changed_ms) != set.hook.changed_at) {
+        return Err(Problem::new(Code::HookChanged));
+    }
     let when_late = match late {
         LateAnswer::Decline => WhenLate::Decline,
         LateAnswer::Approve => WhenLate::Approve,
@@ -181,7 +187,12 @@ async fn show(reader: OwnReader, _: Bare) -> Result<Json<DecisionHook>, Problem>
 async fn remove(owner: Owner, new: Posted<Nothing>) -> Result<Json<Nothing>, Problem> {
     let Posted { body: Nothing {}, once } = new;
     let issuer = owner.tenant()?;
+    let _in_turn = owner.hooks().lock().await;
     owner.office().set_hook(issuer, None, once.for_office(owner.office())).await?;
+    if owner.office().issuer(issuer).await?.hook.is_some() {
+        // It is a repeat, and the hook was set again since.
+        return Err(Problem::new(Code::HookChanged));
+    }
     let removed = owner.once(once, move |writing| {
         writing.remove_decision_endpoint(issuer)?;
         Ok(Nothing {})

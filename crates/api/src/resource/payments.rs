@@ -2,10 +2,11 @@
 //! exactly a number was declined.
 
 use axum::Json;
+use mayfly_card::Pan;
 use mayfly_core::ResponseCode;
 use mayfly_keys::Cvc2;
-use mayfly_office::Items;
 use mayfly_office::payments::{Later, Order, PaymentNow, PaymentState as Stands, SentCard};
+use mayfly_office::{Items, Office};
 use mayfly_store::directory::{self, PaymentId};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -225,7 +226,7 @@ async fn order(seller: Seller, new: Posted<NewPayment>) -> Result<Created<Paymen
     let card = card(body.number, body.expiration_date, body.cvc2)?;
     let (reference, return_url) = (body.reference.0, body.return_url.map(|it| it.0));
     // Both are kept readably.
-    let has_number = |text: &str| text.contains(card.pan.as_str());
+    let has_number = |text: &str| has_number(text, seller.office());
     if has_number(reference.as_str()) {
         return Err(Problem::field("/reference", "must not have the card number in it"));
     }
@@ -245,6 +246,34 @@ async fn order(seller: Seller, new: Posted<NewPayment>) -> Result<Created<Paymen
     let payment = shown(seller.gateway().order(merchant, order, once.for_gateway()).await?);
     let id = payment.id.0;
     Ok(Created::at(format_args!("/v1/payments/{id}"), payment))
+}
+
+/// Whether a text has a number of a programme of this server in it, however it is written: with spaces or dashes between
+/// its digits, or as a URL writes them.
+fn has_number(text: &str, office: &Office) -> bool {
+    let mut digits = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = match byte {
+            b'%' => {
+                let hex = [rest.next(), rest.next()].map(|byte| byte.map_or('x', char::from).to_digit(16));
+                // Two digits of base 16 are at most 255.
+                if let [Some(high), Some(low)] = hex { (high * 16 + low) as u8 } else { b'x' }
+            }
+            b'+' => b' ',
+            byte => byte,
+        };
+        if !matches!(byte, b' ' | b'-') {
+            digits.push(byte);
+        }
+    }
+    let runs = digits.split(|byte| !byte.is_ascii_digit());
+    runs.into_iter().any(|run| {
+        (Pan::LENGTH_MIN..=Pan::LENGTH_MAX).any(|length| {
+            run.windows(length)
+                .any(|window| Pan::parse(window).is_ok_and(|number| office.programme_of(&number).is_some()))
+        })
+    })
 }
 
 /// List payments, the latest first

@@ -82,9 +82,10 @@ fn message(state: &State, request: &Request, now: TimeMs, events: &mut Vec<Event
             Answer::Message(MessageAnswer::unrecorded(Reason::OtherContent))
         };
     }
-    // A reversal has room of its own: nobody can keep it out by filling the list.
+    // What gives money back has room of its own: nobody can keep it out by filling the list.
     let reverses = matches!(request.message, MessageKind::Reversal | MessageKind::ReversalAdvice);
-    if under >= if reverses { 2 * PER_REFERENCE_MAX } else { PER_REFERENCE_MAX } {
+    let gives_back = reverses || request.processing == Processing::Refund;
+    if under >= if gives_back { 2 * PER_REFERENCE_MAX } else { PER_REFERENCE_MAX } {
         return Answer::Message(MessageAnswer::unrecorded(Reason::TooManyMessages));
     }
     let case = Case { state, request, now, asked: None };

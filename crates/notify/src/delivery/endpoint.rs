@@ -1,12 +1,12 @@
 //! One webhook: what it is told next, and what came of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mayfly_core::TimeMs;
+use mayfly_core::{IssuerId, TimeMs};
 use mayfly_office::events::{EventFilter, EventPlace};
 use mayfly_office::{OfficeError, Part};
 use mayfly_outbound::{Reply, Target, TargetError};
@@ -38,8 +38,18 @@ pub(super) struct Shared {
     pub(super) streams: Streams,
     /// Requests that may be under way.
     pub(super) room: Semaphore,
+    /// Of these, for each issuer: slow receivers of one are in nobody else's way.
+    pub(super) rooms: Mutex<HashMap<IssuerId, Arc<Semaphore>>>,
     /// Webhooks that may read the journal on their own at a time.
     pub(super) readers: Semaphore,
+}
+
+impl Shared {
+    fn room_of(&self, issuer: IssuerId) -> Arc<Semaphore> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = || Arc::new(Semaphore::new(self.parts.options.requests_per_issuer_max));
+        rooms.entry(issuer).or_insert_with(room).clone()
+    }
 }
 
 /// One webhook.
@@ -208,6 +218,8 @@ impl Endpoint {
     async fn send(&self, shared: &Shared, ready: &Ready, now_ms: TimeMs) -> Result<Reply, Fault> {
         let target = self.target.as_ref().map_err(|error| Fault::Target(*error))?;
         // The semaphore is never closed.
+        let of_issuer = shared.room_of(self.webhook.issuer);
+        let _place_of_issuer = of_issuer.acquire().await;
         let _place = shared.room.acquire().await;
         let previous = self.previous.as_ref().filter(|(_, until_ms)| now_ms < *until_ms);
         let secrets = std::iter::once(&self.secret).chain(previous.map(|(secret, _)| secret));

@@ -41,8 +41,10 @@ pub struct DeliveryParts {
 /// The bounds of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryOptions {
-    /// How many requests may be under way at a time. Default 64.
+    /// How many requests may be under way at a time. Default 256.
     pub requests_max: usize,
+    /// How many of them for one issuer. Default 8.
+    pub requests_per_issuer_max: usize,
     /// How long one may take. Default 5 s to connect, 15 s in all.
     pub limits: Limits,
     /// How often it is looked whether there is something new. Default 200 ms.
@@ -54,7 +56,8 @@ pub struct DeliveryOptions {
 impl Default for DeliveryOptions {
     fn default() -> Self {
         Self {
-            requests_max: 64,
+            requests_max: 256,
+            requests_per_issuer_max: 8,
             limits: Limits { connect: Duration::from_secs(5), total: Duration::from_secs(15) },
             poll: Duration::from_millis(200),
             write_every: Duration::from_secs(1),

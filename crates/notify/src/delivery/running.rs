@@ -2,7 +2,7 @@
 //! written how far they are.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mayfly_office::events::Follower;
@@ -43,7 +43,7 @@ impl Running {
         let room = Semaphore::new(parts.options.requests_max);
         let readers = Semaphore::new(READERS);
         Self {
-            shared: Arc::new(Shared { parts, notifier, streams, room, readers }),
+            shared: Arc::new(Shared { parts, notifier, streams, room, rooms: Mutex::default(), readers }),
             told: HashMap::new(),
             follower: Follower::default(),
             changes: None,

@@ -88,6 +88,16 @@ impl Gateway {
         let minor = minor.as_ref().map_or(&[][..], |minor| minor);
         let content = self.content(&[&payment.id.0, later.name(), minor]);
         let amount = later.asked().unwrap_or_else(|| left(later, &payment, purchase));
+        // What can't be is not asked: it would take a place among the payment's messages for nothing.
+        if !is_repeat && let (Later::Capture(_) | Later::Refund(_), Some(purchase)) = (later, purchase) {
+            let most = self.most(later, purchase);
+            if most <= 0 {
+                return Err(GatewayError::NotNow);
+            }
+            if amount.signed() > most {
+                return Err(GatewayError::TooMuch);
+            }
+        }
         let card = card(&payment, &history);
         // As long as its purchase is in memory, so is all that was done to it.
         let message = Message { kind, processing, amount, card, identity, content, repeat: false };
@@ -97,6 +107,20 @@ impl Gateway {
             (_, Reason::MoreThanLeft | Reason::MoreThanCaptured) => Err(GatewayError::TooMuch),
             _ => Err(GatewayError::NotNow),
         }
+    }
+}
+
+impl Gateway {
+    /// How much can be captured or given back at the most, in minor units.
+    fn most(&self, later: Later, purchase: &Transaction) -> i64 {
+        let totals = purchase.totals;
+        if matches!(later, Later::Refund(_)) {
+            return totals.captured - totals.refunded;
+        }
+        let programme = purchase.programme.and_then(|id| self.office.catalogue.programme(id));
+        let tolerance_bp = programme.map_or(0, |entry| entry.programme.terms.tolerance_bp);
+        totals.authorised.saturating_add(totals.authorised.saturating_mul(tolerance_bp.into()) / 10_000)
+            - totals.captured
     }
 }
 

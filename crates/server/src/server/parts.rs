@@ -29,6 +29,7 @@ use super::{Server, StartError, WATCH};
 use crate::admin::{self, AdminSocket, Clerk};
 use crate::config::Settings;
 use crate::directory::{self, Run};
+use crate::files;
 use crate::health::{Health, Phase};
 use crate::holds::{self, HoldsMeter};
 use crate::http::AdminPages;
@@ -45,6 +46,7 @@ const TELL: Duration = Duration::from_secs(1);
 pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     directory::check(&settings.data_dir).map_err(StartError::Directory)?;
+    files::allow(&settings);
     let client = Arc::new(Client::new(&settings.outbound).map_err(StartError::Outbound)?);
     let service = key_service(&settings)?;
     let (directory_keys, pepper) = (service.directory_keys(), service.password_pepper());
