@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from api import Api
-from mayfly import Card
+from mayfly import Card, about, purchase
 
 
 @pytest.fixture
@@ -207,6 +207,37 @@ def test_a58_numbers_include_a_part_of_ones_own_or_of_the_universal_number(bank,
     ]:
         refused = programme("Wrong", includes, universal, layout)
         assert (refused.status, refused.code) == (422, "out_of_bounds"), refused
+
+
+def test_accounts_and_programmes_are_closed_and_opened_again(bank, network):
+    bank = bank()
+    ada = bank.cardholder("Ada Lovelace", "ada")
+    first, second, third = ada.number(), ada.number(uses=2), ada.number()
+    message = purchase(second, 1_000)
+    assert network.code(message) == "00"
+
+    def switch(what, closed):
+        answer = bank.api.post(f"/v1/{what}/state", {"closed": closed})
+        assert (answer.status, answer.body["closed"]) == (200, closed), answer
+
+    switch(f"accounts/{ada.account}", True)
+    assert network.buy(first, 100) == "57"
+    [declined, *_] = ada.api.found("/v1/me/authorisations")["items"]
+    assert declined["reason"] == "account_closed"
+    refused = ada.api.post("/v1/me/numbers", {})
+    assert (refused.status, refused.code) == (409, "account_closed")
+    # What was bought goes on.
+    assert network.code(about(message, "0220", amount=1_000)) == "00"
+    switch(f"accounts/{ada.account}", False)
+    assert network.buy(first, 100) == "00"
+    switch(f"programmes/{bank.programme}", True)
+    refused = ada.api.post("/v1/me/numbers", {})
+    assert (refused.status, refused.code) == (409, "programme_closed")
+    assert network.buy(third, 100) == "00"
+    switch(f"programmes/{bank.programme}", False)
+    assert network.buy(ada.number(), 100) == "00"
+    kinds = {event["kind"] for event in bank.api.found("/v1/events?limit=100")["items"]}
+    assert {"account_closed", "programme_closed"} <= kinds
 
 
 def test_one_answer_for_whatever_is_wrong_with_a_log_in(bank, server):

@@ -111,6 +111,11 @@ codes! {
     /// What was done to the decision hook with this key was changed since.
     HookChanged = "hook_changed", CONFLICT, "the decision hook was changed since",
         "look at it as it is now; to change it, send that with a new Idempotency-Key";
+    /// The account is closed.
+    AccountClosed = "account_closed", CONFLICT, "the account is closed", "open it again, or use another account";
+    /// The programme is closed.
+    ProgrammeClosed = "programme_closed", CONFLICT, "the programme is closed",
+        "open it again, or use another programme";
     /// Purchases of this programme are not simulated.
     NotSandbox = "not_sandbox", CONFLICT, "it is not a sandbox's",
         "simulate with a number of a programme that was opened with \"sandbox\": true";

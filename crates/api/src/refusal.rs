@@ -66,6 +66,8 @@ impl From<Refusal> for Problem {
             Refusal::NameTaken => Code::NameTaken,
             Refusal::PrefixTaken(_) => Code::PrefixTaken,
             Refusal::OtherIssuer => Code::OtherIssuer,
+            Refusal::AccountClosed(_) => Code::AccountClosed,
+            Refusal::ProgrammeClosed(_) => Code::ProgrammeClosed,
             Refusal::Limit(_) | Refusal::Uses { .. } | Refusal::Lifetime { .. } | Refusal::AmountTooLarge => {
                 return Self::with(Code::OutOfBounds, refusal);
             }

@@ -30,6 +30,14 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
+/// Whether something is to be closed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewState {
+    /// Closed, or open again?
+    pub closed: bool,
+}
+
 /// Something new, and where it is found, if that is anywhere.
 pub(crate) struct Created<T> {
     location: Option<String>,

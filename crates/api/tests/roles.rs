@@ -51,6 +51,9 @@ fn body(rig: &Rig, route: &Route, role: Role, side: &Side) -> Value {
         "/v1/accounts" => json!({ "issuer": id(&side.issuer), "currency": "USD" }),
         "/v1/accounts/{id}/limit" => json!({ "credit_limit": { "minor": 5000, "currency": "USD" } }),
         "/v1/accounts/{id}/funds" => json!({ "amount": { "minor": 100, "currency": "USD" } }),
+        // The programme of all fresh things stays open.
+        "/v1/accounts/{id}/state" => json!({ "closed": true }),
+        "/v1/programmes/{id}/state" => json!({ "closed": false }),
         "/v1/accounts/{id}/channels" => json!({ "channel": "card_present", "blocked": true }),
         "/v1/numbers" => json!({ "account": id(&side.account), "programme": id(&side.programme) }),
         "/v1/keys" => json!({ "issuer": id(&side.issuer), "role": "auditor", "name": "new" }),

@@ -219,6 +219,8 @@ reasons! {
     HookLate => IssuerUnavailable, "hook-late";
     /// We stopped while somebody was being asked.
     Unfinished => Malfunction, "unfinished";
+    /// The account is closed.
+    AccountClosed => NotAllowed, "account-closed";
 }
 
 /// The answer to a card message.
@@ -324,6 +326,10 @@ pub enum Refusal {
     NoNumber(NumberId),
     /// There is no such transaction in memory, or it holds nothing.
     NoHold(TransactionId),
+    /// The account is closed.
+    AccountClosed(AccountId),
+    /// The programme is closed.
+    ProgrammeClosed(ProgrammeId),
     /// There was never such a question.
     NoQuestion(QuestionId),
     /// Something of that name exists.
@@ -373,6 +379,8 @@ impl fmt::Display for Refusal {
             Self::NoAccount(id) => write!(f, "there is no account {id}"),
             Self::NoNumber(id) => write!(f, "there is no active number {id}"),
             Self::NoHold(id) => write!(f, "{id} holds nothing"),
+            Self::AccountClosed(id) => write!(f, "{id} is closed; open it again, or use another account"),
+            Self::ProgrammeClosed(id) => write!(f, "{id} is closed; open it again, or use another programme"),
             Self::NoQuestion(id) => write!(f, "{id} was never asked"),
             Self::NameTaken => f.write_str("that name is taken; choose another"),
             Self::PrefixTaken(id) => {

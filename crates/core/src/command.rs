@@ -318,6 +318,21 @@ pub enum Operation {
         /// Off?
         blocked: bool,
     },
+    /// An account is closed, or opened again: it pays for nothing and gets no numbers. What was bought goes on.
+    CloseAccount {
+        /// Which one.
+        account: AccountId,
+        /// Closed?
+        closed: bool,
+    },
+    /// A programme is closed, or opened again: no numbers are issued by its terms. Those that were are good until
+    /// they are over.
+    CloseProgramme {
+        /// Which one.
+        programme: ProgrammeId,
+        /// Closed?
+        closed: bool,
+    },
     /// A number is not wanted any more.
     CancelNumber {
         /// Which one.

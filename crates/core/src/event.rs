@@ -56,6 +56,22 @@ pub enum Event {
         /// How it is asked.
         hook: Option<DecisionHook>,
     },
+    /// An account was closed, or opened again.
+    AccountClosed {
+        /// Which one.
+        account: AccountId,
+        /// Closed?
+        closed: bool,
+    },
+    /// A programme was closed, or opened again.
+    ProgrammeClosed {
+        /// Which one.
+        programme: ProgrammeId,
+        /// Whose it is.
+        issuer: IssuerId,
+        /// Closed?
+        closed: bool,
+    },
     /// Somebody is asked about a message.
     Asked(Box<Asked>),
     /// What came of that.

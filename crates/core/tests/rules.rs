@@ -494,3 +494,34 @@ fn what_is_sent_again_with_its_key_is_done_once_for_a_day() {
     let nested = with(8, 5, with(9, 5, fund()));
     assert_eq!(world.decide(&nested), Answer::Refused(Refusal::NoKeyHere));
 }
+
+#[test]
+fn what_is_closed_gets_nothing_new_and_what_was_bought_goes_on() {
+    let (mut world, account) = world();
+    for index in 1..=3 {
+        world.issue(World::order(account, index));
+    }
+    let bought = world.request(1, 1000);
+    assert_eq!(world.send(&bought).reason, Reason::Approved);
+    let close = |closed| Operation::CloseAccount { account, closed };
+    assert_eq!(world.operate(close(true)), Answer::Done);
+    for amount in [0, 100] {
+        let request = world.request(2, amount);
+        assert_eq!(world.send(&request).reason, Reason::AccountClosed);
+    }
+    let more = world.increment(&bought, 100);
+    assert_eq!(world.send(&more).reason, Reason::AccountClosed);
+    let issue = |index| Command::Issue(Box::new(World::order(account, index)));
+    assert_eq!(world.decide(&issue(9)), Answer::Refused(Refusal::AccountClosed(account)));
+    let complete = world.about(&bought, MessageKind::FinancialAdvice, 1000);
+    assert_eq!(world.send(&complete).reason, Reason::Approved);
+    assert_eq!(world.operate(close(false)), Answer::Done);
+    let programme = mayfly_core::ProgrammeId(1);
+    let close = |closed| Operation::CloseProgramme { programme, closed };
+    assert_eq!(world.operate(close(true)), Answer::Done);
+    assert_eq!(world.decide(&issue(9)), Answer::Refused(Refusal::ProgrammeClosed(programme)));
+    let request = world.request(2, 100);
+    assert_eq!(world.send(&request).reason, Reason::Approved);
+    assert_eq!(world.operate(close(false)), Answer::Done);
+    world.issue(World::order(account, 9));
+}

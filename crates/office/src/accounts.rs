@@ -169,4 +169,19 @@ impl Office {
         self.operate(Operation::BlockChannel { account, channel, blocked }, once).await?;
         self.account(account).await
     }
+
+    /// Closes an account, or opens it again: closed, it pays for nothing and gets no numbers, and what was bought goes
+    /// on.
+    ///
+    /// # Errors
+    /// If there is no such account, or nothing can be written.
+    pub async fn close_account(
+        &self,
+        account: AccountId,
+        closed: bool,
+        once: Option<OnceKey>,
+    ) -> Result<Account, OfficeError> {
+        self.operate(Operation::CloseAccount { account, closed }, once).await?;
+        self.account(account).await
+    }
 }

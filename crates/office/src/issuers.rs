@@ -126,7 +126,7 @@ impl Office {
         }
         let operation = Operation::OpenProgramme { issuer, name, terms: terms.clone() };
         match self.operate(operation, once).await? {
-            Answer::Programme(id) => Ok((id, Programme { issuer, name, terms })),
+            Answer::Programme(id) => Ok((id, Programme { issuer, name, terms, closed: false })),
             _ => Err(OfficeError::Stopped),
         }
     }
@@ -138,6 +138,21 @@ impl Office {
     pub async fn programme(&self, id: ProgrammeId) -> Result<Programme, OfficeError> {
         let found = self.look(move |state| state.programme(id).cloned()).await?;
         found.ok_or(OfficeError::Refused(Refusal::NoProgramme(id)))
+    }
+
+    /// Closes a programme, or opens it again: closed, no numbers are issued by its terms, and those that were are good
+    /// until they are over.
+    ///
+    /// # Errors
+    /// If there is none of that id, or nothing can be written.
+    pub async fn close_programme(
+        &self,
+        programme: ProgrammeId,
+        closed: bool,
+        once: Option<OnceKey>,
+    ) -> Result<Programme, OfficeError> {
+        self.operate(Operation::CloseProgramme { programme, closed }, once).await?;
+        self.programme(programme).await
     }
 
     /// Whose universal number that is, if it is one.

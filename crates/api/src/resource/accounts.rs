@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::Created;
+use super::{Created, NewState};
 use crate::caller::{Issuer, Reader};
 use crate::extract::{Id, Params, Posted};
 use crate::money::Amount;
@@ -39,6 +39,8 @@ pub struct Account {
     /// How many active numbers it has.
     #[schema(example = 2)]
     pub active_numbers: u32,
+    /// Whether it is closed: then it pays for nothing and gets no numbers.
+    pub closed: bool,
 }
 
 /// An account that is to be opened.
@@ -108,6 +110,7 @@ pub(crate) fn routes() -> ApiRouter {
         .routes(routes!(set_limit))
         .routes(routes!(fund))
         .routes(routes!(switch_channel))
+        .routes(routes!(close))
 }
 
 /// Open an account
@@ -181,6 +184,23 @@ async fn switch_channel(
     Ok(Json(shown((id, office.block_channel(id, channel.0, blocked, once.for_office(office)).await?))))
 }
 
+/// Close an account, or open it again
+///
+/// Closed, it pays for nothing and gets no numbers. What was bought goes on: completions, refunds, paying out what is left.
+#[utoipa::path(post, path = "/v1/accounts/{id}/state", operation_id = "close_account", tag = "accounts",
+    params(("id" = AccountRef, Path, description = "Which one.")), request_body = NewState,
+    responses((status = 200, description = "The account as it is now.", body = Account)))]
+async fn close(
+    issuer: Issuer,
+    Id(id): Id<AccountId>,
+    new: Posted<NewState>,
+) -> Result<Json<Account>, Problem> {
+    let Posted { body: NewState { closed }, once } = new;
+    let office = issuer.office();
+    issuer.account(id).await?;
+    Ok(Json(shown((id, office.close_account(id, closed, once.for_office(office)).await?))))
+}
+
 fn limit(asked: Option<Amount>, currency: mayfly_card::Currency) -> Result<CreditLimit, Problem> {
     match asked {
         None => Ok(CreditLimit::Prepaid),
@@ -203,5 +223,6 @@ pub(super) fn shown((id, account): (AccountId, state::Account)) -> Account {
         available: amount(account.available()),
         blocked_channels: Channel::ALL.into_iter().filter(|it| account.blocks(*it)).map(Shown).collect(),
         active_numbers: account.active_numbers,
+        closed: account.closed,
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::Created;
+use super::{Created, NewState};
 use crate::caller::{Issuer, Reader};
 use crate::extract::{Id, Params, Posted};
 use crate::page::{List, part};
@@ -27,6 +27,8 @@ pub struct Programme {
     pub name: Title,
     /// Its terms.
     pub terms: Terms,
+    /// Whether it is closed: then no numbers are issued by its terms.
+    pub closed: bool,
     /// The last four digits of its universal number, if it has one.
     #[schema(example = "0520", pattern = "^[0-9]{4}$", required)]
     pub universal_last_four: Option<String>,
@@ -193,7 +195,7 @@ pub(crate) struct Which {
 type Page = List<Programme>;
 
 pub(crate) fn routes() -> ApiRouter {
-    ApiRouter::new().routes(routes!(open, list)).routes(routes!(show))
+    ApiRouter::new().routes(routes!(open, list)).routes(routes!(show)).routes(routes!(close))
 }
 
 /// Open a programme
@@ -227,12 +229,30 @@ async fn show(reader: Reader, Id(id): Id<ProgrammeId>) -> Result<Json<Programme>
     Ok(Json(shown((id, reader.programme(id).await?))))
 }
 
+/// Close a programme, or open it again
+///
+/// Closed, no numbers are issued by its terms. Those that were are good until they are over.
+#[utoipa::path(post, path = "/v1/programmes/{id}/state", operation_id = "close_programme", tag = "programmes",
+    params(("id" = ProgrammeRef, Path, description = "Which one.")), request_body = NewState,
+    responses((status = 200, description = "The programme as it is now.", body = Programme)))]
+async fn close(
+    issuer: Issuer,
+    Id(id): Id<ProgrammeId>,
+    new: Posted<NewState>,
+) -> Result<Json<Programme>, Problem> {
+    let Posted { body: NewState { closed }, once } = new;
+    let office = issuer.office();
+    issuer.programme(id).await?;
+    Ok(Json(shown((id, office.close_programme(id, closed, once.for_office(office)).await?))))
+}
+
 fn shown((id, programme): (ProgrammeId, state::Programme)) -> Programme {
     let terms = programme.terms;
     Programme {
         id: Shown(id),
         issuer: Shown(programme.issuer),
         name: Shown(programme.name),
+        closed: programme.closed,
         universal_last_four: terms.universal.map(|universal| universal.last_four.to_string()),
         terms: Terms {
             prefix: Shown(terms.prefix),

@@ -53,6 +53,9 @@ fn increment_reason(case: &Case<'_>, purchase: &Transaction) -> Reason {
     if request.amount == MinorUnits::ZERO {
         return Reason::AmountZero;
     }
+    if account.closed {
+        return Reason::AccountClosed;
+    }
     if account.blocks(request.facts.entry_mode.channel()) {
         return Reason::ChannelBlocked;
     }

@@ -20,6 +20,12 @@ fn issued(state: &State, request: &IssueNumber, now: TimeMs) -> Result<(usize, N
     if account.issuer != programme.issuer {
         return Err(Refusal::OtherIssuer);
     }
+    if account.closed {
+        return Err(Refusal::AccountClosed(request.account));
+    }
+    if programme.closed {
+        return Err(Refusal::ProgrammeClosed(request.programme));
+    }
     let terms = &programme.terms;
     if !(1..=terms.uses_max).contains(&request.uses) {
         return Err(Refusal::Uses { max: terms.uses_max });

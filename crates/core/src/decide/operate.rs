@@ -29,6 +29,17 @@ pub(super) fn operate(state: &State, operation: &Operation, events: &mut Vec<Eve
             events.push(Event::ChannelBlocked { account: *account, channel: *channel, blocked: *blocked });
             Answer::Done
         }),
+        Operation::CloseAccount { account, closed } => known(state, *account).map(|_| {
+            events.push(Event::AccountClosed { account: *account, closed: *closed });
+            Answer::Done
+        }),
+        Operation::CloseProgramme { programme, closed } => {
+            state.programme(*programme).ok_or(Refusal::NoProgramme(*programme)).map(|found| {
+                let (programme, issuer, closed) = (*programme, found.issuer, *closed);
+                events.push(Event::ProgrammeClosed { programme, issuer, closed });
+                Answer::Done
+            })
+        }
         Operation::CancelNumber { number, index } => {
             return issue::cancel(state, NumberRef { id: *number, index: *index }, events);
         }

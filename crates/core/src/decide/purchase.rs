@@ -146,6 +146,9 @@ fn ceiling(number: &Number, programme: &Programme) -> MinorUnits {
 
 fn channel(case: &Case<'_>, number: &Number, account: &Account) -> Result<(), Reason> {
     let channel = case.request.facts.entry_mode.channel();
+    if account.closed {
+        return Err(Reason::AccountClosed);
+    }
     if account.blocks(channel) {
         return Err(Reason::ChannelBlocked);
     }

@@ -45,6 +45,8 @@ pub struct Programme {
     pub name: Name,
     /// Its terms.
     pub terms: Terms,
+    /// Whether no numbers are issued by them any more.
+    pub closed: bool,
 }
 
 /// An account.
@@ -64,6 +66,8 @@ pub struct Account {
     pub blocked_channels: u8,
     /// How many active numbers it has.
     pub active_numbers: u32,
+    /// Whether it is closed.
+    pub closed: bool,
 }
 
 impl Account {
@@ -77,6 +81,7 @@ impl Account {
             held: 0,
             blocked_channels: 0,
             active_numbers: 0,
+            closed: false,
         }
     }
 
@@ -201,6 +206,16 @@ impl State {
                     issuer.hook = *hook;
                 }
             }
+            Event::AccountClosed { account, closed } => {
+                if let Some(account) = self.account_mut(*account) {
+                    account.closed = *closed;
+                }
+            }
+            Event::ProgrammeClosed { programme, closed, .. } => {
+                if let Some(programme) = position(programme.0).and_then(|at| self.programmes.get_mut(at)) {
+                    programme.closed = *closed;
+                }
+            }
             Event::Asked(asked) => self.pending.add((**asked).clone()),
             Event::Resolved(resolved) => self.pending.remove(resolved.question),
             Event::AnsweredLate(_) => {}
@@ -240,6 +255,7 @@ impl State {
             issuer: event.issuer,
             name: event.name,
             terms: event.terms.clone(),
+            closed: false,
         });
     }
 

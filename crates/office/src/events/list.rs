@@ -243,7 +243,10 @@ pub(super) fn whose(event: &Event) -> Whose {
         Event::ProgrammeOpened(opened) => Whose::Issuer(opened.issuer),
         Event::AccountOpened(opened) => Whose::Issuer(opened.issuer),
         Event::NumberIssued(issued) => Whose::Account(issued.account),
-        Event::LimitSet { account, .. } | Event::ChannelBlocked { account, .. } => Whose::Account(*account),
+        Event::LimitSet { account, .. }
+        | Event::ChannelBlocked { account, .. }
+        | Event::AccountClosed { account, .. } => Whose::Account(*account),
+        Event::ProgrammeClosed { issuer, .. } => Whose::Issuer(*issuer),
         Event::NumbersRetired(_) => Whose::Numbers,
         Event::AnswerKept(_) => Whose::Nobody,
         Event::HookSet { issuer, .. } => Whose::Issuer(*issuer),
@@ -260,12 +263,15 @@ fn account_of(event: &Event) -> Option<AccountId> {
         Event::NumberIssued(issued) => Some(issued.account),
         Event::Asked(asked) => asked.account,
         Event::AccountOpened(opened) => Some(opened.account),
-        Event::LimitSet { account, .. } | Event::ChannelBlocked { account, .. } => Some(*account),
+        Event::LimitSet { account, .. }
+        | Event::ChannelBlocked { account, .. }
+        | Event::AccountClosed { account, .. } => Some(*account),
         Event::NumbersRetired(_)
         | Event::IssuerOpened(_)
         | Event::ProgrammeOpened(_)
         | Event::AnswerKept(_)
         | Event::HookSet { .. }
+        | Event::ProgrammeClosed { .. }
         | Event::Resolved(_)
         | Event::AnsweredLate(_) => None,
     }

@@ -41,6 +41,10 @@ pub enum EventKind {
     AnswerKept,
     /// An issuer is to be asked before its accounts pay, or not any more.
     HookSet,
+    /// An account was closed, or opened again.
+    AccountClosed,
+    /// A programme was closed, or opened again.
+    ProgrammeClosed,
     /// Somebody is asked about a message.
     Asked,
     /// What came of that.
@@ -51,7 +55,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Transacted,
         Self::NumberIssued,
         Self::NumbersRetired,
@@ -62,6 +66,8 @@ impl EventKind {
         Self::ChannelBlocked,
         Self::AnswerKept,
         Self::HookSet,
+        Self::AccountClosed,
+        Self::ProgrammeClosed,
         Self::Asked,
         Self::Resolved,
         Self::AnsweredLate,
@@ -80,6 +86,8 @@ impl EventKind {
             Event::ChannelBlocked { .. } => Self::ChannelBlocked,
             Event::AnswerKept(_) => Self::AnswerKept,
             Event::HookSet { .. } => Self::HookSet,
+            Event::AccountClosed { .. } => Self::AccountClosed,
+            Event::ProgrammeClosed { .. } => Self::ProgrammeClosed,
             Event::Asked(_) => Self::Asked,
             Event::Resolved(_) => Self::Resolved,
             Event::AnsweredLate(_) => Self::AnsweredLate,
@@ -99,6 +107,8 @@ impl EventKind {
             Self::ChannelBlocked => "channel-blocked",
             Self::AnswerKept => "answer-kept",
             Self::HookSet => "hook-set",
+            Self::AccountClosed => "account-closed",
+            Self::ProgrammeClosed => "programme-closed",
             Self::Asked => "asked",
             Self::Resolved => "resolved",
             Self::AnsweredLate => "answered-late",
@@ -159,6 +169,12 @@ pub fn words(event: &Event, manner: &Manner) -> String {
         Event::HookSet { issuer, hook: Some(DecisionHook { wait_ms, when_late }) } => {
             let late = (manner.name)(when_late.name());
             format!("{issuer} is asked before its accounts pay, for {wait_ms} ms; then {late}")
+        }
+        Event::AccountClosed { account, closed } => {
+            format!("{account} is {}", if *closed { "closed" } else { "open again" })
+        }
+        Event::ProgrammeClosed { programme, closed, .. } => {
+            format!("{programme} is {}", if *closed { "closed" } else { "open again" })
         }
         Event::Asked(asked) => {
             let Asked { question, issuer, kind, request, number, .. } = &**asked;
@@ -282,6 +298,12 @@ pub fn fields(event: &Event, manner: &Manner) -> Map<String, Value> {
                 json!({ "wait_ms": wait_ms, "when_late": name(when_late.name()) })
             }),
         }),
+        Event::AccountClosed { account, closed } => {
+            json!({ "account": account.to_string(), "closed": closed })
+        }
+        Event::ProgrammeClosed { programme, closed, .. } => {
+            json!({ "programme": programme.to_string(), "closed": closed })
+        }
         Event::Asked(asked) => asked_fields(asked, manner),
         Event::Resolved(Resolved { question, issuer, word, transaction }) => json!({
             "question": question.to_string(),

@@ -233,6 +233,7 @@ pub(super) fn key_given(given: mayfly_office::KeyGiven) -> KeyGiven {
 fn code(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::NoIssuer(_) | Refusal::NoProgramme(_) | Refusal::NoAccount(_) => ErrorCode::NotFound,
+        Refusal::AccountClosed(_) | Refusal::ProgrammeClosed(_) => ErrorCode::Conflict,
         Refusal::NoNumber(_) | Refusal::NoQuestion(_) | Refusal::NoHold(_) | Refusal::OtherIssuer => {
             ErrorCode::Conflict
         }

@@ -196,6 +196,12 @@ impl<'c> Batch<'c> {
                 self.kept.add(id, event, at_ms)
             }
             Event::HookSet { issuer, hook } => self.issuers.set_hook(*issuer, *hook),
+            Event::AccountClosed { account, closed } => {
+                self.change_account(*account, |row| row.account.closed = *closed)
+            }
+            Event::ProgrammeClosed { programme, closed, .. } => {
+                self.issuers.close_programme(*programme, *closed)
+            }
             Event::Asked(asked) => {
                 self.last_question = self.last_question.max(asked.question);
                 pending::add(self.connection, self.partition, asked)

@@ -21,15 +21,17 @@ CREATE TABLE accounts (
     blocked_channels INTEGER NOT NULL,
     active_numbers INTEGER NOT NULL,
     last_transaction INTEGER,
-    last_number INTEGER
+    last_number INTEGER,
+    closed INTEGER NOT NULL
 ) STRICT;";
 
 const COLUMNS: &str = "id, issuer, currency, credit_limit, balance, held, blocked_channels, active_numbers,
-    last_transaction, last_number";
+    last_transaction, last_number, closed";
 const ADD: &str = "INSERT INTO accounts (issuer, currency, credit_limit, balance, held, blocked_channels,
-    active_numbers, last_transaction, last_number, id, partition) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    active_numbers, last_transaction, last_number, closed, id, partition)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const SET: &str = "UPDATE accounts SET issuer = ?, currency = ?, credit_limit = ?, balance = ?, held = ?,
-    blocked_channels = ?, active_numbers = ?, last_transaction = ?, last_number = ? WHERE id = ?";
+    blocked_channels = ?, active_numbers = ?, last_transaction = ?, last_number = ?, closed = ? WHERE id = ?";
 
 /// An account as it stands in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub struct AccountRow {
 
 fn read(row: &Row<'_>) -> Result<AccountRow> {
     let mut cells = Cells::new(row);
-    Ok(AccountRow {
+    let mut row = AccountRow {
         id: AccountId(cells.bits()?),
         account: Account {
             issuer: IssuerId(cells.bits()?),
@@ -58,10 +60,13 @@ fn read(row: &Row<'_>) -> Result<AccountRow> {
             held: cells.next()?,
             blocked_channels: cells.next()?,
             active_numbers: cells.next()?,
+            closed: false,
         },
         last_transaction: cells.bits_or_none()?.map(TransactionId),
         last_number: cells.bits_or_none()?.map(NumberId),
-    })
+    };
+    row.account.closed = cells.next()?;
+    Ok(row)
 }
 
 /// Reads and writes single accounts.
@@ -108,6 +113,7 @@ impl<'c> AccountWriter<'c> {
                 account.active_numbers,
                 transaction,
                 number,
+                account.closed,
                 id,
                 self.partition.0,
             ])?;
@@ -122,6 +128,7 @@ impl<'c> AccountWriter<'c> {
                 account.active_numbers,
                 transaction,
                 number,
+                account.closed,
                 id,
             ])?;
         }

@@ -36,7 +36,8 @@ CREATE TABLE programmes (
     tolerance_bp INTEGER NOT NULL,
     hold_days INTEGER NOT NULL,
     single_completion INTEGER NOT NULL,
-    terms TEXT NOT NULL
+    terms TEXT NOT NULL,
+    closed INTEGER NOT NULL
 ) STRICT;
 
 -- The books that are kept per issuer and currency, in minor units; cardholder and held stand with the accounts.
@@ -53,13 +54,16 @@ CREATE TABLE issuer_books (
 const ADD_ISSUER: &str = "INSERT INTO issuers (id, partition, name) VALUES (?, ?, ?)";
 const ADD_PROGRAMME: &str = "INSERT INTO programmes (id, partition, issuer, name, prefix, layout, lifetime_ms,
     lifetime_max_ms, uses_max, expiry_months, quarantine_months, active_max, amount_max, tolerance_bp, hold_days,
-    single_completion, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    single_completion, terms, closed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, FALSE)";
 const SET_HOOK: &str = "UPDATE issuers SET hook = ? WHERE id = ?";
+const CLOSE_PROGRAMME: &str = "UPDATE programmes SET closed = ? WHERE id = ?";
 const POST: &str = "INSERT INTO issuer_books (partition, issuer, currency, settlement, funding, suspense)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET settlement = settlement + excluded.settlement,
     funding = funding + excluded.funding, suspense = suspense + excluded.suspense";
 const ISSUERS: &str = "SELECT id, name, hook FROM issuers WHERE partition = ? ORDER BY id";
-const PROGRAMMES: &str = "SELECT id, issuer, name, terms FROM programmes WHERE partition = ? ORDER BY id";
+const PROGRAMMES: &str =
+    "SELECT id, issuer, name, terms, closed FROM programmes WHERE partition = ? ORDER BY id";
 const BOOKS: &str =
     "SELECT issuer, currency, settlement, funding, suspense FROM issuer_books WHERE partition = ?";
 
@@ -78,6 +82,11 @@ impl<'c> IssuerWriter<'c> {
     pub(crate) fn add_issuer(&mut self, event: &IssuerOpened) -> Result<()> {
         let values = params![event.issuer.0 as i64, self.partition.0, event.name.as_str()];
         self.connection.execute(ADD_ISSUER, values)?;
+        Ok(())
+    }
+
+    pub(crate) fn close_programme(&mut self, programme: ProgrammeId, closed: bool) -> Result<()> {
+        self.connection.execute(CLOSE_PROGRAMME, params![closed, programme.0 as i64])?;
         Ok(())
     }
 
@@ -151,7 +160,7 @@ pub(crate) fn programmes(
         let id = ProgrammeId(cells.bits()?);
         let (issuer, name) = (IssuerId(cells.bits()?), cells.text(Name::parse)?);
         let terms: Terms = cells.text(|text| serde_json::from_str(text))?;
-        Ok((id, Programme { issuer, name, terms }))
+        Ok((id, Programme { issuer, name, terms, closed: cells.next()? }))
     };
     connection.prepare_cached(PROGRAMMES)?.query_map([partition.0], read)?.collect()
 }

@@ -244,6 +244,12 @@ impl Play {
                 let blocked = self.one_in(4);
                 self.operate(Operation::BlockChannel { account, channel, blocked });
             }
+            5 if self.one_in(4) => {
+                let (account, closed) = (self.account(), self.one_in(8));
+                self.operate(Operation::CloseAccount { account, closed });
+                let (programme, closed) = (ProgrammeId(self.draw(2) + 1), self.one_in(8));
+                self.operate(Operation::CloseProgramme { programme, closed });
+            }
             5..7 => {
                 let NumberRef { id, index } = self.number();
                 self.operate(Operation::CancelNumber { number: id, index });
