@@ -155,6 +155,12 @@ impl Office {
         self.programme(programme).await
     }
 
+    /// Whether a number could be one of a programme: it begins and is as long as that says.
+    pub fn could_be_ours(&self, number: &Pan) -> bool {
+        let programme = self.catalogue.programme_of(number).and_then(|id| self.catalogue.programme(id));
+        programme.is_some_and(|entry| entry.programme.terms.layout.length() == number.length())
+    }
+
     /// Whose universal number that is, if it is one.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod accounts;
 mod error;
 pub mod events;
+mod facts;
 mod holds;
 mod issuers;
 mod keyring;

@@ -2,19 +2,17 @@
 //!
 //! They go the same way as any other message, and change the same books. Only where they come from is made up.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use mayfly_card::{
-    AcquirerId, Country, Currency, Expiry, Mcc, MerchantId, MinorUnits, Pan, PosEntryMode, Rrn, Stan,
-    TerminalId,
+    AcquirerId, Country, Currency, Expiry, Mcc, MerchantId, MinorUnits, Pan, PosEntryMode, Rrn, TerminalId,
 };
 use mayfly_core::{
     Answer, Command, Facts, Hash64, MessageAnswer, MessageKind, OnceKey, Operation, Original, Presented,
-    Processing, ProgrammeId, Reason, Refusal, Request, ResponseCode, TimeMs,
+    Processing, ProgrammeId, Reason, Refusal, Request, ResponseCode,
 };
 use mayfly_keys::Cvc2;
 use mayfly_store::TransactionRow;
 
+use crate::facts::{date_and_time, trace_number};
 use crate::{Office, OfficeError};
 
 /// Something that a shop does with a number.
@@ -217,8 +215,7 @@ impl Office {
         let rrn = format!("{:012}", reference.0 % 1_000_000_000_000);
         Facts {
             acquirer: AcquirerId::parse(ACQUIRER).unwrap_or_default(),
-            // Six digits that differ from message to message, as far as six digits can.
-            stan: Stan::from_value((identity.0 % 999_999) as u32 + 1).unwrap_or_default(),
+            stan: trace_number(identity),
             rrn: Rrn::parse(&rrn).unwrap_or_default(),
             terminal: TerminalId::parse("SIMULATE").unwrap_or_default(),
             merchant: shop.merchant,
@@ -253,12 +250,4 @@ fn request(once: OnceKey, reference: Hash64, number: Presented, currency: Curren
         facts,
         paged: None,
     }
-}
-
-/// `MMDD` and `hhmmss`, as DE 13 and DE 12 have them.
-fn date_and_time(now_ms: TimeMs) -> (u16, u32) {
-    let time = i64::try_from(now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    let time = time.unwrap_or(Timestamp::MAX).to_zoned(TimeZone::UTC);
-    let date = time.month() as u16 * 100 + time.day() as u16;
-    (date, time.hour() as u32 * 10_000 + time.minute() as u32 * 100 + time.second() as u32)
 }

@@ -271,7 +271,7 @@ fn has_number(text: &str, office: &Office) -> bool {
     runs.into_iter().any(|run| {
         (Pan::LENGTH_MIN..=Pan::LENGTH_MAX).any(|length| {
             run.windows(length)
-                .any(|window| Pan::parse(window).is_ok_and(|number| office.programme_of(&number).is_some()))
+                .any(|window| Pan::parse(window).is_ok_and(|number| office.could_be_ours(&number)))
         })
     })
 }

@@ -1,8 +1,6 @@
 //! A payment's messages, as the core knows them: made of values, not of a message on the wire.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use mayfly_card::{Expiry, LastFour, MinorUnits, PosEntryMode, Rrn, Stan};
+use mayfly_card::{Expiry, LastFour, MinorUnits, PosEntryMode, Rrn};
 use mayfly_core::{
     Cvc2Check, Facts, Hash64, MessageKind, Presented, Processing, ProgrammeId, Request, TimeMs,
 };
@@ -10,6 +8,7 @@ use mayfly_keys::NumberIndex;
 use mayfly_store::directory::{Merchant, OrderReference, Payment, PaymentId};
 
 use super::{Asked, Gateway, SentCard};
+use crate::facts::{date_and_time, trace_number};
 
 /// A number without the number: what can be decided by it, and nothing that could be used elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +91,9 @@ impl Gateway {
 
 /// What the message says of itself, for whoever looks at it later.
 fn facts(payment: &Payment, merchant: &Merchant, identity: Hash64, now_ms: TimeMs) -> Facts {
-    let time = i64::try_from(now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    let time = time.unwrap_or(Timestamp::MAX).to_zoned(TimeZone::UTC);
-    let (date, hour) = (time.month() as u16 * 100 + time.day() as u16, time.hour() as u32 * 10_000);
-    let local_time = hour + time.minute() as u32 * 100 + time.second() as u32;
+    let (date, local_time) = date_and_time(now_ms);
     Facts {
-        // Six digits that differ from message to message, as far as six digits can.
-        stan: Stan::from_value((identity.0 % 999_999) as u32 + 1).unwrap_or_default(),
+        stan: trace_number(identity),
         rrn: rrn(&payment.reference),
         merchant: merchant.card_acceptor,
         mcc: Some(merchant.mcc),
