@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use mayfly_card::{Expiry, Pan};
 use mayfly_core::state::Programme;
-use mayfly_core::{Cvc2Check, Hash64, IssuerId, ProgrammeId, State};
+use mayfly_core::{Cvc2Check, Hash64, IssuerId, Presented, ProgrammeId, State};
 use mayfly_keys::{BaseKeys, Cvc2, Cvc2Key, InvalidBin, KeyService, NumberIndex};
 
 /// Programmes and keys: read by many, changed when an operator opens a programme. Nothing is ever taken out.
@@ -73,6 +73,15 @@ impl Catalogue {
             |entry: &Arc<Entry>| entry.programme.terms.universal.is_some_and(|known| known.index == index);
         let at = self.read().iter().position(is_it)?;
         Some(ProgrammeId(at as u64 + 1))
+    }
+
+    /// A number as a message presents it: what can be decided by it, and nothing that could be used elsewhere.
+    pub fn presented(&self, pan: &Pan) -> Presented {
+        Presented::Number {
+            index: self.index(pan),
+            programme: self.programme_of(pan),
+            last_four: pan.last_four(),
+        }
     }
 
     /// How a number is found.

@@ -157,10 +157,7 @@ fn number(
         // Whatever was sent, it belongs to no number.
         return Ok((Presented::Invalid, sent.map_or(Cvc2Check::Absent, |_| Cvc2Check::Wrong)));
     };
-    let index = catalogue.index(&pan);
-    let number =
-        Presented::Number { index, programme: catalogue.programme_of(&pan), last_four: pan.last_four() };
-    Ok((number, catalogue.check_cvc2(&pan, expiry, sent)))
+    Ok((catalogue.presented(&pan), catalogue.check_cvc2(&pan, expiry, sent)))
 }
 
 /// A reversal is about another message, and needs no processing code of its own.

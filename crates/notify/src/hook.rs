@@ -218,28 +218,29 @@ async fn one(
             None
         }
     };
-    let failure = match &verdict {
-        Some(Verdict::Approve | Verdict::Decline) => None,
-        Some(Verdict::Unusable(why)) => Some((HookOutcome::Unusable, why.to_string())),
-        Some(Verdict::Failed(why)) => Some((HookOutcome::Failed, why.to_string())),
-        None => Some((HookOutcome::Failed, "where to ask could not be read".to_owned())),
-    };
-    let (outcome, word) = match (&failure, verdict) {
-        // What can't be understood will not be understood later: nobody waits for the deadline.
-        (Some((outcome, why)), _) => {
-            tracing::warn!(%why, question = %id, %issuer, "an issuer's endpoint did not decide");
-            (*outcome, Word::Late)
-        }
-        (None, Some(Verdict::Decline)) => (HookOutcome::Declined, Word::Decline),
-        (None, _) => (HookOutcome::Approved, Word::Approve),
-    };
+    let (outcome, word, failure) = read(verdict);
+    if let Some(why) = &failure {
+        tracing::warn!(%why, question = %id, %issuer, "an issuer's endpoint did not decide");
+    }
     let told = tell(&parts.handle, Resolution { question: id, issuer, word }).await;
     if failure.is_none() && matches!(told, Some(Answer::Done)) {
         return meter.late(&parts, &question);
     }
     meter.add(outcome);
-    if let Some((_, why)) = failure {
+    if let Some(why) = failure {
         meter.failed(issuer, HookFailure { at_ms: parts.clock.now_ms(), question: id, why });
+    }
+}
+
+/// What a verdict counts as, what the engine is told, and what was wrong, if something was. What can't be understood will
+/// not be understood later: nobody waits for the deadline.
+fn read(verdict: Option<Verdict>) -> (HookOutcome, Word, Option<String>) {
+    match verdict {
+        Some(Verdict::Approve) => (HookOutcome::Approved, Word::Approve, None),
+        Some(Verdict::Decline) => (HookOutcome::Declined, Word::Decline, None),
+        Some(Verdict::Unusable(why)) => (HookOutcome::Unusable, Word::Late, Some(why.to_string())),
+        Some(Verdict::Failed(why)) => (HookOutcome::Failed, Word::Late, Some(why.to_string())),
+        None => (HookOutcome::Failed, Word::Late, Some("where to ask could not be read".to_owned())),
     }
 }
 

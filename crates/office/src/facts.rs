@@ -3,10 +3,22 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mayfly_card::Stan;
-use mayfly_core::{Hash64, TimeMs};
+use mayfly_core::{Facts, Hash64, TimeMs};
+
+/// The number and the times of a message that is made here at `now_ms`; the rest is for its maker to say.
+pub(crate) fn facts_of_here(identity: Hash64, now_ms: TimeMs) -> Facts {
+    let (local_date, local_time) = date_and_time(now_ms);
+    Facts {
+        stan: trace_number(identity),
+        transmitted: u32::from(local_date) * 1_000_000 + local_time,
+        local_date,
+        local_time,
+        ..Facts::default()
+    }
+}
 
 /// `MMDD` and `hhmmss`, as DE 13 and DE 12 have them.
-pub(crate) fn date_and_time(now_ms: TimeMs) -> (u16, u32) {
+fn date_and_time(now_ms: TimeMs) -> (u16, u32) {
     let time = i64::try_from(now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let time = time.unwrap_or(Timestamp::MAX).to_zoned(TimeZone::UTC);
     let date = time.month() as u16 * 100 + time.day() as u16;
@@ -14,7 +26,7 @@ pub(crate) fn date_and_time(now_ms: TimeMs) -> (u16, u32) {
 }
 
 /// DE 11: six digits that differ from message to message, as far as six digits can.
-pub(crate) fn trace_number(identity: Hash64) -> Stan {
+fn trace_number(identity: Hash64) -> Stan {
     Stan::from_value((identity.0 % 999_999) as u32 + 1).unwrap_or_default()
 }
 

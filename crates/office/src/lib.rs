@@ -22,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mayfly_core::state::State;
-use mayfly_core::{Answer, Command, Once, OnceKey, Operation};
+use mayfly_core::{Answer, Command, MessageAnswer, Once, OnceKey, Operation, Request};
 use mayfly_engine::{Catalogue, Clock, Desk, Handle};
 use mayfly_store::directory::Directory;
 
@@ -100,6 +100,15 @@ impl Office {
     async fn operate(&self, operation: Operation, once: Option<OnceKey>) -> Result<Answer, OfficeError> {
         let answer = self.handle.ask(command(operation, once)).map_err(OfficeError::Busy)?;
         done(answer.await.map_err(|_| OfficeError::Stopped)?)
+    }
+
+    /// Has a message decided, as if the network had brought it; the answer is durable.
+    async fn decide(&self, request: Request) -> Result<MessageAnswer, OfficeError> {
+        let answer = self.handle.ask(Command::Message(Box::new(request))).map_err(OfficeError::Busy)?;
+        match answer.await {
+            Ok(Answer::Message(answer)) => Ok(answer),
+            _ => Err(OfficeError::Stopped),
+        }
     }
 
     /// Looks into the engine's memory.

@@ -6,13 +6,13 @@ use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, Mcc, MerchantId, MinorUnits, Pan, PosEntryMode, Rrn, TerminalId,
 };
 use mayfly_core::{
-    Answer, Command, Facts, Hash64, MessageAnswer, MessageKind, OnceKey, Operation, Original, Presented,
-    Processing, ProgrammeId, Reason, Refusal, Request, ResponseCode,
+    Facts, Hash64, MessageAnswer, MessageKind, OnceKey, Operation, Original, Presented, Processing,
+    ProgrammeId, Reason, Refusal, Request, ResponseCode,
 };
 use mayfly_keys::Cvc2;
 use mayfly_store::TransactionRow;
 
-use crate::facts::{date_and_time, trace_number};
+use crate::facts::facts_of_here;
 use crate::{Office, OfficeError};
 
 /// Something that a shop does with a number.
@@ -114,11 +114,7 @@ impl Office {
         let (message, processing) = sale.kind.message();
         let SimulatedSale { number, expiry, cvc2, amount, currency, shop, .. } = sale;
         let cvc2 = cvc2.as_ref().map(|cvc2| &cvc2.expose()[..]);
-        let presented = Presented::Number {
-            index: self.catalogue.index(number),
-            programme: self.catalogue.programme_of(number),
-            last_four: number.last_four(),
-        };
+        let presented = self.catalogue.presented(number);
         let reference = self.catalogue.hash("simulated", &[&once.key.0.to_be_bytes()]);
         let facts = self.simulated_facts(once.key, reference, *shop);
         let request = Request {
@@ -191,11 +187,7 @@ impl Office {
     }
 
     async fn simulated(&self, request: Request, waits: bool) -> Result<MessageAnswer, OfficeError> {
-        let command = Command::Message(Box::new(request));
-        let answer = self.handle.ask(command).map_err(OfficeError::Busy)?;
-        let Answer::Message(answer) = answer.await.map_err(|_| OfficeError::Stopped)? else {
-            return Err(OfficeError::Stopped);
-        };
+        let answer = self.decide(request).await?;
         if answer.reason == Reason::Overloaded {
             return Err(OfficeError::Refused(Refusal::Busy));
         }
@@ -211,20 +203,16 @@ impl Office {
     }
 
     fn simulated_facts(&self, identity: Hash64, reference: Hash64, shop: Shop) -> Facts {
-        let (local_date, local_time) = date_and_time(self.clock.now_ms());
         let rrn = format!("{:012}", reference.0 % 1_000_000_000_000);
         Facts {
             acquirer: AcquirerId::parse(ACQUIRER).unwrap_or_default(),
-            stan: trace_number(identity),
             rrn: Rrn::parse(&rrn).unwrap_or_default(),
             terminal: TerminalId::parse("SIMULATE").unwrap_or_default(),
             merchant: shop.merchant,
             mcc: shop.mcc,
             country: shop.country,
             entry_mode: shop.entry_mode,
-            transmitted: u32::from(local_date) * 1_000_000 + local_time,
-            local_date,
-            local_time,
+            ..facts_of_here(identity, self.clock.now_ms())
         }
     }
 }

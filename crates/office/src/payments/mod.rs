@@ -19,7 +19,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use mayfly_card::{ApprovalCode, Currency, Expiry, LastFour, MinorUnits, Pan};
-use mayfly_core::{Answer, Command, MessageAnswer, Reason, Request, ResponseCode, TimeMs};
+use mayfly_core::{MessageAnswer, Reason, Request, ResponseCode, TimeMs};
 use mayfly_keys::Cvc2;
 use mayfly_store::directory::{
     Directory, DirectoryError, Merchant, OrderReference, Payment, PaymentId, WebAddress,
@@ -195,9 +195,7 @@ impl Gateway {
 
     /// Has a message decided; the answer is durable.
     async fn decide(&self, request: Request) -> Result<MessageAnswer, GatewayError> {
-        let answer =
-            self.office.handle.ask(Command::Message(Box::new(request))).map_err(OfficeError::Busy)?.await;
-        let Ok(Answer::Message(answer)) = answer else { return Err(OfficeError::Stopped.into()) };
+        let answer = self.office.decide(request).await?;
         match (answer.transaction, answer.reason) {
             (Some(_), _) | (None, Reason::TakenBack) => Ok(answer),
             (None, Reason::OtherContent) => Err(GatewayError::OtherContent),

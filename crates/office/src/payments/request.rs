@@ -8,7 +8,7 @@ use mayfly_keys::NumberIndex;
 use mayfly_store::directory::{Merchant, OrderReference, Payment, PaymentId};
 
 use super::{Asked, Gateway, SentCard};
-use crate::facts::{date_and_time, trace_number};
+use crate::facts::facts_of_here;
 
 /// A number without the number: what can be decided by it, and nothing that could be used elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -91,18 +91,13 @@ impl Gateway {
 
 /// What the message says of itself, for whoever looks at it later.
 fn facts(payment: &Payment, merchant: &Merchant, identity: Hash64, now_ms: TimeMs) -> Facts {
-    let (date, local_time) = date_and_time(now_ms);
     Facts {
-        stan: trace_number(identity),
         rrn: rrn(&payment.reference),
         merchant: merchant.card_acceptor,
         mcc: Some(merchant.mcc),
         country: Some(merchant.country),
         entry_mode: PosEntryMode::E_COMMERCE,
-        transmitted: u32::from(date) * 1_000_000 + local_time,
-        local_date: date,
-        local_time,
-        ..Facts::default()
+        ..facts_of_here(identity, now_ms)
     }
 }
 
