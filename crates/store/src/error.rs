@@ -2,9 +2,57 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mayfly_engine::RecordError;
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
+
+/// Where something is stored: for people, and to tell one store from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Location {
+    /// A file.
+    File(PathBuf),
+    /// A schema of a database: who connects to what.
+    Schema {
+        /// The database, without anything secret.
+        database: Arc<str>,
+        /// The schema.
+        name: &'static str,
+    },
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Schema { database, name } => write!(f, "{database} ({name})"),
+        }
+    }
+}
+
+impl From<&Path> for Location {
+    fn from(path: &Path) -> Self {
+        Self::File(path.to_owned())
+    }
+}
+
+impl From<&PathBuf> for Location {
+    fn from(path: &PathBuf) -> Self {
+        Self::File(path.clone())
+    }
+}
+
+impl From<PathBuf> for Location {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl From<&Self> for Location {
+    fn from(location: &Self) -> Self {
+        location.clone()
+    }
+}
 
 /// Why the store can't go on. Names the file and says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +74,14 @@ pub enum StoreError {
     /// There is no journal, where there must be one.
     Missing {
         /// The journal's path.
-        path: PathBuf,
+        location: Location,
         /// Whether its views are there: then the journal was lost.
         views: bool,
     },
     /// Written by a newer version of the software.
     Newer {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// Its version.
         version: u32,
         /// The newest version that this software knows.
@@ -42,48 +90,48 @@ pub enum StoreError {
     /// A database, but none of ours; or another partition's.
     Foreign {
         /// The file.
-        path: PathBuf,
+        location: Location,
     },
     /// The file, or the directory around it, can't be written.
     ReadOnly {
         /// The file.
-        path: PathBuf,
+        location: Location,
     },
     /// The file can't be opened.
     CantOpen {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// What the database said.
         why: String,
     },
     /// The disk is full.
     Full {
         /// The file that could not grow.
-        path: PathBuf,
+        location: Location,
     },
     /// The disk failed.
     Io {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// What the database said.
         why: String,
     },
     /// The file is not what was written.
     Damaged {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// What does not fit.
         why: String,
     },
     /// Another process kept the file busy for longer than we wait.
     Busy {
         /// The file.
-        path: PathBuf,
+        location: Location,
     },
     /// A journal record is not what was written.
     Record {
         /// The journal.
-        path: PathBuf,
+        location: Location,
         /// The record.
         sequence: u64,
         /// What does not fit.
@@ -92,15 +140,46 @@ pub enum StoreError {
     /// A journal record is missing.
     Gap {
         /// The journal.
-        path: PathBuf,
+        location: Location,
         /// The first one that is missing.
         sequence: u64,
     },
     /// Anything else that the database said.
     Database {
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// What it said.
+        why: String,
+    },
+    /// The database could not be reached, or the connection to it broke. Whether what was asked last was done is not known.
+    Lost {
+        /// The database.
+        location: Location,
+        /// What went wrong.
+        why: String,
+    },
+    /// The database does not let us do it: it can't be written, or its user has not the right to.
+    Refused {
+        /// The database.
+        location: Location,
+        /// What it said.
+        why: String,
+    },
+    /// Somebody else changed the same at the same time. Nothing was done, and it may be tried again.
+    Conflict {
+        /// The database.
+        location: Location,
+        /// What it said.
+        why: String,
+    },
+    /// A row is there already, and there may be only one.
+    Taken {
+        /// The file.
+        location: Location,
+    },
+    /// A value can't be written down.
+    Unwritable {
+        /// Why not.
         why: String,
     },
 }
@@ -118,61 +197,71 @@ impl fmt::Display for StoreError {
             Self::Directory { path, why } => {
                 write!(f, "{} can't be used: {why}", path.display())
             }
-            Self::Missing { path, views: true } => write!(
+            Self::Missing { location, views: true } => write!(
                 f,
                 "{} is missing, but its views are there: put the journal back; nothing was changed",
-                path.display()
+                location
             ),
-            Self::Missing { path, views: false } => {
-                write!(f, "there is no journal at {}: is this the right directory?", path.display())
+            Self::Missing { location, views: false } => {
+                write!(f, "there is no journal at {}: is this the right directory?", location)
             }
-            Self::Newer { path, version, known } => write!(
+            Self::Newer { location, version, known } => write!(
                 f,
                 "{} was written by a newer version of the software (format {version}, this one knows {known}): \
                  update it; nothing was changed",
-                path.display()
+                location
             ),
-            Self::Foreign { path } => write!(
+            Self::Foreign { location } => write!(
                 f,
                 "{} is not a file of this kind and partition: move it away, or choose another directory",
-                path.display()
+                location
             ),
-            Self::ReadOnly { path } => write!(
+            Self::ReadOnly { location } => write!(
                 f,
                 "{} can't be written: check the permissions of the file and its directory, and that the file \
                  system is not mounted read-only",
-                path.display()
+                location
             ),
-            Self::CantOpen { path, why } => {
-                write!(
-                    f,
-                    "{} can't be opened ({why}): check that it exists and its permissions",
-                    path.display()
-                )
+            Self::CantOpen { location, why } => {
+                write!(f, "{} can't be opened ({why}): check that it exists and its permissions", location)
             }
-            Self::Full { path } => {
-                write!(f, "the disk is full: {} can't grow; make room and start again", path.display())
+            Self::Full { location } => {
+                write!(f, "the disk is full: {} can't grow; make room and start again", location)
             }
-            Self::Io { path, why } => {
-                write!(f, "{} could not be read or written ({why}): check the disk", path.display())
+            Self::Io { location, why } => {
+                write!(f, "{} could not be read or written ({why}): check the disk", location)
             }
-            Self::Damaged { path, why } => {
-                write!(f, "{} is damaged: {why}; restore it from a backup or a replica", path.display())
+            Self::Damaged { location, why } => {
+                write!(f, "{} is damaged: {why}; restore it from a backup or a replica", location)
             }
-            Self::Busy { path } => {
-                write!(f, "{} is kept busy by another process: close it and try again", path.display())
+            Self::Busy { location } => {
+                write!(f, "{} is kept busy by another process: close it and try again", location)
             }
-            Self::Record { path, sequence, why } => write!(
+            Self::Record { location, sequence, why } => write!(
                 f,
                 "record {sequence} of {} can't be used: {why}; restore the journal from a backup or a replica",
-                path.display()
+                location
             ),
-            Self::Gap { path, sequence } => write!(
+            Self::Gap { location, sequence } => write!(
                 f,
                 "record {sequence} of {} is missing: restore the journal from a backup or a replica",
-                path.display()
+                location
             ),
-            Self::Database { path, why } => write!(f, "{}: {why}", path.display()),
+            Self::Lost { location, why } => {
+                write!(f, "{location} can't be reached ({why}): check that it runs, and the way to it")
+            }
+            Self::Refused { location, why } => {
+                write!(
+                    f,
+                    "{location} does not let us write ({why}): check the rights of the user, and that it is no standby server"
+                )
+            }
+            Self::Conflict { location, why } => {
+                write!(f, "{location}: somebody else changed the same ({why}): try again")
+            }
+            Self::Taken { location } => write!(f, "{location}: there is such a row already"),
+            Self::Unwritable { why } => write!(f, "a value can't be written down: {why}"),
+            Self::Database { location, why } => write!(f, "{}: {why}", location),
         }
     }
 }
@@ -180,43 +269,65 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl StoreError {
-    /// What an error of SQLite means for the file at `path`.
-    pub(crate) fn of(path: &Path, error: &rusqlite::Error) -> Self {
-        let (path, why) = (path.to_owned(), error.to_string());
+    /// What an error of SQLite means for the file at `location`.
+    pub(crate) fn of(location: &Location, error: &rusqlite::Error) -> Self {
+        let (location, why) = (location.clone(), error.to_string());
+        if is_taken(error) {
+            return Self::Taken { location };
+        }
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full { path },
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly { path },
-            Some(ErrorCode::CannotOpen) => Self::CantOpen { path, why },
-            Some(ErrorCode::SystemIoFailure) => Self::Io { path, why },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { path, why },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
-            Some(_) => Self::Database { path, why },
+            Some(ErrorCode::DiskFull) => Self::Full { location },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly { location },
+            Some(ErrorCode::CannotOpen) => Self::CantOpen { location, why },
+            Some(ErrorCode::SystemIoFailure) => Self::Io { location, why },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { location, why },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { location },
+            Some(_) => Self::Database { location, why },
             // Not from the database itself: a column with something in it that we never write.
-            None => Self::Damaged { path, why },
+            None => Self::Damaged { location, why },
         }
     }
 
-    /// Whether the file at `path` itself is bad, so that another one in its place would do.
-    pub(crate) fn is_damage_of(&self, path: &Path) -> bool {
+    /// Of a connection that is not there.
+    pub(crate) fn lost(location: &Location, why: &str) -> Self {
+        Self::Lost { location: location.clone(), why: why.to_owned() }
+    }
+
+    /// Whether the file or schema at `location` itself is bad, so that another one in its place would do.
+    pub(crate) fn is_damage_of(&self, location: &Location) -> bool {
         match self {
-            Self::Damaged { path: bad, .. }
-            | Self::Foreign { path: bad }
-            | Self::Io { path: bad, .. }
-            // A table that is missing, a row that is there already.
-            | Self::Database { path: bad, .. } => bad == path,
+            Self::Damaged { location: bad, .. }
+            | Self::Foreign { location: bad }
+            | Self::Io { location: bad, .. }
+            // A row that is there already, a table that is missing.
+            | Self::Taken { location: bad }
+            | Self::Database { location: bad, .. } => bad == location,
             _ => false,
         }
     }
 }
 
+/// Whether a row is there already, of which there may be only one.
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+        && matches!(
+            error.sqlite_extended_error_code(),
+            Some(
+                ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+                    | ffi::SQLITE_CONSTRAINT_ROWID
+                    | ffi::SQLITE_CONSTRAINT_UNIQUE
+            )
+        )
+}
+
 /// Names the file in an error of SQLite.
 pub(crate) trait At<T> {
-    /// With the file's path.
-    fn at(self, path: &Path) -> Result<T, StoreError>;
+    /// With the file's location.
+    fn at(self, location: impl Into<Location>) -> Result<T, StoreError>;
 }
 
 impl<T> At<T> for rusqlite::Result<T> {
-    fn at(self, path: &Path) -> Result<T, StoreError> {
-        self.map_err(|error| StoreError::of(path, &error))
+    fn at(self, location: impl Into<Location>) -> Result<T, StoreError> {
+        self.map_err(|error| StoreError::of(&location.into(), &error))
     }
 }

@@ -8,8 +8,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi, params};
 
 use crate::StoreError;
 use crate::error::At;
+use crate::format::{Durability, Format, Step};
 use crate::reader;
-use crate::sqlite::{self, Access, Format};
+use crate::sqlite::{self, Access};
 
 /// The journal's file name.
 pub const JOURNAL_FILE: &str = "journal.db";
@@ -29,12 +30,34 @@ CREATE TABLE journal (
     payload BLOB NOT NULL
 ) STRICT;";
 
+/// The same. The partition comes first, so that what spreads a table over servers keeps a partition together.
+const SCHEMA_POSTGRES: &str = "
+CREATE TABLE journal (
+    partition BIGINT NOT NULL,
+    sequence BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    previous BYTEA NOT NULL CHECK (length(previous) = 32),
+    hash BYTEA NOT NULL CHECK (length(hash) = 32),
+    payload BYTEA NOT NULL,
+    PRIMARY KEY (partition, sequence)
+);
+-- Payloads are small, and would not get smaller.
+ALTER TABLE journal ALTER COLUMN payload SET STORAGE EXTERNAL;";
+
 const APPEND: &str =
     "INSERT INTO journal (key, at_ms, count, version, previous, hash, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
 const HASH: &str = "SELECT hash FROM journal WHERE key = ?";
 
-pub(crate) const FORMAT: Format =
-    Format { application_id: 0x4d59_464a, version: 1, synchronous: "FULL", schema: &[SCHEMA] };
+pub(crate) const FORMAT: Format = Format {
+    file: JOURNAL_FILE,
+    schema: "mayfly_journal",
+    application_id: 0x4d59_464a,
+    durability: Durability::Full,
+    steps: &[Step::each(1, SCHEMA, SCHEMA_POSTGRES)],
+    upgrades: true,
+};
 
 /// How many bits of a key are the sequence.
 const SEQUENCE_BITS: u32 = 48;
@@ -68,7 +91,7 @@ impl SqliteJournal {
     /// Opens the journal in `directory`; makes one where none is.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(JOURNAL_FILE);
-        let connection = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?.connection;
+        let connection = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?;
         let journal = Self { connection, path };
         journal
             .connection
@@ -116,7 +139,7 @@ impl SqliteJournal {
     }
 
     fn append_error(&self, error: &rusqlite::Error) -> AppendError {
-        match StoreError::of(&self.path, error) {
+        match StoreError::of(&(&self.path).into(), error) {
             busy @ StoreError::Busy { .. } => AppendError::Unknown(busy.to_string()),
             failed => AppendError::Failed(failed.to_string()),
         }

@@ -99,7 +99,7 @@ pub fn open(
     let journal_path = directory.join(JOURNAL_FILE);
     let views_exist = views::path(directory).exists();
     if !journal_path.exists() && (views_exist || !options.create) {
-        return Err(StoreError::Missing { path: journal_path, views: views_exist });
+        return Err(StoreError::Missing { location: journal_path.into(), views: views_exist });
     }
     let journal = SqliteJournal::open(directory)?;
     let head = journal.head(partition)?;
@@ -114,7 +114,7 @@ pub fn open(
     }
     let mut state = match bring_up(directory, &reader, &head, options, &mut progress) {
         // Every page was whole, and yet there was something in them that we never write.
-        Err(damage) if damage.is_damage_of(&views::path(directory)) && rebuilt.is_none() => {
+        Err(damage) if damage.is_damage_of(&views::path(directory).into()) && rebuilt.is_none() => {
             tracing::warn!(%damage, "the views are built again from the journal");
             put_aside(directory)?;
             rebuilt = Some(damage.to_string());

@@ -37,9 +37,9 @@ impl JournalReader {
         let path = directory.join(JOURNAL_FILE);
         if !path.exists() {
             let views = directory.join(crate::views::VIEWS_FILE).exists();
-            return Err(StoreError::Missing { path, views });
+            return Err(StoreError::Missing { location: path.into(), views });
         }
-        let connection = sqlite::open(&path, &FORMAT, Access::Read, CACHE_BYTES)?.connection;
+        let connection = sqlite::open(&path, &FORMAT, Access::Read, CACHE_BYTES)?;
         Ok(Self { connection, path, partition })
     }
 
@@ -118,7 +118,7 @@ impl Iterator for Records<'_> {
         }
         let record = self.read.pop_front()?;
         if record.sequence != self.next {
-            return self.end(StoreError::Gap { path: self.reader.path.clone(), sequence: self.next });
+            return self.end(StoreError::Gap { location: (&self.reader.path).into(), sequence: self.next });
         }
         self.next += 1;
         Some(Ok(record))
@@ -167,9 +167,9 @@ pub(crate) fn head(connection: &Connection, path: &Path, partition: PartitionId)
     let before = match ends.as_slice() {
         [_] if last == 1 => Head::START,
         [before, _] => before.head(),
-        _ => return Err(StoreError::Gap { path: path.to_owned(), sequence: last - 1 }),
+        _ => return Err(StoreError::Gap { location: path.into(), sequence: last - 1 }),
     };
     let record = &ends[ends.len() - 1];
-    record.check(&before).map_err(|why| StoreError::Record { path: path.to_owned(), sequence: last, why })?;
+    record.check(&before).map_err(|why| StoreError::Record { location: path.into(), sequence: last, why })?;
     Ok(record.head())
 }

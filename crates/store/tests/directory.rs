@@ -683,7 +683,7 @@ fn a_newer_file_and_another_root_key_are_refused() {
     assert!(matches!(newer, DirectoryError::Store(StoreError::Newer { version: 1000, .. })), "{newer}");
     raw(temporary.path()).execute_batch("PRAGMA user_version = 1; PRAGMA application_id = 7").unwrap();
     let foreign = Directory::open(temporary.path(), keys(7)).unwrap_err();
-    assert_eq!(foreign, DirectoryError::Store(StoreError::Foreign { path }));
+    assert_eq!(foreign, DirectoryError::Store(StoreError::Foreign { location: path.into() }));
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn every_damage_is_found_and_named() {
     assert_eq!((verified.head, verified.events, seen), (play.head, play.events, play.head.sequence));
 
     let path = directory.path().join(JOURNAL_FILE);
-    let named = |sequence, why| StoreError::Record { path: path.clone(), sequence, why };
+    let named = |sequence, why| StoreError::Record { location: (&path).into(), sequence, why };
     let raw = raw(directory.path());
     for (damage, repair, found) in [
         (
@@ -112,7 +112,7 @@ fn every_damage_is_found_and_named() {
         (
             "UPDATE journal SET key = key + 1000 WHERE sequence = 5",
             "UPDATE journal SET key = key - 1000 WHERE sequence = 1005",
-            StoreError::Gap { path: path.clone(), sequence: 5 },
+            StoreError::Gap { location: (&path).into(), sequence: 5 },
         ),
     ] {
         assert_eq!(raw.execute(damage, ()), Ok(1));
@@ -138,13 +138,16 @@ fn other_files_are_left_alone() {
     let path = directory.path().join(JOURNAL_FILE);
     drop(SqliteJournal::open(directory.path()).unwrap());
     raw(directory.path()).execute_batch("PRAGMA user_version = 9").unwrap();
-    let newer = StoreError::Newer { path: path.clone(), version: 9, known: 1 };
+    let newer = StoreError::Newer { location: (&path).into(), version: 9, known: 1 };
     assert_eq!(SqliteJournal::open(directory.path()).err(), Some(newer.clone()));
     assert!(newer.to_string().contains("update it"), "{newer}");
 
     std::fs::remove_file(&path).unwrap();
     raw(directory.path()).execute_batch("CREATE TABLE somebody_elses (a)").unwrap();
-    assert_eq!(SqliteJournal::open(directory.path()).err(), Some(StoreError::Foreign { path: path.clone() }));
+    assert_eq!(
+        SqliteJournal::open(directory.path()).err(),
+        Some(StoreError::Foreign { location: (&path).into() })
+    );
 
     std::fs::write(&path, "certainly no database, but a letter to somebody".repeat(100)).unwrap();
     let error = SqliteJournal::open(directory.path()).err().unwrap();
@@ -152,6 +155,6 @@ fn other_files_are_left_alone() {
     assert!(std::fs::read(&path).unwrap().starts_with(b"certainly"));
 
     std::fs::remove_file(&path).unwrap();
-    let missing = StoreError::Missing { path, views: false };
+    let missing = StoreError::Missing { location: path.into(), views: false };
     assert_eq!(JournalReader::open(directory.path(), PARTITION).err(), Some(missing));
 }

@@ -83,7 +83,7 @@ fn a_start_finds_the_state_as_it_was() {
 fn a_new_directory_is_opened_empty() {
     let directory = tempfile::tempdir().unwrap();
     let refuse = OpenOptions { create: false, ..options() };
-    let missing = StoreError::Missing { path: directory.path().join(JOURNAL_FILE), views: false };
+    let missing = StoreError::Missing { location: directory.path().join(JOURNAL_FILE).into(), views: false };
     assert_eq!(open(directory.path(), PARTITION, &refuse, |_| ()).err(), Some(missing));
     let opened = reopen(directory.path());
     assert_eq!((opened.head.sequence, opened.rebuilt), (0, None));
@@ -294,7 +294,7 @@ fn newer_views_are_refused_and_kept() {
     played(directory.path(), 2);
     let path = directory.path().join(VIEWS_FILE);
     rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
-    let newer = StoreError::Newer { path: path.clone(), version: 7, known: 3 };
+    let newer = StoreError::Newer { location: (&path).into(), version: 7, known: 3 };
     assert_eq!(open(directory.path(), PARTITION, &options(), |_| ()).err(), Some(newer));
     assert!(path.exists());
 }
@@ -311,7 +311,7 @@ fn a_damaged_journal_stops_the_start() {
         let spoil = "UPDATE journal SET at_ms = at_ms + ? WHERE sequence = ?";
         assert_eq!(raw.execute(spoil, (1, sequence as i64)), Ok(1));
         let error = open(directory.path(), PARTITION, &options(), |_| ()).err();
-        let named = StoreError::Record { path: path.clone(), sequence, why: RecordError::Hash };
+        let named = StoreError::Record { location: (&path).into(), sequence, why: RecordError::Hash };
         assert_eq!(error, Some(named));
         assert_eq!(raw.execute(spoil, (-1, sequence as i64)), Ok(1));
     }
@@ -324,7 +324,7 @@ fn a_lost_journal_is_not_begun_anew() {
     drop(played(directory.path(), 3));
     let path = directory.path().join(JOURNAL_FILE);
     fs::remove_file(&path).unwrap();
-    let missing = StoreError::Missing { path: path.clone(), views: true };
+    let missing = StoreError::Missing { location: (&path).into(), views: true };
     assert_eq!(open(directory.path(), PARTITION, &options(), |_| ()).err(), Some(missing));
     assert!(!path.exists());
 }
@@ -396,6 +396,6 @@ fn a_journal_that_can_not_be_written_is_named() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
     match open(directory.path(), PARTITION, &options(), |_| ()) {
         Ok(_) => assert!(fs::File::options().write(true).open(&path).is_ok()),
-        Err(error) => assert_eq!(error, StoreError::ReadOnly { path }),
+        Err(error) => assert_eq!(error, StoreError::ReadOnly { location: path.into() }),
     }
 }

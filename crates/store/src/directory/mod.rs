@@ -45,7 +45,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::StoreError;
 use crate::error::At;
-use crate::sqlite::{self, Access, Format};
+use crate::format::{Durability, Format, Step};
+use crate::sqlite::{self, Access};
 use readers::Readers;
 
 pub use accounts::{ACCOUNTS_MAX, LinkedAccount};
@@ -71,43 +72,30 @@ pub use writing::{By, Purged, Writing};
 /// The directory's file name.
 pub const DIRECTORY_FILE: &str = "directory.db";
 
-/// What each version of the file added, in order: a file of an older version gets what it lacks when it is opened.
-/// Steps are appended, never changed.
-const STEPS: &[(u32, &str)] = &[
-    (1, KEY_CHECK),
-    (1, audit::CREATE),
-    (1, keys::CREATE),
-    (1, cardholders::CREATE),
-    (1, accounts::CREATE),
-    (1, invitations::CREATE),
-    (1, sessions::CREATE),
-    (1, throttles::CREATE),
-    (1, once::CREATE),
-    (1, note_keys::CREATE),
-    (2, merchants::CREATE),
-    (2, payments::CREATE),
-    (2, consoles::CREATE),
-    (2, webhooks::CREATE),
-    (2, webhook_attempts::CREATE),
-    (2, decision_endpoints::CREATE),
-];
-
-/// The steps of all versions, which make a new file.
-const SCHEMA: [&str; STEPS.len()] = {
-    let mut schema = [""; STEPS.len()];
-    let mut at = 0;
-    while at < schema.len() {
-        schema[at] = STEPS[at].1;
-        at += 1;
-    }
-    schema
-};
-
 const FORMAT: Format = Format {
+    file: DIRECTORY_FILE,
+    schema: "mayfly_directory",
     application_id: 0x4d59_4644,
-    version: STEPS[STEPS.len() - 1].0,
-    synchronous: "FULL",
-    schema: &SCHEMA,
+    durability: Durability::Full,
+    steps: &[
+        Step::new(1, KEY_CHECK),
+        Step::each(1, audit::CREATE, audit::CREATE),
+        Step::new(1, keys::CREATE),
+        Step::new(1, cardholders::CREATE),
+        Step::new(1, accounts::CREATE),
+        Step::new(1, invitations::CREATE),
+        Step::new(1, sessions::CREATE),
+        Step::new(1, throttles::CREATE),
+        Step::new(1, once::CREATE),
+        Step::new(1, note_keys::CREATE),
+        Step::new(2, merchants::CREATE),
+        Step::new(2, payments::CREATE),
+        Step::new(2, consoles::CREATE),
+        Step::new(2, webhooks::CREATE),
+        Step::new(2, webhook_attempts::CREATE),
+        Step::new(2, decision_endpoints::CREATE),
+    ],
+    upgrades: true,
 };
 
 const KEY_CHECK: &str = "
@@ -141,11 +129,9 @@ impl Directory {
         let path = directory.join(DIRECTORY_FILE);
         // SQLite's own files beside it get the same permissions. One that is there already keeps what it has.
         let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        made.map_err(|error| StoreError::CantOpen { path: path.clone(), why: error.to_string() })?;
-        let opened = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?;
-        let mut connection = opened.connection;
+        made.map_err(|error| StoreError::CantOpen { location: (&path).into(), why: error.to_string() })?;
+        let connection = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?;
         check_key(&connection, &path, &keys)?;
-        migrate(&mut connection, opened.version, STEPS).at(&path)?;
         // What is deleted or replaced, such as an old password's record, does not stay behind in a free page.
         connection.execute_batch("PRAGMA secure_delete = ON").at(&path)?;
         let readers = Readers::new(path.clone());
@@ -224,16 +210,6 @@ fn check_key(connection: &Connection, path: &Path, keys: &DirectoryKeys) -> Resu
     if noted == Some(hash) { Ok(()) } else { Err(DirectoryError::OtherRootKey { path: path.to_owned() }) }
 }
 
-/// Takes the steps that a file of version `from` lacks: all of them, or none.
-fn migrate(connection: &mut Connection, from: u32, steps: &[(u32, &str)]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for (version, sql) in steps.iter().filter(|(version, _)| *version > from) {
-        transaction.execute_batch(sql)?;
-        transaction.pragma_update(None, "user_version", version)?;
-    }
-    transaction.commit()
-}
-
 /// A time as it stands in a column. What is later than a column can say is as good as never.
 fn ms(at_ms: TimeMs) -> i64 {
     i64::try_from(at_ms).unwrap_or(i64::MAX)
@@ -244,28 +220,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_file_gets_what_it_lacks() {
-        const STEPS: &[(u32, &str)] =
-            &[(1, "CREATE TABLE a (x)"), (2, "ALTER TABLE a ADD y"), (3, "CREATE TABLE b (x)")];
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, 0, &STEPS[..1]).unwrap();
-        migrate(&mut connection, 1, STEPS).unwrap();
-        connection.execute_batch("INSERT INTO a (x, y) VALUES (1, 2); INSERT INTO b (x) VALUES (3)").unwrap();
-        let version = |connection: &Connection| {
-            connection.query_row("PRAGMA user_version", (), |row| row.get::<_, u32>(0)).unwrap()
-        };
-        assert_eq!(version(&connection), 3);
-        migrate(&mut connection, 3, STEPS).unwrap();
-        // All or none.
-        let broken = [STEPS, &[(4, "CREATE TABLE c (x)"), (5, "CREATE TABLE c (x)")]].concat();
-        migrate(&mut connection, 3, &broken).unwrap_err();
-        assert_eq!(version(&connection), 3);
-    }
-
-    #[test]
     fn steps_are_in_order() {
-        assert!(STEPS.is_sorted_by_key(|step| step.0));
-        assert_eq!(STEPS[0].0, 1);
+        assert!(FORMAT.steps.is_sorted_by_key(|step| step.version));
+        assert_eq!(FORMAT.steps[0].version, 1);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Readers {
         let mut lease = Lease { readers: self, connection: self.take() };
         let connection = match lease.connection.take() {
             Some(connection) => connection,
-            None => sqlite::open(&self.path, &FORMAT, Access::Read, CACHE_BYTES)?.connection,
+            None => sqlite::open(&self.path, &FORMAT, Access::Read, CACHE_BYTES)?,
         };
         work(lease.connection.insert(connection))
     }

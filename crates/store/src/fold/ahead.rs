@@ -40,7 +40,7 @@ impl Chunk {
         for record in journal.records(head.sequence + 1) {
             let record = record?;
             let bad =
-                |why| StoreError::Record { path: journal.path().to_owned(), sequence: record.sequence, why };
+                |why| StoreError::Record { location: journal.path().into(), sequence: record.sequence, why };
             record.check(&chunk.head).map_err(bad)?;
             record.each_event(|event| chunk.events.push((record.at_ms, event))).map_err(bad)?;
             chunk.head = record.head();

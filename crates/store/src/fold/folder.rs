@@ -110,7 +110,7 @@ impl Folder {
             Some(Ok(result)) => result,
             Some(Err(_)) => {
                 let why = "the folder's thread broke off; see the log".to_owned();
-                Err(StoreError::Database { path: views::VIEWS_FILE.into(), why })
+                Err(StoreError::Database { location: Path::new(views::VIEWS_FILE).into(), why })
             }
             None => Ok(()),
         }

@@ -41,7 +41,7 @@ pub(super) fn misfit(
     let found = views::open_to_read(directory, LOAD_CACHE_BYTES)
         .and_then(|connection| look(&connection, &path, journal, head, options));
     match found {
-        Err(damage) if damage.is_damage_of(&path) => Ok(Some(damage.to_string())),
+        Err(damage) if damage.is_damage_of(&(&path).into()) => Ok(Some(damage.to_string())),
         found => found,
     }
 }

@@ -41,7 +41,10 @@ pub(super) fn load(
     let since_ms = cursor.head.at_ms.saturating_sub(remember_ms);
     let gap = fill(&mut state, &transaction, &cursor, since_ms).at(&path)?;
     if let Some(what) = gap {
-        return Err(StoreError::Damaged { path, why: format!("one of the {what} is missing") });
+        return Err(StoreError::Damaged {
+            location: path.into(),
+            why: format!("one of the {what} is missing"),
+        });
     }
     drop(transaction);
     Ok(Loaded { state, cursor, views, path })
@@ -69,7 +72,7 @@ impl Loaded {
                 state.apply(&event, at_ms);
             },
         )?;
-        result.at(path)
+        result.at(&*path)
     }
 }
 

@@ -25,7 +25,8 @@ use rusqlite::Connection;
 
 use crate::StoreError;
 use crate::error::At;
-use crate::sqlite::{self, Access, Format};
+use crate::format::{Durability, Format, Step};
+use crate::sqlite::{self, Access};
 
 pub use accounts::AccountRow;
 pub use lookups::GENERATION;
@@ -40,21 +41,26 @@ pub(crate) const DISTRUST_FILE: &str = "views.distrusted";
 
 /// Not synced at every commit: after a power cut the file is whole and stands a little further back.
 pub(crate) const FORMAT: Format = Format {
+    file: VIEWS_FILE,
+    schema: "mayfly_views",
     application_id: 0x4d59_4656,
-    version: 3,
-    synchronous: "NORMAL",
-    schema: &[
-        codes::CREATE,
-        cursor::CREATE,
-        issuers::CREATE,
-        accounts::CREATE,
-        numbers::CREATE,
-        transactions::CREATE,
-        lookups::CREATE,
-        kept::CREATE,
-        pending::CREATE,
+    durability: Durability::Later,
+    steps: &[
+        Step::new(VERSION, codes::CREATE),
+        Step::new(VERSION, cursor::CREATE),
+        Step::new(VERSION, issuers::CREATE),
+        Step::new(VERSION, accounts::CREATE),
+        Step::new(VERSION, numbers::CREATE),
+        Step::new(VERSION, transactions::CREATE),
+        Step::new(VERSION, lookups::CREATE),
+        Step::new(VERSION, kept::CREATE),
+        Step::new(VERSION, pending::CREATE),
     ],
+    upgrades: false,
 };
+
+/// Views of another version are built again: there are no steps from one to the next.
+const VERSION: u32 = 3;
 
 /// Where the views are.
 pub(crate) fn path(directory: &Path) -> PathBuf {
@@ -64,7 +70,7 @@ pub(crate) fn path(directory: &Path) -> PathBuf {
 /// Notes that the views can't be folded any further, so that the next start builds them again: what is wrong with
 /// them may not be seen by looking at them.
 pub(crate) fn distrust(directory: &Path, why: &StoreError) {
-    if why.is_damage_of(&path(directory))
+    if why.is_damage_of(&path(directory).into())
         && let Err(error) = std::fs::write(directory.join(DISTRUST_FILE), why.to_string())
     {
         tracing::warn!(%error, "{DISTRUST_FILE} could not be written");
@@ -79,27 +85,14 @@ pub(crate) fn distrusted(directory: &Path) -> Option<String> {
 /// Opens the views to write; makes the tables where there are none.
 pub(crate) fn open_to_write(directory: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
     let path = path(directory);
-    let opened = sqlite::open(&path, &FORMAT, Access::Create, cache_bytes)?;
-    if opened.version != FORMAT.version {
-        return Err(older(&path, opened.version));
-    }
-    codes::fill(&opened.connection).at(&path)?;
-    Ok(opened.connection)
+    let connection = sqlite::open(&path, &FORMAT, Access::Create, cache_bytes)?;
+    codes::fill(&connection).at(&path)?;
+    Ok(connection)
 }
 
 /// Opens the views to read.
 pub(crate) fn open_to_read(directory: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
-    let path = path(directory);
-    let opened = sqlite::open(&path, &FORMAT, Access::Read, cache_bytes)?;
-    if opened.version != FORMAT.version {
-        return Err(older(&path, opened.version));
-    }
-    Ok(opened.connection)
-}
-
-fn older(path: &Path, version: u32) -> StoreError {
-    let why = format!("its format {version} is older than this software's {}", FORMAT.version);
-    StoreError::Damaged { path: path.to_owned(), why }
+    sqlite::open(&path(directory), &FORMAT, Access::Read, cache_bytes)
 }
 
 /// Where the views of a partition stand; before the first record if they are new.

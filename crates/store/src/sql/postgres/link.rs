@@ -1,0 +1,200 @@
+//! A connection to PostgreSQL, from a thread that it blocks.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::{Client, Row, Statement};
+
+use super::Database;
+use super::error::of_postgres;
+use crate::format::Durability;
+use crate::sql::{Access, Value, dialect};
+use crate::{Location, StoreError};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// How many statements are kept prepared; their texts are our own, so there are never so many.
+const STATEMENTS_MAX: usize = 512;
+/// How much longer than the server the client waits for a statement: then the server, or the way to it, is gone.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A connection to one schema. It is made when it is needed, and again after it broke.
+pub(crate) struct Link {
+    database: Arc<Database>,
+    location: Location,
+    schema: &'static str,
+    durability: Durability,
+    live: Option<Live>,
+    in_transaction: bool,
+}
+
+struct Live {
+    // Dropped last: it is what the connection lives in.
+    client: Client,
+    statements: HashMap<String, Statement>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // Wherever it is dropped: waiting for the runtime's end is not allowed everywhere, and not needed.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Live {
+    /// Waits for `work`, and not for ever.
+    fn wait<T>(
+        &self,
+        location: &Location,
+        limit: Duration,
+        work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let Some(runtime) = &self.runtime else { return Err(StoreError::lost(location, "it was closed")) };
+        let done = runtime.block_on(async { tokio::time::timeout(limit, work).await });
+        match done {
+            Ok(done) => done.map_err(|error| of_postgres(location, &error)),
+            Err(_) => Err(StoreError::lost(location, "it did not answer in time")),
+        }
+    }
+}
+
+impl Link {
+    /// To `schema`, which is the only one that its statements see. Connects at once.
+    pub(crate) fn open(
+        database: &Arc<Database>,
+        schema: &'static str,
+        durability: Durability,
+    ) -> Result<Self> {
+        let location = Location::Schema { database: database.name().into(), name: schema };
+        let database = database.clone();
+        let mut link = Self { database, location, schema, durability, live: None, in_transaction: false };
+        link.connected()?;
+        Ok(link)
+    }
+
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// How long the client waits for a statement.
+    fn limit(&self) -> Duration {
+        self.database.statement_time_max() + GRACE
+    }
+
+    /// Connects, if it is not connected.
+    fn connected(&mut self) -> Result<()> {
+        if self.live.as_ref().is_some_and(|live| live.client.is_closed()) {
+            self.live = None;
+        }
+        if self.live.is_some() {
+            return Ok(());
+        }
+        if self.in_transaction {
+            return Err(StoreError::lost(&self.location, "the connection broke within a transaction"));
+        }
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| StoreError::lost(&self.location, &error.to_string()))?;
+        let config = self.database.config(self.schema, self.durability);
+        let tls = self.database.tls();
+        let connecting =
+            async { tokio::time::timeout(self.database.connect_time_max(), config.connect(tls)).await };
+        let (client, connection) = match runtime.block_on(connecting) {
+            Ok(connected) => connected.map_err(|error| of_postgres(&self.location, &error))?,
+            Err(_) => return Err(StoreError::lost(&self.location, "it did not answer in time")),
+        };
+        // It ends with the client, and says nothing that a statement does not say.
+        drop(runtime.spawn(connection));
+        self.live = Some(Live { client, statements: HashMap::new(), runtime: Some(runtime) });
+        Ok(())
+    }
+
+    /// Does something with the connection, and lets go of one that is of no use any more.
+    fn with<T>(&mut self, work: impl FnOnce(&mut Live, &Location, Duration) -> Result<T>) -> Result<T> {
+        self.connected()?;
+        let limit = self.limit();
+        let Some(live) = &mut self.live else {
+            return Err(StoreError::lost(&self.location, "it was closed"));
+        };
+        let done = work(live, &self.location, limit);
+        match &done {
+            Err(StoreError::Lost { .. }) => self.live = None,
+            // A table that was made anew, or a server behind the same address: prepared statements may be of another time.
+            Err(StoreError::Database { .. }) => live.statements.clear(),
+            _ => {}
+        }
+        done
+    }
+
+    pub(crate) fn run(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64> {
+        self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
+            live.wait(location, limit, live.client.execute_raw(&statement, values))
+        })
+    }
+
+    pub(crate) fn script(&mut self, sql: &str) -> Result<()> {
+        self.with(|live, location, limit| live.wait(location, limit, live.client.batch_execute(sql)))
+    }
+
+    /// Each row as it comes. The time limit is for each of them.
+    pub(crate) fn each(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+        mut each: impl FnMut(&Row) -> Result<()>,
+    ) -> Result<()> {
+        self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
+            let rows = live.wait(location, limit, live.client.query_raw(&statement, values))?;
+            let mut rows = pin!(rows);
+            while let Some(row) = live.wait(location, limit, rows.try_next())? {
+                each(&row)?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn begin(&mut self, access: Access) -> Result<()> {
+        match access {
+            Access::Read => self.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?,
+            // Whoever writes next in this schema waits here.
+            Access::Write => self.script("BEGIN; SELECT version FROM format FOR UPDATE")?,
+        }
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    pub(crate) fn end(&mut self, how: &str) -> Result<()> {
+        let ended = if self.live.is_some() {
+            self.script(how)
+        } else {
+            Err(StoreError::lost(&self.location, "the connection broke within a transaction"))
+        };
+        self.in_transaction = false;
+        if ended.is_err() {
+            // With it goes whatever was begun.
+            self.live = None;
+        }
+        ended
+    }
+}
+
+fn prepared(live: &mut Live, location: &Location, limit: Duration, sql: &str) -> Result<Statement> {
+    if let Some(statement) = live.statements.get(sql) {
+        return Ok(statement.clone());
+    }
+    let statement = live.wait(location, limit, live.client.prepare(&dialect::statement(sql)))?;
+    if live.statements.len() >= STATEMENTS_MAX {
+        live.statements.clear();
+    }
+    live.statements.insert(sql.to_owned(), statement.clone());
+    Ok(statement)
+}

@@ -1,0 +1,184 @@
+//! PostgreSQL: where it is, how it is connected to, and what its errors mean.
+
+mod error;
+mod link;
+pub(crate) mod schema;
+mod tls;
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+
+use crate::format::Durability;
+pub(crate) use link::Link;
+use tls::Tls;
+
+/// A database of PostgreSQL, as an operator names it.
+#[derive(Clone)]
+pub struct Database {
+    config: Config,
+    name: String,
+    tls: Tls,
+    statement_time_max: Duration,
+    connect_time_max: Duration,
+}
+
+/// Where the database is, and how long is waited for it.
+#[derive(Clone, Copy, Debug)]
+pub struct DatabaseOptions<'a> {
+    /// `postgres://user@host:port,host:port/database?sslmode=require`. Without a password.
+    pub url: &'a str,
+    /// The user's password.
+    pub password: Option<&'a str>,
+    /// Whose certificates are believed; without a file those that Mozilla believes.
+    pub ca_file: Option<&'a Path>,
+    /// How long a statement may take.
+    pub statement_time_max: Duration,
+    /// How long it may take to connect, to all hosts together.
+    pub connect_time_max: Duration,
+}
+
+/// Why a database can't be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseError {
+    /// It is no URL of a database: what is wrong with it.
+    Url(String),
+    /// A password stands in it.
+    Password,
+    /// It names no host, user or database.
+    Lacks(&'static str),
+    /// The file of certificate authorities can't be used.
+    CaFile(String),
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(why) => {
+                write!(f, "it must look like postgres://user@host:5432/database?sslmode=require ({why})")
+            }
+            Self::Password => f.write_str("a password must not stand in it: put it into a file of its own"),
+            Self::Lacks(what) => {
+                write!(f, "it names no {what}: it must look like postgres://user@host:5432/database")
+            }
+            Self::CaFile(why) => write!(f, "the file of certificate authorities can't be used: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for DatabaseError {}
+
+impl Database {
+    /// Reads what an operator has written. Nothing is connected to.
+    ///
+    /// Several hosts are tried in their order, and the first one that can be written to is taken. A host that is not this
+    /// machine is spoken to over TLS only, unless the URL says `sslmode=disable`.
+    ///
+    /// # Errors
+    /// If no database can be meant by it.
+    pub fn new(options: &DatabaseOptions<'_>) -> Result<Self, DatabaseError> {
+        let read: Result<Config, _> = options.url.parse();
+        let mut config = read.map_err(|error| {
+            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            DatabaseError::Url(format!("{error}{}", source.unwrap_or_default()))
+        })?;
+        if config.get_password().is_some() {
+            return Err(DatabaseError::Password);
+        }
+        let user = config.get_user().ok_or(DatabaseError::Lacks("user"))?.to_owned();
+        let database = config.get_dbname().ok_or(DatabaseError::Lacks("database"))?.to_owned();
+        if config.get_hosts().is_empty() {
+            return Err(DatabaseError::Lacks("host"));
+        }
+        let hosts = hosts(&config);
+        if config.get_ssl_mode() == SslMode::Prefer && !config.get_hosts().iter().all(is_local) {
+            config.ssl_mode(SslMode::Require);
+        }
+        if let Some(password) = options.password {
+            config.password(password);
+        }
+        let per_host = options.connect_time_max / config.get_hosts().len().max(1) as u32;
+        config
+            .application_name("mayfly")
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
+            .connect_timeout(per_host)
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3)
+            .tcp_user_timeout(options.statement_time_max * 2);
+        Ok(Self {
+            config,
+            name: format!("postgres://{user}@{hosts}/{database}"),
+            tls: Tls::new(options.ca_file).map_err(|error| DatabaseError::CaFile(error.to_string()))?,
+            statement_time_max: options.statement_time_max,
+            connect_time_max: options.connect_time_max,
+        })
+    }
+
+    /// Who connects to what, without anything secret: for people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn statement_time_max(&self) -> Duration {
+        self.statement_time_max
+    }
+
+    pub(crate) fn connect_time_max(&self) -> Duration {
+        self.connect_time_max
+    }
+
+    fn tls(&self) -> Tls {
+        self.tls.clone()
+    }
+
+    /// How to connect to a schema.
+    fn config(&self, schema: &str, durability: Durability) -> Config {
+        let mut config = self.config.clone();
+        let statement_ms = self.statement_time_max.as_millis();
+        // Nobody may hold a lock while nobody hears from him.
+        let mut options = format!(
+            "-c search_path={schema} -c statement_timeout={statement_ms} -c lock_timeout={statement_ms} \
+             -c idle_in_transaction_session_timeout={} -c timezone=UTC -c default_transaction_isolation=read\\ committed",
+            statement_ms * 4
+        );
+        if durability == Durability::Later {
+            options.push_str(" -c synchronous_commit=off");
+        }
+        if let Some(own) = config.get_options() {
+            options = format!("{own} {options}");
+        }
+        config.options(&options);
+        config
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({})", self.name)
+    }
+}
+
+fn hosts(config: &Config) -> String {
+    let ports = config.get_ports();
+    let shown = config.get_hosts().iter().enumerate().map(|(at, host)| {
+        let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(name) => format!("{name}:{port}"),
+            Host::Unix(path) => format!("{}:{port}", path.display()),
+        }
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Opening a schema: making it, bringing an older one up to date, and refusing what is not ours.
+
+use std::sync::Arc;
+
+use super::{Database, Link};
+use crate::StoreError;
+use crate::format::{Durability, Format, Script};
+use crate::sql::{Sql, dialect, values};
+use crate::sqlite::Access;
+
+/// Whoever makes or changes a schema holds this lock of the database: "mayfly" in bytes.
+const LOCK: i64 = 0x6d61_7966_6c79;
+
+const FORMAT_TABLE: &str = "
+CREATE TABLE format (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    application_id BIGINT NOT NULL,
+    version BIGINT NOT NULL
+);
+COMMENT ON TABLE format IS 'Whose schema this is and of which version; who writes locks its row.';";
+
+/// Connects to the schema of `format`; a new one gets all tables, an older one those that it lacks. A schema of a newer
+/// version, or one that is not of this format, is refused before anything is written to it; so is an older one that can't be
+/// brought up to date, or that is only to be read.
+pub(crate) fn open(database: &Arc<Database>, format: &Format, access: Access) -> Result<Sql, StoreError> {
+    let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
+    check_server(&sql, format.durability)?;
+    let version = found(&sql, format)?;
+    match (access, version) {
+        (_, Some(version)) if version == format.version() => return Ok(sql),
+        (Access::Read, None) => {
+            return Err(StoreError::Missing { location: sql.location().clone(), views: false });
+        }
+        (Access::Read, Some(version)) => return Err(format.older(sql.location().clone(), version)),
+        (Access::Create, Some(version)) if !format.upgrades => {
+            return Err(format.older(sql.location().clone(), version));
+        }
+        (Access::Create, _) => {}
+    }
+    let migration = Migration::begin(&sql)?;
+    // Whoever had the lock before may have done it.
+    let version = found(&sql, format)?;
+    if version.is_none() {
+        sql.script(&format!("CREATE SCHEMA IF NOT EXISTS {}; {FORMAT_TABLE}", format.schema))?;
+        let values = values![format.application_id, format.version()];
+        sql.run("INSERT INTO format (id, application_id, version) VALUES (1, ?, ?)", values)?;
+    }
+    for step in format.after(version.unwrap_or(0)) {
+        match step.script {
+            Script::Both(script) => sql.script(&dialect::schema(script))?,
+            Script::Each { postgres, .. } => sql.script(postgres)?,
+        }
+    }
+    sql.run("UPDATE format SET version = ?", values![format.version()])?;
+    migration.commit()?;
+    Ok(sql)
+}
+
+/// Takes away a schema with all that is in it.
+pub(crate) fn remove(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {
+    let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
+    let migration = Migration::begin(&sql)?;
+    if found(&sql, format)?.is_some() {
+        sql.script(&format!("DROP SCHEMA {} CASCADE", format.schema))?;
+    }
+    migration.commit()
+}
+
+/// The version of the schema, none if there is no such schema. One that is not ours, or newer, is an error.
+fn found(sql: &Sql, format: &Format) -> Result<Option<u32>, StoreError> {
+    let exists = "SELECT count(*) FROM information_schema.tables WHERE table_schema = ?";
+    let tables = sql.one(exists, values![format.schema], |cells| cells.bits())?;
+    if tables.unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let read = sql.one("SELECT application_id, version FROM format", &[], |cells| {
+        Ok((cells.next::<u32>()?, cells.next::<u32>()?))
+    });
+    match read {
+        Ok(Some((application_id, version))) => {
+            format.check(sql.location().clone(), application_id, version)?;
+            Ok(Some(version))
+        }
+        // Tables, and none of ours.
+        Ok(None) | Err(StoreError::Damaged { .. }) => {
+            Err(StoreError::Foreign { location: sql.location().clone() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A server that does not keep what it has confirmed is of no use for what must not be lost.
+fn check_server(sql: &Sql, durability: Durability) -> Result<(), StoreError> {
+    if durability == Durability::Later {
+        return Ok(());
+    }
+    for (setting, bad) in [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")] {
+        let now = sql.one("SELECT current_setting(?)", values![setting], |cells| cells.next::<String>())?;
+        if now.as_deref() == Some(bad) {
+            let why =
+                format!("its setting {setting} is {bad}, so that a power cut loses what it has confirmed");
+            return Err(StoreError::Refused { location: sql.location().clone(), why });
+        }
+    }
+    Ok(())
+}
+
+/// A transaction that holds the lock.
+struct Migration<'a> {
+    sql: &'a Sql,
+    over: bool,
+}
+
+impl<'a> Migration<'a> {
+    fn begin(sql: &'a Sql) -> Result<Self, StoreError> {
+        sql.script(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))?;
+        Ok(Self { sql, over: false })
+    }
+
+    fn commit(mut self) -> Result<(), StoreError> {
+        self.over = true;
+        self.sql.script("COMMIT")
+    }
+}
+
+impl Drop for Migration<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            // Where it can't be rolled back the connection is lost, and with it the transaction.
+            drop(self.sql.script("ROLLBACK"));
+        }
+    }
+}
