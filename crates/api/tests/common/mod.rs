@@ -53,7 +53,7 @@ pub struct Rig {
     delivery: Delivery,
     engine: Engine,
     folder: Folder,
-    _lock: DirectoryLock,
+    _lock: Option<DirectoryLock>,
     pub data: TempDir,
     count: AtomicU64,
 }
@@ -149,11 +149,13 @@ impl Rig {
         let directory = Arc::new(Directory::open(data.path(), service.directory_keys()).unwrap());
         let catalogue = Arc::new(Catalogue::new(service).unwrap());
         let opened =
-            mayfly_store::open(data.path(), ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();
+            mayfly_store::open(&data.path().into(), ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();
         let progress = Arc::new(Progress::default());
         let fold = FoldOptions::default();
-        let folder = Folder::start(data.path(), ONLY_PARTITION, fold, progress.clone(), |_| {}).unwrap();
-        let archive = ViewsArchive::open(data.path(), ONLY_PARTITION, progress.clone(), &folder).unwrap();
+        let folder =
+            Folder::start(&data.path().into(), ONLY_PARTITION, fold, progress.clone(), |_| {}).unwrap();
+        let archive =
+            ViewsArchive::open(&data.path().into(), ONLY_PARTITION, progress.clone(), &folder).unwrap();
         let engine = Engine::start(Parts {
             state: opened.state,
             head: opened.head,
@@ -168,7 +170,7 @@ impl Rig {
         })
         .unwrap();
         let handle = engine.handle();
-        let views = Views::open(data.path(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
+        let views = Views::open(&data.path().into(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
         let random = Box::new(OsRandom);
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
         let office = Arc::new(Office::new(
