@@ -1,6 +1,10 @@
 //! Merchants, and what they ordered, as the directory keeps them.
 #![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
+#[macro_use]
+mod homes;
+
+use homes::Place;
 use mayfly_card::{Country, Mcc, MerchantId};
 use mayfly_core::{IssuerId, Name};
 use mayfly_identity::token::{Token, TokenKind};
@@ -9,7 +13,11 @@ use mayfly_store::directory::{
     AuditScope, By, Directory, DirectoryError, Merchant, MerchantEntryId, MerchantState, NewKey, NewMerchant,
     NewSecret, Role, Writing,
 };
-use tempfile::TempDir;
+
+on_both! {
+    an_issuers_merchants_are_its_own
+    a_merchants_key_is_for_one_merchant_of_its_issuer
+}
 
 const ACME: IssuerId = IssuerId(1);
 const OTHER: IssuerId = IssuerId(2);
@@ -17,13 +25,11 @@ const NOW_MS: u64 = 1_790_000_000_000;
 
 struct World {
     directory: Directory,
-    _data: TempDir,
 }
 
-fn world() -> World {
-    let data = tempfile::tempdir().unwrap();
+fn world(place: &Place) -> World {
     let keys = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap()).directory_keys();
-    World { directory: Directory::open(data.path(), keys).unwrap(), _data: data }
+    World { directory: Directory::open(place.home(), keys).unwrap() }
 }
 
 impl World {
@@ -46,9 +52,8 @@ impl World {
     }
 }
 
-#[test]
-fn an_issuers_merchants_are_its_own() {
-    let world = world();
+fn an_issuers_merchants_are_its_own(place: &Place) {
+    let world = world(place);
     let made = world.merchant(ACME, "SHOP-1").unwrap();
     assert_eq!(world.merchant(ACME, "SHOP-1"), Err(DirectoryError::CardAcceptorTaken));
     // What another issuer calls its merchants is its own business.
@@ -70,9 +75,8 @@ fn an_issuers_merchants_are_its_own() {
     assert_eq!(actions, ["merchant.created", "merchant.created", "merchant.closed"]);
 }
 
-#[test]
-fn a_merchants_key_is_for_one_merchant_of_its_issuer() {
-    let world = world();
+fn a_merchants_key_is_for_one_merchant_of_its_issuer(place: &Place) {
+    let world = world(place);
     let (ours, theirs) = (world.merchant(ACME, "SHOP-1").unwrap(), world.merchant(OTHER, "SHOP-1").unwrap());
     let key = |role, merchant: Option<MerchantEntryId>| {
         let token = Token::draw(TokenKind::ApiKey, &mut OsRandom).unwrap();
