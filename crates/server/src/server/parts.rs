@@ -82,7 +82,8 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         admin::bind(&settings.socket).map_err(StartError::Socket)?
     };
     let Opened { state, head, journal, lock, .. } = opened;
-    let directory = Directory::open(&Home::from(settings.data_dir.as_path()), directory_keys).map_err(StartError::Records)?;
+    let directory = Directory::open(&Home::from(settings.data_dir.as_path()), directory_keys)
+        .map_err(StartError::Records)?;
     let ground = Ground {
         settings: &settings,
         catalogue,

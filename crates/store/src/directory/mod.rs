@@ -22,6 +22,8 @@ mod ids;
 mod invitations;
 mod keys;
 mod merchants;
+#[cfg(test)]
+mod migrations;
 mod note_keys;
 mod once;
 mod payments;
