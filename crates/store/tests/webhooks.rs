@@ -224,6 +224,11 @@ fn where_an_issuer_is_asked_is_read_once_and_again_after_a_change(home: &Place) 
     assert_eq!(asked(ACME), Some(("https://shop.example/other".to_owned(), SECRET.to_vec())));
     assert!(set(URL, Some(&NEXT_SECRET)));
     assert_eq!(asked(ACME), Some((URL.to_owned(), NEXT_SECRET.to_vec())));
+    let elsewhere = open(home);
+    if home.as_database().is_some() {
+        write(&elsewhere, |w| w.set_decision_endpoint(ACME, URL, Some(&SECRET), &mut OsRandom));
+        assert_eq!(asked(ACME), Some((URL.to_owned(), SECRET.to_vec())), "another gateway changed it");
+    }
     assert!(write(&directory, |w| w.remove_decision_endpoint(ACME)));
     assert!(!write(&directory, |w| w.remove_decision_endpoint(ACME)));
     assert_eq!(asked(ACME), None);

@@ -83,7 +83,8 @@ impl Cache {
 }
 
 impl Directory {
-    /// Where `issuer` is asked; none if it does not want to be. Read from memory if it was read before.
+    /// Where `issuer` is asked; none if it does not want to be. Read from memory if it was read before; not from a
+    /// database, where another gateway may have changed it.
     ///
     /// # Errors
     ///
@@ -92,6 +93,10 @@ impl Directory {
         &self,
         issuer: IssuerId,
     ) -> Result<Option<Arc<DecisionEndpoint>>, DirectoryError> {
+        if self.is_shared() {
+            let found = self.read(|sql| find(sql, issuer))?;
+            return Ok(found.map(|row| row.open(&self.keys)).transpose()?.map(Arc::new));
+        }
         let changes = {
             let cached = self.decision_endpoints.lock();
             if let Some(found) = cached.endpoints.get(&issuer) {

@@ -1,4 +1,4 @@
-//! The directory (`directory.db`): what is not the money path. Keys for the API, cardholders and how they log in,
+//! The directory (`directory.db`, or the schema `mayfly_directory`): what is not the money path. Keys for the API, cardholders and how they log in,
 //! their sessions, merchants and what they ordered, where issuers are told and asked, and an audit stream of all of it.
 //!
 //! Plain tables, one module per group of tables with all of its SQL. They follow from nothing else, so every change is
@@ -8,7 +8,12 @@
 //! Whatever belongs to an issuer is looked up with that issuer's id; another issuer's is as good as not there. All
 //! calls block: call them where that is allowed.
 //!
-//! What must never stand in the file readably: a token or a password (hashes only), a name, a log-in name, a card
+//! It is kept in a file of SQLite or in a schema of PostgreSQL, with the same SQL. Who writes, waits for who wrote before, in
+//! other gateways too, so within a [`Writing`] nothing changes but by itself. If the connection to a database breaks, what
+//! is read is read again, and what was being written fails: nobody knows whether it was written, and whoever does it
+//! [`once`](Directory::once) finds out by doing it again.
+//!
+//! What must never stand in there readably: a token or a password (hashes only), a name, a log-in name, a card
 //! number, a URL, a secret that signs (sealed; a log-in name also as a keyed hash, by which it is found).
 
 mod accounts;
@@ -40,6 +45,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use mayfly_core::TimeMs;
 use mayfly_keys::DirectoryKeys;
@@ -109,8 +115,10 @@ CREATE TABLE key_check (
 ) STRICT;";
 
 const CACHE_BYTES: usize = 4 << 20;
+/// How often whoever delivers to webhooks sees what other gateways did.
+const LOOKED_UP_SECONDS: u64 = 5;
 
-/// The directory: one connection that writes, a few that read.
+/// The directory: one connection that writes, a few that read. Several gateways may have the same one open in a database.
 pub struct Directory {
     location: Location,
     keys: DirectoryKeys,
@@ -119,6 +127,7 @@ pub struct Directory {
     note_keys: note_keys::Cache,
     decision_endpoints: decision_endpoints::Cache,
     webhook_changes: AtomicU64,
+    opened: Instant,
 }
 
 impl Directory {
@@ -149,6 +158,7 @@ impl Directory {
             note_keys: note_keys::Cache::default(),
             decision_endpoints: decision_endpoints::Cache::default(),
             webhook_changes: AtomicU64::new(0),
+            opened: Instant::now(),
         })
     }
 
@@ -190,10 +200,18 @@ impl Directory {
         self.keys.hash(label, parts)
     }
 
-    /// How often webhooks were made, changed or deleted since the file was opened: whoever delivers sees by it when to look
-    /// them up again.
+    /// How often webhooks were made, changed or deleted since the directory was opened: whoever delivers sees by it when to
+    /// look them up again. What other gateways do with a database is not counted here, so it is looked up every few
+    /// seconds.
     pub fn webhook_changes(&self) -> u64 {
-        self.webhook_changes.load(Ordering::Acquire)
+        let elsewhere =
+            if self.is_shared() { self.opened.elapsed().as_secs() / LOOKED_UP_SECONDS } else { 0 };
+        self.webhook_changes.load(Ordering::Acquire) + elsewhere
+    }
+
+    /// Whether others may change it meanwhile.
+    fn is_shared(&self) -> bool {
+        matches!(self.location, Location::Schema { .. })
     }
 
     fn read<T>(&self, work: impl Fn(&Sql) -> Result<T, StoreError>) -> Result<T, DirectoryError> {

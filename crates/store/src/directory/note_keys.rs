@@ -2,7 +2,7 @@
 //! more. The notes stay in the journal, and can't be read from then on.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mayfly_core::TimeMs;
 use mayfly_engine::{NoteError, NoteKeys, day_of};
@@ -36,14 +36,23 @@ pub(super) struct Cache(Mutex<HashMap<u32, Arc<SealKey>>>);
 
 impl NoteKeys for Directory {
     fn of_day(&self, day: u32) -> Result<Arc<SealKey>, NoteError> {
-        let mut cache = self.note_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = cache.get(&day) {
+        if let Some(key) = self.note_keys.lock().get(&day) {
             return Ok(key.clone());
         }
-        let key = Arc::new(self.find_or_draw(day)?);
+        // Whoever asks may be within an asynchronous runtime, where nobody can wait for a database: that is done by a
+        // thread of its own, once a day.
+        let found = std::thread::scope(|scope| scope.spawn(|| self.find_or_draw(day)).join());
+        let key = Arc::new(found.map_err(|_| NoteError::Key("it was not looked up to the end".to_owned()))??);
+        let mut cache = self.note_keys.lock();
         cache.retain(|cached, _| cached + KEPT_DAYS >= day);
         cache.insert(day, key.clone());
         Ok(key)
+    }
+}
+
+impl Cache {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<SealKey>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,7 +97,7 @@ impl Directory {
     /// [`DirectoryError::Store`] if the file can't be written.
     pub fn sweep(&self, now_ms: TimeMs) -> Result<(), DirectoryError> {
         let over = day_of(now_ms).saturating_sub(KEPT_DAYS);
-        self.note_keys.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|day, _| *day >= over);
+        self.note_keys.lock().retain(|day, _| *day >= over);
         let sql = self.writer();
         sql.run(FORGET, values![over])?;
         if sql.as_sqlite().is_some() {
