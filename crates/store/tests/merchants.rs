@@ -1,15 +1,25 @@
 //! Merchants, and what they ordered, as the directory keeps them.
 #![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
-use mayfly_card::{Country, Mcc, MerchantId};
-use mayfly_core::{IssuerId, Name};
+#[macro_use]
+mod homes;
+
+use homes::Place;
+use mayfly_card::{Country, Currency, LastFour, Mcc, MerchantId, MinorUnits};
+use mayfly_core::{IssuerId, Name, ProgrammeId};
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::{KeyService, OsRandom, RootKey};
 use mayfly_store::directory::{
     AuditScope, By, Directory, DirectoryError, Merchant, MerchantEntryId, MerchantState, NewKey, NewMerchant,
-    NewSecret, Role, Writing,
+    NewSecret, OrderReference, Payment, PaymentId, Placed, Role, WebAddress, Writing,
 };
-use tempfile::TempDir;
+
+on_both! {
+    an_issuers_merchants_are_its_own
+    a_merchants_key_is_for_one_merchant_of_its_issuer
+    an_order_is_written_once_and_listed_the_latest_first
+    a_programme_has_one_console
+}
 
 const ACME: IssuerId = IssuerId(1);
 const OTHER: IssuerId = IssuerId(2);
@@ -17,13 +27,11 @@ const NOW_MS: u64 = 1_790_000_000_000;
 
 struct World {
     directory: Directory,
-    _data: TempDir,
 }
 
-fn world() -> World {
-    let data = tempfile::tempdir().unwrap();
+fn world(place: &Place) -> World {
     let keys = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap()).directory_keys();
-    World { directory: Directory::open(data.path(), keys).unwrap(), _data: data }
+    World { directory: Directory::open(place.home(), keys).unwrap() }
 }
 
 impl World {
@@ -46,9 +54,8 @@ impl World {
     }
 }
 
-#[test]
-fn an_issuers_merchants_are_its_own() {
-    let world = world();
+fn an_issuers_merchants_are_its_own(place: &Place) {
+    let world = world(place);
     let made = world.merchant(ACME, "SHOP-1").unwrap();
     assert_eq!(world.merchant(ACME, "SHOP-1"), Err(DirectoryError::CardAcceptorTaken));
     // What another issuer calls its merchants is its own business.
@@ -70,9 +77,8 @@ fn an_issuers_merchants_are_its_own() {
     assert_eq!(actions, ["merchant.created", "merchant.created", "merchant.closed"]);
 }
 
-#[test]
-fn a_merchants_key_is_for_one_merchant_of_its_issuer() {
-    let world = world();
+fn a_merchants_key_is_for_one_merchant_of_its_issuer(place: &Place) {
+    let world = world(place);
     let (ours, theirs) = (world.merchant(ACME, "SHOP-1").unwrap(), world.merchant(OTHER, "SHOP-1").unwrap());
     let key = |role, merchant: Option<MerchantEntryId>| {
         let token = Token::draw(TokenKind::ApiKey, &mut OsRandom).unwrap();
@@ -93,4 +99,69 @@ fn a_merchants_key_is_for_one_merchant_of_its_issuer() {
         assert_eq!(key(role, Some(ours.id)), Err(DirectoryError::KeyMerchant { role }));
         assert_eq!(key(role, None).unwrap().merchant, None);
     }
+}
+
+fn an_order_is_written_once_and_listed_the_latest_first(place: &Place) {
+    let world = world(place);
+    let shop = world.merchant(ACME, "SHOP-1").unwrap();
+    let order = |id: u8, reference: &str| Payment {
+        number: 0,
+        id: PaymentId([id; 16]),
+        content: [id; 16],
+        issuer: ACME,
+        merchant: shop.id,
+        reference: OrderReference::parse(reference).unwrap(),
+        amount: MinorUnits::new(1999).unwrap(),
+        currency: Currency::from_number(840).unwrap(),
+        captures: id % 2 == 0,
+        last_four: LastFour::from_value(7).unwrap(),
+        return_url: (id == 1).then(|| WebAddress::parse("https://shop.example/back").unwrap()),
+        programme: (id == 2).then_some(ProgrammeId(3)),
+        created_ms: NOW_MS + u64::from(id),
+    };
+    let placed: Vec<Payment> = [(1, "a"), (2, "b"), (3, "a")]
+        .into_iter()
+        .map(|(id, reference)| match world.directory.place_payment(order(id, reference)) {
+            Ok(Placed::New(payment)) => payment,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(placed.iter().map(|payment| payment.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(placed[1], Payment { number: 2, ..order(2, "b") });
+    assert_eq!(world.directory.place_payment(order(2, "b")), Ok(Placed::Before(placed[1].clone())));
+    let other = Payment { content: [9; 16], ..order(2, "b") };
+    assert_eq!(world.directory.place_payment(other), Ok(Placed::OtherContent));
+    assert_eq!(world.directory.payment(ACME, placed[0].id), Ok(Some(placed[0].clone())));
+    assert_eq!(world.directory.payment(OTHER, placed[0].id), Ok(None));
+    let list = |issuer, reference: Option<&str>, before, limit| {
+        let reference = reference.map(|text| OrderReference::parse(text).unwrap());
+        world.directory.payments((issuer, shop.id), reference.as_ref(), before, limit).unwrap()
+    };
+    let page = list(ACME, None, None, 2);
+    assert_eq!(page.rows, [placed[2].clone(), placed[1].clone()]);
+    assert_eq!(list(ACME, None, page.next, 2).rows, [placed[0].clone()]);
+    assert_eq!(list(ACME, Some("a"), None, 10).rows, [placed[2].clone(), placed[0].clone()]);
+    assert!(list(OTHER, None, None, 10).rows.is_empty());
+}
+
+fn a_programme_has_one_console(place: &Place) {
+    let world = world(place);
+    let set = |issuer, url: Option<&str>| {
+        let url = url.map(|url| WebAddress::parse(url).unwrap());
+        world.write(|w| w.set_console(issuer, ProgrammeId(4), url.as_ref())).unwrap();
+    };
+    let console = |issuer| {
+        let found = world.directory.console(issuer, ProgrammeId(4)).unwrap();
+        found.map(|url| url.as_str().to_owned())
+    };
+    assert_eq!(console(ACME), None);
+    for url in ["https://bank.example/cards", "https://bank.example/console"] {
+        set(ACME, Some(url));
+        assert_eq!(console(ACME).as_deref(), Some(url));
+    }
+    assert_eq!(console(OTHER), None);
+    set(OTHER, None);
+    assert!(console(ACME).is_some());
+    set(ACME, None);
+    assert_eq!(console(ACME), None);
 }

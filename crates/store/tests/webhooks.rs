@@ -2,12 +2,25 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+#[macro_use]
+mod homes;
 
+use homes::Place;
 use mayfly_core::IssuerId;
 use mayfly_keys::{DirectoryKeys, KeyService, OsRandom, RootKey};
 use mayfly_store::EventPlace;
 use mayfly_store::directory::*;
+
+on_both! {
+    a_webhook_is_its_issuers_and_comes_back_as_it_was_made
+    an_issuer_has_so_many_and_no_id_comes_twice
+    a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers
+    the_old_secret_signs_for_the_overlap
+    changes_are_counted_and_only_active_ones_are_told
+    the_latest_attempts_are_kept_and_old_ones_forgotten
+    where_an_issuer_is_asked_is_read_once_and_again_after_a_change
+    nothing_stands_there_readably
+}
 
 const ACME: IssuerId = IssuerId(1);
 const OTHER: IssuerId = IssuerId(2);
@@ -20,8 +33,8 @@ fn keys() -> DirectoryKeys {
     KeyService::new(&RootKey::from_bytes(&[7; 32])).directory_keys()
 }
 
-fn open(path: &Path) -> Directory {
-    Directory::open(path, keys()).unwrap()
+fn open(home: &Place) -> Directory {
+    Directory::open(home.home(), keys()).unwrap()
 }
 
 fn write<T>(directory: &Directory, work: impl FnOnce(&Writing<'_>) -> Result<T, DirectoryError>) -> T {
@@ -60,10 +73,8 @@ fn progress(webhook: &Webhook, sequence: u64) -> WebhookProgress {
     }
 }
 
-#[test]
-fn a_webhook_is_its_issuers_and_comes_back_as_it_was_made() {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = open(temporary.path());
+fn a_webhook_is_its_issuers_and_comes_back_as_it_was_made(home: &Place) {
+    let directory = open(home);
     let kinds = ["transacted".to_owned(), "number_issued".to_owned()];
     let made = write(&directory, |w| w.create_webhook(&new(ACME, &kinds), &mut OsRandom));
     assert_eq!(
@@ -72,7 +83,7 @@ fn a_webhook_is_its_issuers_and_comes_back_as_it_was_made() {
     );
     assert_eq!((made.state, made.place), (WebhookState::Active, place(5)));
     drop(directory);
-    let directory = open(temporary.path());
+    let directory = open(home);
     assert_eq!(directory.webhook(ACME, made.id).unwrap().as_ref(), Some(&made));
     assert_eq!(directory.webhooks(ACME).unwrap().as_slice(), std::slice::from_ref(&made));
     let order = directory.webhook_order(made.id, NOW_MS).unwrap().unwrap();
@@ -89,10 +100,8 @@ fn a_webhook_is_its_issuers_and_comes_back_as_it_was_made() {
     assert_eq!(directory.webhook(ACME, made.id).unwrap(), Some(made));
 }
 
-#[test]
-fn an_issuer_has_so_many_and_no_id_comes_twice() {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = open(temporary.path());
+fn an_issuer_has_so_many_and_no_id_comes_twice(home: &Place) {
+    let directory = open(home);
     let made: Vec<Webhook> = (0..WEBHOOKS_MAX).map(|_| make(&directory, ACME)).collect();
     let more = try_write(&directory, NOW_MS, |w| w.create_webhook(&new(ACME, &[]), &mut OsRandom));
     assert_eq!(more, Err(DirectoryError::TooManyWebhooks));
@@ -102,10 +111,8 @@ fn an_issuer_has_so_many_and_no_id_comes_twice() {
     assert_eq!(make(&directory, ACME).id, WebhookId(WEBHOOKS_MAX as u64 + 2));
 }
 
-#[test]
-fn a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers() {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = open(temporary.path());
+fn a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers(home: &Place) {
+    let directory = open(home);
     let made = make(&directory, ACME);
     write(&directory, |w| w.note_webhooks(&[progress(&made, 9)]));
     let noted = directory.webhook(ACME, made.id).unwrap().unwrap();
@@ -119,10 +126,8 @@ fn a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers() {
     assert_eq!(directory.webhook(ACME, made.id).unwrap().unwrap().place, place(10));
 }
 
-#[test]
-fn the_old_secret_signs_for_the_overlap() {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = open(temporary.path());
+fn the_old_secret_signs_for_the_overlap(home: &Place) {
+    let directory = open(home);
     let made = make(&directory, ACME);
     let secret = (&NEXT_SECRET[..], 1000);
     write(&directory, |w| w.rotate_webhook_secret(ACME, made.id, secret, &mut OsRandom)).unwrap();
@@ -135,10 +140,8 @@ fn the_old_secret_signs_for_the_overlap() {
     assert!(order(NOW_MS).previous.is_none());
 }
 
-#[test]
-fn changes_are_counted_and_only_active_ones_are_told() {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = open(temporary.path());
+fn changes_are_counted_and_only_active_ones_are_told(home: &Place) {
+    let directory = open(home);
     let made = make(&directory, ACME);
     let (changes, active) = (directory.webhook_changes(), directory.active_webhooks().unwrap());
     assert_eq!(active, [(made.id, 1)]);
@@ -169,10 +172,8 @@ fn attempt(event: u64, at_ms: u64) -> WebhookAttempt {
     WebhookAttempt { at_ms, event: place(event), attempt: 1, status: Some(500), error, took_ms: 4 }
 }
 
-#[test]
-fn the_latest_attempts_are_kept_and_old_ones_forgotten() {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = open(temporary.path());
+fn the_latest_attempts_are_kept_and_old_ones_forgotten(home: &Place) {
+    let directory = open(home);
     let (ours, theirs) = (make(&directory, ACME), make(&directory, OTHER));
     let list = |issuer, webhook: &Webhook, from, limit| {
         directory.webhook_attempts(issuer, webhook.id, from, limit).unwrap()
@@ -205,10 +206,8 @@ fn the_latest_attempts_are_kept_and_old_ones_forgotten() {
     assert!(list(ACME, &ours, None, 10).rows.is_empty());
 }
 
-#[test]
-fn where_an_issuer_is_asked_is_read_once_and_again_after_a_change() {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = open(temporary.path());
+fn where_an_issuer_is_asked_is_read_once_and_again_after_a_change(home: &Place) {
+    let directory = open(home);
     let asked = |issuer| {
         let found = directory.decision_endpoint(issuer).unwrap();
         found.map(|endpoint| (endpoint.url.clone(), endpoint.secret.expose().to_vec()))
@@ -225,17 +224,20 @@ fn where_an_issuer_is_asked_is_read_once_and_again_after_a_change() {
     assert_eq!(asked(ACME), Some(("https://shop.example/other".to_owned(), SECRET.to_vec())));
     assert!(set(URL, Some(&NEXT_SECRET)));
     assert_eq!(asked(ACME), Some((URL.to_owned(), NEXT_SECRET.to_vec())));
+    let elsewhere = open(home);
+    if home.as_database().is_some() {
+        write(&elsewhere, |w| w.set_decision_endpoint(ACME, URL, Some(&SECRET), &mut OsRandom));
+        assert_eq!(asked(ACME), Some((URL.to_owned(), SECRET.to_vec())), "another gateway changed it");
+    }
     assert!(write(&directory, |w| w.remove_decision_endpoint(ACME)));
     assert!(!write(&directory, |w| w.remove_decision_endpoint(ACME)));
     assert_eq!(asked(ACME), None);
 }
 
-/// Neither URLs nor secrets stand in the file, not even those that were replaced or deleted; and all of it is in the audit
+/// Neither URLs nor secrets stand there, in a file not even those that were replaced or deleted; and all of it is in the audit
 /// stream.
-#[test]
-fn nothing_stands_readably_in_the_file() {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = open(temporary.path());
+fn nothing_stands_there_readably(home: &Place) {
+    let directory = open(home);
     let made = make(&directory, ACME);
     let secret = (&NEXT_SECRET[..], 1000);
     write(&directory, |w| w.rotate_webhook_secret(ACME, made.id, secret, &mut OsRandom));
@@ -257,10 +259,5 @@ fn nothing_stands_readably_in_the_file() {
     );
     let text = format!("{entries:?} {made:?} {:?}", directory.decision_endpoint(ACME));
     assert!(!text.contains("shop.example"), "{text}");
-    for file in std::fs::read_dir(temporary.path()).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        for readable in [&b"url-that-is-secret"[..], &SECRET[..16], &NEXT_SECRET[..16]] {
-            assert!(!bytes.windows(readable.len()).any(|window| window == readable));
-        }
-    }
+    home.assert_nowhere(&[b"url-that-is-secret", &SECRET[..16], &NEXT_SECRET[..16]]);
 }

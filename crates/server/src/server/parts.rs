@@ -19,7 +19,7 @@ use mayfly_notify::{
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
-    DirectoryLock, FoldOptions, Folder, OpenOptions, Opened, Opening, StoredJournal, ViewsArchive,
+    DirectoryLock, FoldOptions, Folder, Home, OpenOptions, Opened, Opening, StoredJournal, ViewsArchive,
 };
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -82,7 +82,8 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         admin::bind(&settings.socket).map_err(StartError::Socket)?
     };
     let Opened { state, head, journal, lock, .. } = opened;
-    let directory = Directory::open(&settings.data_dir, directory_keys).map_err(StartError::Records)?;
+    let directory = Directory::open(&Home::from(settings.data_dir.as_path()), directory_keys)
+        .map_err(StartError::Records)?;
     let ground = Ground {
         settings: &settings,
         catalogue,

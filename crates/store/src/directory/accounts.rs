@@ -5,11 +5,11 @@
 use mayfly_card::Pan;
 use mayfly_core::{AccountId, IssuerId, TimeMs};
 use mayfly_keys::Random;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::sealed::Column;
 use super::{CardholderId, Directory, DirectoryError, Writing, ms};
-use crate::views::cells::Cells;
+use crate::StoreError;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `pan` is the card number behind the account, sealed; `pan_masked` its first six and last four digits.
@@ -70,8 +70,8 @@ impl Directory {
         issuer: IssuerId,
         cardholder: CardholderId,
     ) -> Result<Vec<LinkedAccount>, DirectoryError> {
-        let values = (ms(cardholder.0), issuer.0 as i64);
-        self.read(|connection| connection.prepare_cached(LIST)?.query_map(values, read)?.collect())
+        let values = values![ms(cardholder.0), issuer.0 as i64];
+        self.read(|sql| sql.all(LIST, values, read))
     }
 
     /// Whose an account of `issuer` is. None if it is nobody's, or another issuer's.
@@ -84,7 +84,7 @@ impl Directory {
         issuer: IssuerId,
         account: AccountId,
     ) -> Result<Option<LinkedAccount>, DirectoryError> {
-        self.read(|connection| find(connection, issuer, account))
+        self.read(|sql| find(sql, issuer, account))
     }
 
     /// The card number behind an account of `issuer`. Show it to nobody who may not see all of it.
@@ -93,10 +93,8 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read, [`DirectoryError::Sealed`] if what is in it does not open.
     pub fn funding_pan(&self, issuer: IssuerId, account: AccountId) -> Result<Option<Pan>, DirectoryError> {
-        let values = (ms(account.0), issuer.0 as i64);
-        let sealed: Option<Option<Vec<u8>>> = self.read(|connection| {
-            connection.prepare_cached(FIND_PAN)?.query_row(values, |row| row.get(0)).optional()
-        })?;
+        let values = values![ms(account.0), issuer.0 as i64];
+        let sealed = self.read(|sql| sql.one(FIND_PAN, values, |cells| cells.next::<Option<Vec<u8>>>()))?;
         let Some(sealed) = sealed.flatten() else { return Ok(None) };
         let opened = PAN.open(&self.keys, (issuer, account.0), &sealed)?;
         Pan::parse(opened.expose()).map(Some).map_err(|_| PAN.unreadable())
@@ -121,23 +119,20 @@ impl Writing<'_> {
         if self.cardholder(issuer, cardholder)?.is_none() {
             return Ok(None);
         }
-        match self.sql(|connection| find(connection, issuer, account))? {
+        match find(self.sql(), issuer, account)? {
             Some(linked) if linked.cardholder == cardholder => return Ok(Some(linked)),
             Some(_) => return Err(DirectoryError::AccountTaken { account }),
             None => {}
         }
         let id = cardholder.0 as i64;
-        let accounts: i64 =
-            self.sql(|connection| connection.prepare_cached(COUNT)?.query_row([id], |row| row.get(0)))?;
-        if accounts >= ACCOUNTS_MAX as i64 {
+        let accounts = self.sql().one(COUNT, values![id], |cells| cells.bits())?;
+        if accounts.unwrap_or(0) >= ACCOUNTS_MAX as u64 {
             return Err(DirectoryError::TooManyAccounts);
         }
         let linked_ms = self.now_ms();
-        let values = params![ms(account.0), id, issuer.0 as i64, ms(linked_ms)];
+        let values = values![ms(account.0), id, issuer.0 as i64, ms(linked_ms)];
         // Where another issuer has linked it, it is not found above.
-        self.unique(DirectoryError::AccountTaken { account }, |connection| {
-            connection.prepare_cached(LINK)?.execute(values)
-        })?;
+        self.unique(DirectoryError::AccountTaken { account }, |sql| sql.run(LINK, values))?;
         let detail = serde_json::json!({ "account": account.to_string() });
         self.audit_cardholder("cardholder.account_linked", issuer, cardholder, detail)?;
         Ok(Some(LinkedAccount { account, cardholder, pan_masked: None, linked_ms }))
@@ -155,30 +150,25 @@ impl Writing<'_> {
         pan: &Pan,
         random: &mut dyn Random,
     ) -> Result<Option<LinkedAccount>, DirectoryError> {
-        let Some(linked) = self.sql(|connection| find(connection, issuer, account))? else {
+        let Some(linked) = find(self.sql(), issuer, account)? else {
             return Ok(None);
         };
         let sealed = PAN.seal(self.secrets(), (issuer, account.0), pan.digits(), random)?;
         let masked = pan.to_string();
-        let values = params![sealed, masked, account.0 as i64, issuer.0 as i64];
-        self.sql(|connection| connection.prepare_cached(SET_PAN)?.execute(values))?;
+        let values = values![sealed, &masked, account.0 as i64, issuer.0 as i64];
+        self.sql().run(SET_PAN, values)?;
         let detail = serde_json::json!({ "account": account.to_string(), "pan": masked });
         self.audit_cardholder("cardholder.funding_pan_set", issuer, linked.cardholder, detail)?;
         Ok(Some(LinkedAccount { pan_masked: Some(masked), ..linked }))
     }
 }
 
-fn find(
-    connection: &Connection,
-    issuer: IssuerId,
-    account: AccountId,
-) -> rusqlite::Result<Option<LinkedAccount>> {
-    let values = (ms(account.0), issuer.0 as i64);
-    connection.prepare_cached(FIND)?.query_row(values, read).optional()
+fn find(sql: &Sql, issuer: IssuerId, account: AccountId) -> Result<Option<LinkedAccount>, StoreError> {
+    let values = values![ms(account.0), issuer.0 as i64];
+    sql.one(FIND, values, read)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<LinkedAccount> {
-    let mut cells = Cells::new(row);
+fn read(cells: &mut Cells<'_>) -> Result<LinkedAccount, StoreError> {
     Ok(LinkedAccount {
         account: AccountId(cells.bits()?),
         cardholder: CardholderId(cells.bits()?),

@@ -5,13 +5,13 @@
 //! that as well, and that none were cut off at the end.
 
 use mayfly_core::{IssuerId, TimeMs};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest as _, Sha256};
 
 use super::keys::tenant;
 use super::{AuditFault, By, Directory, DirectoryError, Writing, ms};
+use crate::StoreError;
 use crate::query::{PAGE_MAX, Page};
-use crate::views::cells::Cells;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `actor` did `action` to `subject`; `detail` is JSON without anything secret. `hash` is over all of it and the hash of
@@ -26,11 +26,21 @@ CREATE TABLE audit (
     detail TEXT NOT NULL,
     hash BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
-CREATE INDEX audit_by_issuer ON audit (issuer, sequence);
+CREATE INDEX audit_by_issuer ON audit (issuer, sequence);";
+
+pub(super) const GUARD_SQLITE: &str = "
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
     BEGIN SELECT raise(ABORT, 'the audit stream is only appended to'); END;
 CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
     BEGIN SELECT raise(ABORT, 'the audit stream is only appended to'); END;";
+
+pub(super) const GUARD_POSTGRES: &str = "
+CREATE FUNCTION audit_is_only_appended_to() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'the audit stream is only appended to'; END $$;
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_appended_to();
+CREATE TRIGGER audit_is_not_cut BEFORE DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_appended_to();";
 
 macro_rules! columns {
     () => {
@@ -41,10 +51,13 @@ macro_rules! columns {
 const HEAD: &str = "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1";
 const APPEND: &str = concat!("INSERT INTO audit (", columns!(), ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
 const LIST: &str = concat!("SELECT ", columns!(), " FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?");
-const LIST_OF: &str = concat!(
+const LIST_OF: &str =
+    concat!("SELECT ", columns!(), " FROM audit WHERE issuer = ? AND sequence > ? ORDER BY sequence LIMIT ?");
+// Two statements: with `IS NOT DISTINCT FROM` PostgreSQL would not use the index, and read all of the stream.
+const LIST_OF_NOBODY: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM audit WHERE issuer IS ? AND sequence > ? ORDER BY sequence LIMIT ?"
+    " FROM audit WHERE issuer IS NULL AND sequence > ? ORDER BY sequence LIMIT ?"
 );
 
 /// What the hash of every entry begins with. It names the form: another form gets another label.
@@ -130,7 +143,7 @@ impl Directory {
     ) -> Result<Page<AuditEntry, u64>, DirectoryError> {
         let limit = limit.min(PAGE_MAX);
         let after = after.unwrap_or(0);
-        let rows = self.read(|connection| list(connection, scope, after, limit))?;
+        let rows = self.read(|sql| list(sql, scope, after, limit))?;
         let rows: Vec<AuditEntry> = rows.into_iter().map(|(entry, _)| entry).collect();
         let next = rows.last().filter(|_| rows.len() == limit).map(|entry| entry.sequence);
         Ok(Page { rows, next })
@@ -146,7 +159,7 @@ impl Directory {
     pub fn verify_audit(&self) -> Result<AuditHead, DirectoryError> {
         let mut head = AuditHead::START;
         loop {
-            let rows = self.read(|connection| list(connection, AuditScope::All, head.sequence, PAGE_MAX))?;
+            let rows = self.read(|sql| list(sql, AuditScope::All, head.sequence, PAGE_MAX))?;
             if rows.is_empty() {
                 return Ok(head);
             }
@@ -180,23 +193,13 @@ impl Writing<'_> {
     pub fn audit(&self, entry: Entry<'_>) -> Result<AuditHead, DirectoryError> {
         let Entry { action, subject, issuer, detail } = entry;
         let (by, detail) = (self.by(), detail.to_string());
-        self.sql(|connection| {
-            let head = head(connection)?;
-            let hash = entry_hash(&head, by, (action, subject, issuer), &detail);
-            let sequence = head.sequence + 1;
-            let (sequence_cell, at_ms) = (sequence as i64, ms(by.now_ms));
-            connection.prepare_cached(APPEND)?.execute(params![
-                sequence_cell,
-                at_ms,
-                by.actor,
-                action,
-                subject,
-                tenant(issuer),
-                detail,
-                hash
-            ])?;
-            Ok(AuditHead { sequence, hash })
-        })
+        let head = head(self.sql())?;
+        let hash = entry_hash(&head, by, (action, subject, issuer), &detail);
+        let sequence = head.sequence + 1;
+        let values =
+            values![ms(sequence), ms(by.now_ms), by.actor, action, subject, tenant(issuer), detail, hash];
+        self.sql().run(APPEND, values)?;
+        Ok(AuditHead { sequence, hash })
     }
 }
 
@@ -222,32 +225,27 @@ fn entry_hash(
     hash.finalize().into()
 }
 
-fn head(connection: &Connection) -> rusqlite::Result<AuditHead> {
-    let head = connection.prepare_cached(HEAD)?.query_row((), |row| {
-        let mut cells = Cells::new(row);
-        Ok(AuditHead { sequence: cells.bits()?, hash: cells.next()? })
-    });
-    Ok(head.optional()?.unwrap_or(AuditHead::START))
+fn head(sql: &Sql) -> Result<AuditHead, StoreError> {
+    let head = sql.one(HEAD, &[], |cells| Ok(AuditHead { sequence: cells.bits()?, hash: cells.next()? }))?;
+    Ok(head.unwrap_or(AuditHead::START))
 }
 
 /// Entries, each with its detail as it stands there, which is what its hash is over.
 fn list(
-    connection: &Connection,
+    sql: &Sql,
     scope: AuditScope,
     after: u64,
     limit: usize,
-) -> rusqlite::Result<Vec<(AuditEntry, String)>> {
+) -> Result<Vec<(AuditEntry, String)>, StoreError> {
     let (after, limit) = (ms(after), limit as i64);
     match scope {
-        AuditScope::All => connection.prepare_cached(LIST)?.query_map((after, limit), read)?.collect(),
-        AuditScope::Of(issuer) => {
-            connection.prepare_cached(LIST_OF)?.query_map((tenant(issuer), after, limit), read)?.collect()
-        }
+        AuditScope::All => sql.all(LIST, values![after, limit], read),
+        AuditScope::Of(None) => sql.all(LIST_OF_NOBODY, values![after, limit], read),
+        AuditScope::Of(issuer) => sql.all(LIST_OF, values![tenant(issuer), after, limit], read),
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(AuditEntry, String)> {
-    let mut cells = Cells::new(row);
+fn read(cells: &mut Cells<'_>) -> Result<(AuditEntry, String), StoreError> {
     let (sequence, at_ms) = (cells.bits()?, cells.bits()?);
     let (actor, action, subject) = (cells.next()?, cells.next()?, cells.next()?);
     let issuer = cells.bits_or_none()?.map(IssuerId);

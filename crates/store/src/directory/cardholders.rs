@@ -4,14 +4,14 @@ use mayfly_core::{IssuerId, TimeMs};
 use mayfly_identity::name::{LoginName, PersonName};
 use mayfly_identity::password::PasswordRecord;
 use mayfly_keys::{DirectoryKeys, Random};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::audit::Entry;
 use super::sealed::{Column, login_hash};
 use super::{CardholderId, Directory, DirectoryError, Writing, ms};
+use crate::StoreError;
 use crate::query::{PAGE_MAX, Page};
-use crate::views::cells::Cells;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `name` and `login` are sealed; `login_hash` is a keyed hash, by which a log-in name is found. A cardholder who was not
@@ -36,7 +36,7 @@ macro_rules! columns {
     };
 }
 
-const NEXT_ID: &str = "SELECT ifnull(max(id), 0) + 1 FROM cardholders";
+const NEXT_ID: &str = "SELECT coalesce(max(id), 0) + 1 FROM cardholders";
 const CREATE_CARDHOLDER: &str =
     "INSERT INTO cardholders (id, issuer, name, status, created_ms) VALUES (?, ?, ?, 'active', ?)";
 const FIND: &str = concat!("SELECT ", columns!(), " FROM cardholders WHERE id = ? AND issuer = ?");
@@ -114,7 +114,7 @@ impl Directory {
         issuer: IssuerId,
         id: CardholderId,
     ) -> Result<Option<Cardholder>, DirectoryError> {
-        let found = self.read(|connection| find(connection, issuer, id))?;
+        let found = self.read(|sql| find(sql, issuer, id))?;
         found.map(|row| row.open(&self.keys)).transpose()
     }
 
@@ -124,14 +124,11 @@ impl Directory {
     ///
     /// As [`cardholder`](Self::cardholder).
     pub fn login(&self, issuer: IssuerId, login: &LoginName) -> Result<Option<Login>, DirectoryError> {
-        let values = (issuer.0 as i64, login_hash(&self.keys, issuer, login));
-        let found = self.read(|connection| {
-            let read = |row: &Row<'_>| {
-                let mut cells = Cells::new(row);
-                let sealed = SealedCardholder::read(&mut cells)?;
-                Ok((sealed, cells.text_or_none(PasswordRecord::parse)?))
-            };
-            connection.prepare_cached(FIND_BY_LOGIN)?.query_row(values, read).optional()
+        let values = values![issuer.0 as i64, login_hash(&self.keys, issuer, login)];
+        let found = self.read(|sql| {
+            sql.one(FIND_BY_LOGIN, values, |cells| {
+                Ok((SealedCardholder::read(cells)?, cells.text_or_none(PasswordRecord::parse)?))
+            })
         })?;
         let Some((row, password)) = found else { return Ok(None) };
         Ok(Some(Login { cardholder: row.open(&self.keys)?, password }))
@@ -149,11 +146,8 @@ impl Directory {
         limit: usize,
     ) -> Result<Page<Cardholder, CardholderId>, DirectoryError> {
         let limit = limit.min(PAGE_MAX);
-        let values = (issuer.0 as i64, ms(after.map_or(0, |after| after.0)), limit as i64);
-        let rows: Vec<SealedCardholder> = self.read(|connection| {
-            let read = |row: &Row<'_>| SealedCardholder::read(&mut Cells::new(row));
-            connection.prepare_cached(LIST)?.query_map(values, read)?.collect()
-        })?;
+        let values = values![issuer.0 as i64, ms(after.map_or(0, |after| after.0)), limit as i64];
+        let rows = self.read(|sql| sql.all(LIST, values, SealedCardholder::read))?;
         let rows = rows.into_iter().map(|row| row.open(&self.keys)).collect::<Result<Vec<_>, _>>()?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
         Ok(Page { rows, next })
@@ -171,15 +165,11 @@ impl Writing<'_> {
         issuer: IssuerId,
         login: &LoginName,
     ) -> Result<Option<(CardholderId, Option<PasswordRecord>)>, DirectoryError> {
-        let values = (issuer.0 as i64, login_hash(self.secrets(), issuer, login));
-        self.sql(|connection| {
-            let read = |row: &Row<'_>| {
-                let mut cells = Cells::new(row);
-                let sealed = SealedCardholder::read(&mut cells)?;
-                Ok((sealed.id, cells.text_or_none(PasswordRecord::parse)?))
-            };
-            connection.prepare_cached(FIND_BY_LOGIN)?.query_row(values, read).optional()
-        })
+        let values = values![issuer.0 as i64, login_hash(self.secrets(), issuer, login)];
+        let found = self.sql().one(FIND_BY_LOGIN, values, |cells| {
+            Ok((SealedCardholder::read(cells)?.id, cells.text_or_none(PasswordRecord::parse)?))
+        });
+        Ok(found?)
     }
 
     /// A cardholder of `issuer`, as he is within this transaction. Another's is none.
@@ -192,7 +182,7 @@ impl Writing<'_> {
         issuer: IssuerId,
         id: CardholderId,
     ) -> Result<Option<Cardholder>, DirectoryError> {
-        let found = self.sql(|connection| find(connection, issuer, id))?;
+        let found = find(self.sql(), issuer, id)?;
         found.map(|row| row.open(self.secrets())).transpose()
     }
 
@@ -208,11 +198,11 @@ impl Writing<'_> {
         random: &mut dyn Random,
     ) -> Result<Cardholder, DirectoryError> {
         // Rows are never deleted, so no id comes twice.
-        let next = self.sql(|connection| connection.query_row(NEXT_ID, (), |row| row.get::<_, i64>(0)))?;
-        let id = CardholderId(next as u64);
+        let next = self.sql().one(NEXT_ID, &[], |cells| cells.bits())?;
+        let id = CardholderId(next.ok_or(DirectoryError::Unreadable { what: "cardholders" })?);
         let sealed = NAME.seal(self.secrets(), (issuer, id.0), name.as_str().as_bytes(), random)?;
-        let values = params![next, issuer.0 as i64, sealed, ms(self.now_ms())];
-        self.sql(|connection| connection.prepare_cached(CREATE_CARDHOLDER)?.execute(values))?;
+        let values = values![ms(id.0), issuer.0 as i64, sealed, ms(self.now_ms())];
+        self.sql().run(CREATE_CARDHOLDER, values)?;
         self.audit_cardholder("cardholder.created", issuer, id, serde_json::json!({}))?;
         let (status, created_ms) = (CardholderStatus::Active, self.now_ms());
         Ok(Cardholder { id, issuer, name: name.clone(), login: None, status, created_ms })
@@ -230,8 +220,8 @@ impl Writing<'_> {
         id: CardholderId,
         password: &PasswordRecord,
     ) -> Result<bool, DirectoryError> {
-        let values = params![password.to_text(), ms(id.0), issuer.0 as i64];
-        if self.sql(|connection| connection.prepare_cached(SET_PASSWORD)?.execute(values))? == 0 {
+        let values = values![password.to_text(), ms(id.0), issuer.0 as i64];
+        if self.sql().run(SET_PASSWORD, values)? == 0 {
             return Ok(false);
         }
         self.audit_cardholder("cardholder.password_set", issuer, id, serde_json::json!({}))?;
@@ -251,8 +241,8 @@ impl Writing<'_> {
         id: CardholderId,
         (checked, renewed): (&PasswordRecord, &PasswordRecord),
     ) -> Result<bool, DirectoryError> {
-        let values = params![renewed.to_text(), ms(id.0), issuer.0 as i64, checked.to_text()];
-        if self.sql(|connection| connection.prepare_cached(RENEW_PASSWORD)?.execute(values))? == 0 {
+        let values = values![renewed.to_text(), ms(id.0), issuer.0 as i64, checked.to_text()];
+        if self.sql().run(RENEW_PASSWORD, values)? == 0 {
             return Ok(false);
         }
         self.audit_cardholder("cardholder.password_renewed", issuer, id, serde_json::json!({}))?;
@@ -275,8 +265,8 @@ impl Writing<'_> {
         if cardholder.status == status {
             return Ok(Some(cardholder));
         }
-        let values = (status.as_str(), id.0 as i64);
-        self.sql(|connection| connection.prepare_cached(SET_STATUS)?.execute(values))?;
+        let values = values![status.as_str(), id.0 as i64];
+        self.sql().run(SET_STATUS, values)?;
         let action = match status {
             CardholderStatus::Active => "cardholder.unblocked",
             CardholderStatus::Blocked => "cardholder.blocked",
@@ -298,10 +288,8 @@ impl Writing<'_> {
         let (issuer, id) = (cardholder.issuer, cardholder.id);
         let sealed = LOGIN.seal(self.secrets(), (issuer, id.0), login.as_str().as_bytes(), random)?;
         let hash = login_hash(self.secrets(), issuer, login);
-        let values = params![hash, sealed, password.to_text(), id.0 as i64];
-        self.unique(DirectoryError::LoginNameTaken, |connection| {
-            connection.prepare_cached(SET_LOGIN)?.execute(values)
-        })?;
+        let values = values![hash, sealed, password.to_text(), id.0 as i64];
+        self.unique(DirectoryError::LoginNameTaken, |sql| sql.run(SET_LOGIN, values))?;
         Ok(())
     }
 
@@ -316,13 +304,8 @@ impl Writing<'_> {
     }
 }
 
-fn find(
-    connection: &Connection,
-    issuer: IssuerId,
-    id: CardholderId,
-) -> rusqlite::Result<Option<SealedCardholder>> {
-    let read = |row: &Row<'_>| SealedCardholder::read(&mut Cells::new(row));
-    connection.prepare_cached(FIND)?.query_row((ms(id.0), issuer.0 as i64), read).optional()
+fn find(sql: &Sql, issuer: IssuerId, id: CardholderId) -> Result<Option<SealedCardholder>, StoreError> {
+    sql.one(FIND, values![ms(id.0), issuer.0 as i64], SealedCardholder::read)
 }
 
 /// A row as it stands in the table.
@@ -336,7 +319,7 @@ struct SealedCardholder {
 }
 
 impl SealedCardholder {
-    fn read(cells: &mut Cells<'_, '_>) -> rusqlite::Result<Self> {
+    fn read(cells: &mut Cells<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             id: CardholderId(cells.bits()?),
             issuer: IssuerId(cells.bits()?),

@@ -1,12 +1,11 @@
 //! Where an issuer's console is: the page on which its cardholders log in when a shop got their universal number.
 
 use mayfly_core::{IssuerId, ProgrammeId};
-use rusqlite::{OptionalExtension, params};
 
 use super::audit::Entry;
 use super::web_address::WebAddress;
 use super::{Directory, DirectoryError, Writing, ms};
-use crate::views::cells::Cells;
+use crate::sql::values;
 
 pub(super) const CREATE: &str = "
 CREATE TABLE consoles (
@@ -17,7 +16,8 @@ CREATE TABLE consoles (
 ) STRICT;";
 
 const FIND: &str = "SELECT url FROM consoles WHERE programme = ? AND issuer = ?";
-const SET: &str = "INSERT OR REPLACE INTO consoles (programme, issuer, url, set_ms) VALUES (?, ?, ?, ?)";
+const SET: &str = "INSERT INTO consoles (programme, issuer, url, set_ms) VALUES (?, ?, ?, ?)
+    ON CONFLICT (programme) DO UPDATE SET issuer = excluded.issuer, url = excluded.url, set_ms = excluded.set_ms";
 const REMOVE: &str = "DELETE FROM consoles WHERE programme = ? AND issuer = ?";
 
 impl Directory {
@@ -31,13 +31,8 @@ impl Directory {
         issuer: IssuerId,
         programme: ProgrammeId,
     ) -> Result<Option<WebAddress>, DirectoryError> {
-        self.read(|connection| {
-            let values = (programme.0 as i64, issuer.0 as i64);
-            connection
-                .prepare_cached(FIND)?
-                .query_row(values, |row| Cells::new(row).text(WebAddress::parse))
-                .optional()
-        })
+        let values = values![programme.0 as i64, issuer.0 as i64];
+        self.read(|sql| sql.one(FIND, values, |cells| cells.text(WebAddress::parse)))
     }
 }
 
@@ -55,10 +50,10 @@ impl Writing<'_> {
         console: Option<&WebAddress>,
     ) -> Result<(), DirectoryError> {
         let (at, whose, set_ms) = (programme.0 as i64, issuer.0 as i64, ms(self.now_ms()));
-        self.sql(|connection| match console {
-            Some(url) => connection.prepare_cached(SET)?.execute(params![at, whose, url.as_str(), set_ms]),
-            None => connection.prepare_cached(REMOVE)?.execute(params![at, whose]),
-        })?;
+        match console {
+            Some(url) => self.sql().run(SET, values![at, whose, url.as_str(), set_ms])?,
+            None => self.sql().run(REMOVE, values![at, whose])?,
+        };
         let detail = serde_json::json!({ "url": console.map(WebAddress::as_str) });
         let subject = programme.to_string();
         self.audit(Entry { action: "programme.console_set", subject: &subject, issuer: Some(issuer), detail })

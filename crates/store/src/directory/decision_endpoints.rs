@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mayfly_core::{IssuerId, TimeMs};
 use mayfly_keys::{DirectoryKeys, Opened, Random};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::Entry;
 use super::sealed::Column;
 use super::{Directory, DirectoryError, Writing, ms};
-use crate::views::cells::Cells;
+use crate::StoreError;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- One for each issuer that wants to be asked. `url` and `secret` are sealed.
@@ -26,7 +26,8 @@ CREATE TABLE decision_endpoints (
 const FIND: &str =
     "SELECT issuer, url, secret, created_ms, changed_ms FROM decision_endpoints WHERE issuer = ?";
 const SET: &str = "INSERT INTO decision_endpoints (issuer, url, secret, created_ms, changed_ms)
-    VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (issuer) DO UPDATE SET url = ?2, secret = ?3, changed_ms = ?4";
+    VALUES (?, ?, ?, ?, ?) ON CONFLICT (issuer)
+    DO UPDATE SET url = excluded.url, secret = excluded.secret, changed_ms = excluded.changed_ms";
 const REMOVE: &str = "DELETE FROM decision_endpoints WHERE issuer = ?";
 
 /// There is one row for each issuer, whose key is its number.
@@ -82,7 +83,8 @@ impl Cache {
 }
 
 impl Directory {
-    /// Where `issuer` is asked; none if it does not want to be. Read from memory if it was read before.
+    /// Where `issuer` is asked; none if it does not want to be. Read from memory if it was read before; not from a
+    /// database, where another gateway may have changed it.
     ///
     /// # Errors
     ///
@@ -91,6 +93,10 @@ impl Directory {
         &self,
         issuer: IssuerId,
     ) -> Result<Option<Arc<DecisionEndpoint>>, DirectoryError> {
+        if self.is_shared() {
+            let found = self.read(|sql| find(sql, issuer))?;
+            return Ok(found.map(|row| row.open(&self.keys)).transpose()?.map(Arc::new));
+        }
         let changes = {
             let cached = self.decision_endpoints.lock();
             if let Some(found) = cached.endpoints.get(&issuer) {
@@ -98,7 +104,7 @@ impl Directory {
             }
             cached.changes
         };
-        let found = self.read(|connection| find(connection, issuer))?;
+        let found = self.read(|sql| find(sql, issuer))?;
         let found = found.map(|row| row.open(&self.keys)).transpose()?.map(Arc::new);
         let mut cached = self.decision_endpoints.lock();
         if cached.changes == changes {
@@ -127,16 +133,17 @@ impl Writing<'_> {
     ) -> Result<Option<DecisionEndpoint>, DirectoryError> {
         let place = (issuer, issuer.0);
         let url = URL.seal(self.secrets(), place, url.as_bytes(), random)?;
-        let sealed = match (secret, self.sql(|connection| find(connection, issuer))?) {
+        let sealed = match (secret, find(self.sql(), issuer)?) {
             (Some(secret), _) => SECRET.seal(self.secrets(), place, secret, random)?,
             (None, Some(before)) => before.secret,
             (None, None) => return Ok(None),
         };
-        let values = params![issuer.0 as i64, url, sealed, ms(self.now_ms())];
-        self.sql(|connection| connection.prepare_cached(SET)?.execute(values))?;
+        let now_ms = ms(self.now_ms());
+        let values = values![issuer.0 as i64, url, sealed, now_ms, now_ms];
+        self.sql().run(SET, values)?;
         let detail = serde_json::json!({ "secret_changed": secret.is_some() });
         self.audit_decision_endpoint("decision_endpoint.set", issuer, detail)?;
-        let found = self.sql(|connection| find(connection, issuer))?;
+        let found = find(self.sql(), issuer)?;
         found.map(|row| row.open(self.secrets())).transpose()
     }
 
@@ -146,7 +153,7 @@ impl Writing<'_> {
     ///
     /// [`DirectoryError::Store`] if it could not be written.
     pub fn remove_decision_endpoint(&self, issuer: IssuerId) -> Result<bool, DirectoryError> {
-        if self.sql(|connection| connection.prepare_cached(REMOVE)?.execute([issuer.0 as i64]))? == 0 {
+        if self.sql().run(REMOVE, values![issuer.0 as i64])? == 0 {
             return Ok(false);
         }
         self.audit_decision_endpoint("decision_endpoint.removed", issuer, serde_json::json!({}))?;
@@ -164,8 +171,8 @@ impl Writing<'_> {
     }
 }
 
-fn find(connection: &Connection, issuer: IssuerId) -> rusqlite::Result<Option<SealedEndpoint>> {
-    connection.prepare_cached(FIND)?.query_row([issuer.0 as i64], SealedEndpoint::read).optional()
+fn find(sql: &Sql, issuer: IssuerId) -> Result<Option<SealedEndpoint>, StoreError> {
+    sql.one(FIND, values![issuer.0 as i64], SealedEndpoint::read)
 }
 
 /// A row as it stands in the table.
@@ -178,8 +185,7 @@ struct SealedEndpoint {
 }
 
 impl SealedEndpoint {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let mut cells = Cells::new(row);
+    fn read(cells: &mut Cells<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             issuer: IssuerId(cells.bits()?),
             url: cells.next()?,

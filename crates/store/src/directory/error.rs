@@ -1,13 +1,12 @@
 //! What can go wrong in the directory, and what to do about it.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use mayfly_core::AccountId;
 use mayfly_keys::{OpenError, SealError};
 
 use super::{ACCOUNTS_MAX, KeyId, Role, WEBHOOKS_MAX};
-use crate::StoreError;
+use crate::{Location, StoreError};
 
 /// Why the directory did not do what it was asked for. What a caller's own request can cause comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +57,10 @@ pub enum DirectoryError {
         /// Table and column.
         what: &'static str,
     },
-    /// The file was written under another root key.
+    /// It was written under another root key.
     OtherRootKey {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the schema.
+        location: Location,
     },
     /// The audit stream is not what was written.
     Audit {
@@ -70,7 +69,7 @@ pub enum DirectoryError {
         /// What is wrong with it.
         why: AuditFault,
     },
-    /// The file.
+    /// The file, or the database.
     Store(StoreError),
 }
 
@@ -121,10 +120,9 @@ impl fmt::Display for DirectoryError {
             Self::Unreadable { what } => {
                 write!(f, "{what}: something else was sealed there; update the software, or restore the row")
             }
-            Self::OtherRootKey { path } => write!(
+            Self::OtherRootKey { location } => write!(
                 f,
-                "{} was written under another root key: put the right root.key back; nothing was changed",
-                path.display()
+                "{location} was written under another root key: put the right root.key back; nothing was changed"
             ),
             Self::Audit { sequence, why } => {
                 let why = match why {

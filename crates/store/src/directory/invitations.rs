@@ -5,11 +5,11 @@ use mayfly_identity::name::LoginName;
 use mayfly_identity::password::PasswordRecord;
 use mayfly_identity::token::TokenHash;
 use mayfly_keys::Random;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::cardholders::{Cardholder, CardholderStatus};
 use super::{CardholderId, Directory, DirectoryError, Writing, ms};
-use crate::views::cells::Cells;
+use crate::StoreError;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- An invitation is open until it expires, is used, or a later one of the same cardholder takes its place.
@@ -91,7 +91,7 @@ impl Directory {
         hash: &TokenHash,
         now_ms: TimeMs,
     ) -> Result<Option<Invitation>, DirectoryError> {
-        self.read(|connection| find_open(connection, hash, now_ms))
+        self.read(|sql| find_open(sql, hash, now_ms))
     }
 }
 
@@ -109,11 +109,9 @@ impl Writing<'_> {
             return Ok(None);
         }
         let (id, now_ms) = (cardholder.0 as i64, ms(self.now_ms()));
-        let voided = self.sql(|connection| connection.prepare_cached(VOID)?.execute((now_ms, id, now_ms)))?;
-        let values = params![hash.as_bytes(), id, issuer.0 as i64, now_ms, ms(expires_ms)];
-        self.unique(DirectoryError::TokenTaken, |connection| {
-            connection.prepare_cached(CREATE_INVITATION)?.execute(values)
-        })?;
+        let voided = self.sql().run(VOID, values![now_ms, id, now_ms])?;
+        let values = values![hash.as_bytes(), id, issuer.0 as i64, now_ms, ms(expires_ms)];
+        self.unique(DirectoryError::TokenTaken, |sql| sql.run(CREATE_INVITATION, values))?;
         let detail = serde_json::json!({ "expires_ms": expires_ms, "voided": voided });
         self.audit_cardholder("cardholder.invited", issuer, cardholder, detail)?;
         Ok(Some(Invitation { issuer, cardholder, expires_ms }))
@@ -131,36 +129,31 @@ impl Writing<'_> {
         random: &mut dyn Random,
     ) -> Result<Redeemed, DirectoryError> {
         let Redemption { hash, login, password } = *redemption;
-        let open = self.sql(|connection| find_open(connection, hash, self.now_ms()))?;
+        let open = find_open(self.sql(), hash, self.now_ms())?;
         let Some(Invitation { issuer, cardholder, .. }) = open else { return Ok(Redeemed::NotOpen) };
         let found = self.cardholder(issuer, cardholder)?;
         let Some(found) = found.filter(|found| found.status == CardholderStatus::Active) else {
             return Ok(Redeemed::NotOpen);
         };
         self.set_login(&found, (login, password), random)?;
-        let values = (ms(self.now_ms()), hash.as_bytes());
-        self.sql(|connection| connection.prepare_cached(USE)?.execute(values))?;
+        let values = values![ms(self.now_ms()), hash.as_bytes()];
+        self.sql().run(USE, values)?;
         self.audit_cardholder("cardholder.invitation_redeemed", issuer, cardholder, serde_json::json!({}))?;
         self.revoke_sessions(issuer, cardholder)?;
         Ok(Redeemed::Done(Cardholder { login: Some(login.clone()), ..found }))
     }
 
     pub(super) fn purge_invitations(&self, limit: i64) -> Result<usize, DirectoryError> {
-        let values = (ms(self.now_ms()), limit);
-        self.sql(|connection| connection.prepare_cached(PURGE)?.execute(values))
+        let values = values![ms(self.now_ms()), limit];
+        Ok(self.sql().run(PURGE, values)? as usize)
     }
 }
 
-fn find_open(
-    connection: &Connection,
-    hash: &TokenHash,
-    now_ms: TimeMs,
-) -> rusqlite::Result<Option<Invitation>> {
-    connection.prepare_cached(FIND_OPEN)?.query_row((hash.as_bytes(), ms(now_ms)), read).optional()
+fn find_open(sql: &Sql, hash: &TokenHash, now_ms: TimeMs) -> Result<Option<Invitation>, StoreError> {
+    sql.one(FIND_OPEN, values![hash.as_bytes(), ms(now_ms)], read)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Invitation> {
-    let mut cells = Cells::new(row);
+fn read(cells: &mut Cells<'_>) -> Result<Invitation, StoreError> {
     Ok(Invitation {
         issuer: IssuerId(cells.bits()?),
         cardholder: CardholderId(cells.bits()?),

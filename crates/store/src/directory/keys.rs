@@ -2,13 +2,13 @@
 
 use mayfly_core::{IssuerId, Name, TimeMs};
 use mayfly_identity::token::{Token, TokenHash};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::audit::Entry;
 use super::{Directory, DirectoryError, KeyId, MerchantEntryId, Writing, ms};
+use crate::StoreError;
 use crate::query::{PAGE_MAX, Page};
-use crate::views::cells::Cells;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `hash` is the SHA-256 of the key, `hint` its first characters. Only operators' keys have no issuer. A key ends at
@@ -34,18 +34,23 @@ macro_rules! columns {
     };
 }
 
+// Rows are never deleted, so no id comes twice.
 const CREATE_KEY: &str =
-    "INSERT INTO keys (issuer, role, label, hint, hash, created_ms, expires_ms, merchant)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    "INSERT INTO keys (id, issuer, role, label, hint, hash, created_ms, expires_ms, merchant)
+    VALUES ((SELECT coalesce(max(id), 0) + 1 FROM keys), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id";
 // An end that is not there is later than any time.
 const FIND_BY_HASH: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM keys WHERE hash = ? AND revoked_ms IS NULL AND ifnull(expires_ms, 9223372036854775807) > ?"
+    " FROM keys WHERE hash = ? AND revoked_ms IS NULL AND coalesce(expires_ms, 9223372036854775807) > ?"
 );
-const FIND: &str = concat!("SELECT ", columns!(), " FROM keys WHERE id = ? AND issuer IS ?");
-const LIST: &str =
-    concat!("SELECT ", columns!(), " FROM keys WHERE issuer IS ? AND id > ? ORDER BY id LIMIT ?");
+const FIND: &str =
+    concat!("SELECT ", columns!(), " FROM keys WHERE id = ? AND issuer IS NOT DISTINCT FROM ?");
+const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM keys WHERE issuer IS NOT DISTINCT FROM ? AND id > ? ORDER BY id LIMIT ?"
+);
 const REPLACE: &str = "UPDATE keys SET replaced_by = ?, expires_ms = ? WHERE id = ?";
 const REVOKE: &str = "UPDATE keys SET revoked_ms = ? WHERE id = ?";
 
@@ -170,12 +175,7 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn find_key(&self, hash: &TokenHash, now_ms: TimeMs) -> Result<Option<ApiKey>, DirectoryError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(FIND_BY_HASH)?
-                .query_row(params![hash.as_bytes(), ms(now_ms)], read)
-                .optional()
-        })
+        self.read(|sql| sql.one(FIND_BY_HASH, values![hash.as_bytes(), ms(now_ms)], read))
     }
 
     /// A key of `issuer` (none: of the operators), whether it is valid or not. Another's is none.
@@ -184,7 +184,7 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn key(&self, issuer: Option<IssuerId>, id: KeyId) -> Result<Option<ApiKey>, DirectoryError> {
-        self.read(|connection| find(connection, issuer, id))
+        self.read(|sql| find(sql, issuer, id))
     }
 
     /// The keys of `issuer` (none: of the operators), those after `after`; at most `limit`, and at most
@@ -200,9 +200,8 @@ impl Directory {
         limit: usize,
     ) -> Result<Page<ApiKey, KeyId>, DirectoryError> {
         let limit = limit.min(PAGE_MAX);
-        let values = (tenant(issuer), ms(after.map_or(0, |after| after.0)), limit as i64);
-        let rows: Vec<ApiKey> =
-            self.read(|connection| connection.prepare_cached(LIST)?.query_map(values, read)?.collect())?;
+        let values = values![tenant(issuer), ms(after.map_or(0, |after| after.0)), limit as i64];
+        let rows: Vec<ApiKey> = self.read(|sql| sql.all(LIST, values, read))?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|key| key.id);
         Ok(Page { rows, next })
     }
@@ -251,7 +250,7 @@ impl Writing<'_> {
         id: KeyId,
         new: &NewSecret,
     ) -> Result<Option<ApiKey>, DirectoryError> {
-        let Some(old) = self.sql(|connection| find(connection, issuer, id))? else { return Ok(None) };
+        let Some(old) = find(self.sql(), issuer, id)? else { return Ok(None) };
         if !old.is_usable(self.now_ms()) || old.replaced_by.is_some() {
             return Err(DirectoryError::KeyOver { key: id });
         }
@@ -263,8 +262,8 @@ impl Writing<'_> {
         let overlap_end_ms = self.now_ms().saturating_add(new.overlap_ms);
         let old_expires_ms =
             old.expires_ms.map_or(overlap_end_ms, |expires_ms| expires_ms.min(overlap_end_ms));
-        let values = params![next_id.0 as i64, ms(old_expires_ms), id.0 as i64];
-        self.sql(|connection| connection.prepare_cached(REPLACE)?.execute(values))?;
+        let values = values![next_id.0 as i64, ms(old_expires_ms), id.0 as i64];
+        self.sql().run(REPLACE, values)?;
         let detail = serde_json::json!({
             "replaced_by": next_id.to_string(), "hint": next.hint, "old_expires_ms": old_expires_ms,
             "expires_ms": expires_ms
@@ -280,12 +279,12 @@ impl Writing<'_> {
     ///
     /// [`DirectoryError::Store`] if the file can't be written.
     pub fn revoke_key(&self, issuer: Option<IssuerId>, id: KeyId) -> Result<Option<ApiKey>, DirectoryError> {
-        let Some(key) = self.sql(|connection| find(connection, issuer, id))? else { return Ok(None) };
+        let Some(key) = find(self.sql(), issuer, id)? else { return Ok(None) };
         if key.revoked_ms.is_some() {
             return Ok(Some(key));
         }
-        let values = params![ms(self.now_ms()), id.0 as i64];
-        self.sql(|connection| connection.prepare_cached(REVOKE)?.execute(values))?;
+        let values = values![ms(self.now_ms()), id.0 as i64];
+        self.sql().run(REVOKE, values)?;
         let detail = serde_json::json!({});
         self.audit(Entry { action: "key.revoked", subject: &id.to_string(), issuer, detail })?;
         Ok(Some(ApiKey { revoked_ms: Some(self.now_ms()), ..key }))
@@ -293,40 +292,39 @@ impl Writing<'_> {
 
     fn insert_key(&self, new: &NewKey) -> Result<KeyId, DirectoryError> {
         let (created_ms, expires_ms) = (ms(self.now_ms()), new.expires_ms.map(ms));
-        let values = params![
+        let values = values![
             tenant(new.issuer),
             new.role.as_str(),
             new.label.as_str(),
-            new.hint,
+            &new.hint,
             new.hash.as_bytes(),
             created_ms,
             expires_ms,
             new.merchant.map(|merchant| ms(merchant.0))
         ];
-        self.unique(DirectoryError::TokenTaken, |connection| {
-            connection.prepare_cached(CREATE_KEY)?.execute(values)?;
-            Ok(KeyId(connection.last_insert_rowid() as u64))
-        })
+        let id = self.unique(DirectoryError::TokenTaken, |sql| {
+            sql.one(CREATE_KEY, values, |cells| cells.bits().map(KeyId))
+        })?;
+        id.ok_or(DirectoryError::Unreadable { what: "keys" })
     }
 
     /// The key that was just written, as it stands in the table.
     fn key_made(&self, issuer: Option<IssuerId>, id: KeyId) -> Result<ApiKey, DirectoryError> {
-        self.sql(|connection| find(connection, issuer, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows))
+        find(self.sql(), issuer, id)?.ok_or(DirectoryError::Unreadable { what: "keys" })
     }
 }
 
-fn find(connection: &Connection, issuer: Option<IssuerId>, id: KeyId) -> rusqlite::Result<Option<ApiKey>> {
-    let values = (id.0 as i64, tenant(issuer));
-    connection.prepare_cached(FIND)?.query_row(values, read).optional()
+fn find(sql: &Sql, issuer: Option<IssuerId>, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
+    let values = values![id.0 as i64, tenant(issuer)];
+    sql.one(FIND, values, read)
 }
 
-/// An issuer as it stands in a column; none is null, which `IS` finds.
+/// An issuer as it stands in a column; none is null.
 pub(super) fn tenant(issuer: Option<IssuerId>) -> Option<i64> {
     issuer.map(|issuer| issuer.0 as i64)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
-    let mut cells = Cells::new(row);
+fn read(cells: &mut Cells<'_>) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
         id: KeyId(cells.bits()?),
         issuer: cells.bits_or_none()?.map(IssuerId),

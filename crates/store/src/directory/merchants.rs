@@ -2,13 +2,13 @@
 
 use mayfly_card::{Country, Mcc, MerchantId};
 use mayfly_core::{IssuerId, Name, TimeMs};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::audit::Entry;
 use super::{Directory, DirectoryError, MerchantEntryId, Writing, ms};
+use crate::StoreError;
 use crate::query::{PAGE_MAX, Page};
-use crate::views::cells::Cells;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `card_acceptor` is what the network knows a merchant by (DE 42): an issuer has no two with the same.
@@ -33,9 +33,10 @@ macro_rules! columns {
     };
 }
 
+// Rows are never deleted, so no id comes twice.
 const CREATE_MERCHANT: &str =
-    "INSERT INTO merchants (issuer, name, card_acceptor, mcc, country, state, created_ms)
-    VALUES (?, ?, ?, ?, ?, 'active', ?)";
+    "INSERT INTO merchants (id, issuer, name, card_acceptor, mcc, country, state, created_ms)
+    VALUES ((SELECT coalesce(max(id), 0) + 1 FROM merchants), ?, ?, ?, ?, ?, 'active', ?) RETURNING id";
 const FIND: &str = concat!("SELECT ", columns!(), " FROM merchants WHERE id = ? AND issuer = ?");
 const LIST: &str =
     concat!("SELECT ", columns!(), " FROM merchants WHERE issuer = ? AND id > ? ORDER BY id LIMIT ?");
@@ -112,7 +113,7 @@ impl Directory {
         issuer: IssuerId,
         id: MerchantEntryId,
     ) -> Result<Option<Merchant>, DirectoryError> {
-        self.read(|connection| find(connection, issuer, id))
+        self.read(|sql| find(sql, issuer, id))
     }
 
     /// The merchants of `issuer`, those after `after`; at most `limit`, and at most [`PAGE_MAX`].
@@ -127,9 +128,8 @@ impl Directory {
         limit: usize,
     ) -> Result<Page<Merchant, MerchantEntryId>, DirectoryError> {
         let limit = limit.min(PAGE_MAX);
-        let values = (issuer.0 as i64, ms(after.map_or(0, |after| after.0)), limit as i64);
-        let rows: Vec<Merchant> =
-            self.read(|connection| connection.prepare_cached(LIST)?.query_map(values, read)?.collect())?;
+        let values = values![issuer.0 as i64, ms(after.map_or(0, |after| after.0)), limit as i64];
+        let rows: Vec<Merchant> = self.read(|sql| sql.all(LIST, values, read))?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
         Ok(Page { rows, next })
     }
@@ -145,7 +145,7 @@ impl Writing<'_> {
     pub fn create_merchant(&self, new: &NewMerchant) -> Result<Merchant, DirectoryError> {
         let NewMerchant { issuer, name, card_acceptor, mcc, country } = *new;
         let created_ms = self.now_ms();
-        let values = params![
+        let values = values![
             issuer.0 as i64,
             name.as_str(),
             card_acceptor.as_str(),
@@ -153,10 +153,10 @@ impl Writing<'_> {
             country.value(),
             ms(created_ms)
         ];
-        let id = self.unique(DirectoryError::CardAcceptorTaken, |connection| {
-            connection.prepare_cached(CREATE_MERCHANT)?.execute(values)?;
-            Ok(MerchantEntryId(connection.last_insert_rowid() as u64))
+        let id = self.unique(DirectoryError::CardAcceptorTaken, |sql| {
+            sql.one(CREATE_MERCHANT, values, |cells| cells.bits().map(MerchantEntryId))
         })?;
+        let id = id.ok_or(DirectoryError::Unreadable { what: "merchants" })?;
         let detail = serde_json::json!({ "name": name, "card_acceptor": card_acceptor });
         self.audit_merchant("merchant.created", issuer, id, detail)?;
         let state = MerchantState::Active;
@@ -178,8 +178,8 @@ impl Writing<'_> {
         if merchant.state == state {
             return Ok(Some(merchant));
         }
-        let values = (state.as_str(), ms(id.0));
-        self.sql(|connection| connection.prepare_cached(SET_STATE)?.execute(values))?;
+        let values = values![state.as_str(), ms(id.0)];
+        self.sql().run(SET_STATE, values)?;
         let action = match state {
             MerchantState::Active => "merchant.opened",
             MerchantState::Closed => "merchant.closed",
@@ -198,7 +198,7 @@ impl Writing<'_> {
         issuer: IssuerId,
         id: MerchantEntryId,
     ) -> Result<Option<Merchant>, DirectoryError> {
-        self.sql(|connection| find(connection, issuer, id))
+        Ok(find(self.sql(), issuer, id)?)
     }
 
     fn audit_merchant(
@@ -212,16 +212,11 @@ impl Writing<'_> {
     }
 }
 
-fn find(
-    connection: &Connection,
-    issuer: IssuerId,
-    id: MerchantEntryId,
-) -> rusqlite::Result<Option<Merchant>> {
-    connection.prepare_cached(FIND)?.query_row((ms(id.0), issuer.0 as i64), read).optional()
+fn find(sql: &Sql, issuer: IssuerId, id: MerchantEntryId) -> Result<Option<Merchant>, StoreError> {
+    sql.one(FIND, values![ms(id.0), issuer.0 as i64], read)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Merchant> {
-    let mut cells = Cells::new(row);
+fn read(cells: &mut Cells<'_>) -> Result<Merchant, StoreError> {
     Ok(Merchant {
         id: MerchantEntryId(cells.bits()?),
         issuer: IssuerId(cells.bits()?),

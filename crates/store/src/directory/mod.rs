@@ -1,4 +1,4 @@
-//! The directory (`directory.db`): what is not the money path. Keys for the API, cardholders and how they log in,
+//! The directory (`directory.db`, or the schema `mayfly_directory`): what is not the money path. Keys for the API, cardholders and how they log in,
 //! their sessions, merchants and what they ordered, where issuers are told and asked, and an audit stream of all of it.
 //!
 //! Plain tables, one module per group of tables with all of its SQL. They follow from nothing else, so every change is
@@ -8,19 +8,27 @@
 //! Whatever belongs to an issuer is looked up with that issuer's id; another issuer's is as good as not there. All
 //! calls block: call them where that is allowed.
 //!
-//! What must never stand in the file readably: a token or a password (hashes only), a name, a log-in name, a card
+//! It is kept in a file of SQLite or in a schema of PostgreSQL, with the same SQL. Who writes, waits for who wrote before, in
+//! other gateways too, so within a [`Writing`] nothing changes but by itself. If the connection to a database breaks, what
+//! is read is read again, and what was being written fails: nobody knows whether it was written, and whoever does it
+//! [`once`](Directory::once) finds out by doing it again.
+//!
+//! What must never stand in there readably: a token or a password (hashes only), a name, a log-in name, a card
 //! number, a URL, a secret that signs (sealed; a log-in name also as a keyed hash, by which it is found).
 
 mod accounts;
 mod audit;
 mod cardholders;
 mod consoles;
+mod counters;
 mod decision_endpoints;
 mod error;
 mod ids;
 mod invitations;
 mod keys;
 mod merchants;
+#[cfg(test)]
+mod migrations;
 mod note_keys;
 mod once;
 mod payments;
@@ -35,18 +43,16 @@ mod writing;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use mayfly_core::TimeMs;
 use mayfly_keys::DirectoryKeys;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use crate::StoreError;
-use crate::error::At;
 use crate::format::{Durability, Format, Step};
-use crate::sqlite::{self, Access};
+use crate::sql::{Access, Sql, Transaction, values};
+use crate::{Home, Location, StoreError, sqlite};
 use readers::Readers;
 
 pub use accounts::{ACCOUNTS_MAX, LinkedAccount};
@@ -79,7 +85,8 @@ const FORMAT: Format = Format {
     durability: Durability::Full,
     steps: &[
         Step::new(1, KEY_CHECK),
-        Step::each(1, audit::CREATE, audit::CREATE),
+        Step::new(1, audit::CREATE),
+        Step::each(1, audit::GUARD_SQLITE, audit::GUARD_POSTGRES),
         Step::new(1, keys::CREATE),
         Step::new(1, cardholders::CREATE),
         Step::new(1, accounts::CREATE),
@@ -94,55 +101,64 @@ const FORMAT: Format = Format {
         Step::new(2, webhooks::CREATE),
         Step::new(2, webhook_attempts::CREATE),
         Step::new(2, decision_endpoints::CREATE),
+        Step::new(3, counters::CREATE),
+        Step::each(3, counters::TAKE_OVER_SQLITE, counters::TAKE_OVER_POSTGRES),
     ],
     upgrades: true,
 };
 
 const KEY_CHECK: &str = "
--- A keyed hash of nothing: whether the root key is the one under which the file was written.
+-- A keyed hash of nothing: whether the root key is the one under which all of this was written.
 CREATE TABLE key_check (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     hash BLOB NOT NULL CHECK (length(hash) = 16)
 ) STRICT;";
 
 const CACHE_BYTES: usize = 4 << 20;
+/// How often whoever delivers to webhooks sees what other gateways did.
+const LOOKED_UP_SECONDS: u64 = 5;
 
-/// The directory: one connection that writes, a few that read.
+/// The directory: one connection that writes, a few that read. Several gateways may have the same one open in a database.
 pub struct Directory {
-    path: PathBuf,
+    location: Location,
     keys: DirectoryKeys,
-    writer: Mutex<Connection>,
+    writer: Mutex<Sql>,
     readers: Readers,
     note_keys: note_keys::Cache,
     decision_endpoints: decision_endpoints::Cache,
     webhook_changes: AtomicU64,
+    opened: Instant,
 }
 
 impl Directory {
-    /// Opens the directory in `directory`; makes one where none is, which only its owner can read.
+    /// Opens the directory of `home`; makes one where none is. A file can be read by its owner only.
     ///
     /// # Errors
     ///
-    /// [`DirectoryError::Store`] if the file can't be used, or was written by a newer version of the software;
+    /// [`DirectoryError::Store`] if it can't be used, or was written by a newer version of the software;
     /// [`DirectoryError::OtherRootKey`] if it was written under another root key.
-    pub fn open(directory: &Path, keys: DirectoryKeys) -> Result<Self, DirectoryError> {
-        let path = directory.join(DIRECTORY_FILE);
-        // SQLite's own files beside it get the same permissions. One that is there already keeps what it has.
-        let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        made.map_err(|error| StoreError::CantOpen { location: (&path).into(), why: error.to_string() })?;
-        let connection = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?;
-        check_key(&connection, &path, &keys)?;
-        // What is deleted or replaced, such as an old password's record, does not stay behind in a free page.
-        connection.execute_batch("PRAGMA secure_delete = ON").at(&path)?;
-        let readers = Readers::new(path.clone());
+    pub fn open(home: &Home, keys: DirectoryKeys) -> Result<Self, DirectoryError> {
+        let location = home.location(&FORMAT);
+        if let Location::File(path) = &location {
+            // SQLite's own files beside it get the same permissions. One that is there already keeps what it has.
+            let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+            made.map_err(|error| StoreError::CantOpen { location: path.into(), why: error.to_string() })?;
+        }
+        let sql = home.open(&FORMAT, sqlite::Access::Create, CACHE_BYTES)?;
+        check_key(&sql, &keys)?;
+        if sql.as_sqlite().is_some() {
+            // What is deleted or replaced, such as an old password's record, does not stay behind in a free page.
+            sql.script("PRAGMA secure_delete = ON")?;
+        }
         Ok(Self {
-            path,
+            location,
             keys,
-            writer: Mutex::new(connection),
-            readers,
+            writer: Mutex::new(sql),
+            readers: Readers::new(home.clone()),
             note_keys: note_keys::Cache::default(),
             decision_endpoints: decision_endpoints::Cache::default(),
             webhook_changes: AtomicU64::new(0),
+            opened: Instant::now(),
         })
     }
 
@@ -153,28 +169,28 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// What `work` says; or [`DirectoryError::Store`] if it could not be written.
+    /// What `work` says; or [`DirectoryError::Store`] if it could not be written. After a [`StoreError::Lost`] nobody knows
+    /// whether it was: who does it [`once`](Self::once) finds out by doing it again.
     pub fn write<T, E: From<DirectoryError>>(
         &self,
         by: By<'_>,
         work: impl FnOnce(&Writing<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Whoever panicked while it held the connection left no transaction open: dropping one rolls it back.
-        let mut connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .at(&self.path)
-            .map_err(|error| E::from(error.into()))?;
-        let writing = Writing::new(&transaction, &self.path, &self.keys, by);
+        let sql = self.writer();
+        let failed = |error: StoreError| E::from(error.into());
+        let transaction = begin(&sql).map_err(failed)?;
+        let writing = Writing::new(&transaction, &self.keys, by);
         let done = work(&writing)?;
         let touched = writing.touched();
-        transaction.commit().at(&self.path).map_err(|error| E::from(error.into()))?;
+        let committed = transaction.commit();
+        // Even if that failed: the connection may have been lost only after it was done.
         if touched.webhooks {
             self.webhook_changes.fetch_add(1, Ordering::Release);
         }
         if touched.decision_endpoints {
             self.decision_endpoints.clear();
         }
+        committed.map_err(failed)?;
         Ok(done)
     }
 
@@ -184,30 +200,51 @@ impl Directory {
         self.keys.hash(label, parts)
     }
 
-    /// How often webhooks were made, changed or deleted since the file was opened: whoever delivers sees by it when to look
-    /// them up again.
+    /// How often webhooks were made, changed or deleted since the directory was opened: whoever delivers sees by it when to
+    /// look them up again. What other gateways do with a database is not counted here, so it is looked up every few
+    /// seconds.
     pub fn webhook_changes(&self) -> u64 {
-        self.webhook_changes.load(Ordering::Acquire)
+        let elsewhere =
+            if self.is_shared() { self.opened.elapsed().as_secs() / LOOKED_UP_SECONDS } else { 0 };
+        self.webhook_changes.load(Ordering::Acquire) + elsewhere
     }
 
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DirectoryError> {
-        self.readers.with(|connection| work(connection).at(&self.path)).map_err(DirectoryError::Store)
+    /// Whether others may change it meanwhile.
+    fn is_shared(&self) -> bool {
+        matches!(self.location, Location::Schema { .. })
+    }
+
+    fn read<T>(&self, work: impl Fn(&Sql) -> Result<T, StoreError>) -> Result<T, DirectoryError> {
+        Ok(self.readers.with(work)?)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Sql> {
+        // Whoever panicked while it held the connection left no transaction open: dropping one rolls it back.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Directory({})", self.path.display())
+        write!(f, "Directory({})", self.location)
     }
 }
 
-/// A new file notes which key it is written under, an older one is compared with it.
-fn check_key(connection: &Connection, path: &Path, keys: &DirectoryKeys) -> Result<(), DirectoryError> {
+/// A new one notes which key it is written under, an older one is compared with it.
+fn check_key(sql: &Sql, keys: &DirectoryKeys) -> Result<(), DirectoryError> {
     let hash = keys.hash("key-check", &[]);
-    connection.execute("INSERT OR IGNORE INTO key_check (id, hash) VALUES (1, ?)", [hash]).at(path)?;
-    let noted: Option<[u8; 16]> =
-        connection.query_row("SELECT hash FROM key_check", (), |row| row.get(0)).optional().at(path)?;
-    if noted == Some(hash) { Ok(()) } else { Err(DirectoryError::OtherRootKey { path: path.to_owned() }) }
+    sql.run("INSERT INTO key_check (id, hash) VALUES (1, ?) ON CONFLICT (id) DO NOTHING", values![hash])?;
+    let noted = sql.one("SELECT hash FROM key_check", &[], |cells| cells.next::<[u8; 16]>())?;
+    let is_ours = noted == Some(hash);
+    if is_ours { Ok(()) } else { Err(DirectoryError::OtherRootKey { location: sql.location().clone() }) }
+}
+
+/// Begins to write. If the connection is lost meanwhile, once more: nothing was done yet.
+fn begin(sql: &Sql) -> Result<Transaction<'_>, StoreError> {
+    match sql.begin(Access::Write) {
+        Err(StoreError::Lost { .. }) => sql.begin(Access::Write),
+        begun => begun,
+    }
 }
 
 /// A time as it stands in a column. What is later than a column can say is as good as never.

@@ -2,15 +2,15 @@
 //! more. The notes stay in the journal, and can't be read from then on.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mayfly_core::TimeMs;
 use mayfly_engine::{NoteError, NoteKeys, day_of};
 use mayfly_keys::{OsRandom, SealKey, SealPlace, SecretKey};
-use rusqlite::{Connection, OptionalExtension};
 
-use super::{Directory, DirectoryError};
-use crate::error::At;
+use super::{Directory, DirectoryError, begin};
+use crate::StoreError;
+use crate::sql::{Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `day` counts from 1970, UTC. The key is random, and wrapped under the directory's seal key.
@@ -36,64 +36,81 @@ pub(super) struct Cache(Mutex<HashMap<u32, Arc<SealKey>>>);
 
 impl NoteKeys for Directory {
     fn of_day(&self, day: u32) -> Result<Arc<SealKey>, NoteError> {
-        let mut cache = self.note_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = cache.get(&day) {
+        if let Some(key) = self.note_keys.lock().get(&day) {
             return Ok(key.clone());
         }
-        let key = Arc::new(self.find_or_draw(day)?);
+        // Whoever asks may be within an asynchronous runtime, where nobody can wait for a database: that is done by a
+        // thread of its own, once a day.
+        let found = std::thread::scope(|scope| scope.spawn(|| self.find_or_draw(day)).join());
+        let key = Arc::new(found.map_err(|_| NoteError::Key("it was not looked up to the end".to_owned()))??);
+        let mut cache = self.note_keys.lock();
         cache.retain(|cached, _| cached + KEPT_DAYS >= day);
         cache.insert(day, key.clone());
         Ok(key)
     }
 }
 
+impl Cache {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<SealKey>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Directory {
     fn find_or_draw(&self, day: u32) -> Result<SealKey, NoteError> {
-        let failed = |why: String| NoteError::Key(why);
-        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let row = day.to_be_bytes();
         let place = SealPlace { tenant: b"", table: "note_keys", row: &row, key_version: WRAPPED_UNDER };
-        let found = find(&connection, day).at(&self.path).map_err(|error| failed(error.to_string()))?;
-        if let Some(wrapped) = found {
-            let key = self.keys.seals().unwrap_key(&place, &wrapped);
-            return key.map(|key| SealKey::new(&key)).map_err(|error| failed(error.to_string()));
+        let wrapped = match self.read(|sql| find(sql, day)).map_err(failed)? {
+            Some(wrapped) => wrapped,
+            None => {
+                let mut random = OsRandom;
+                let key = SecretKey::generate(&mut random).map_err(failed)?;
+                let wrapped = self.keys.seals().wrap_key(&place, &key, &mut random).map_err(failed)?;
+                self.find_or_add(day, wrapped).map_err(failed)?
+            }
+        };
+        self.keys.seals().unwrap_key(&place, &wrapped).map(|key| SealKey::new(&key)).map_err(failed)
+    }
+
+    /// The key of a day: the one that is there, or this one. Keys that are over by then are thrown away.
+    fn find_or_add(&self, day: u32, wrapped: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let sql = self.writer();
+        let writing = begin(&sql)?;
+        // Somebody else may have drawn one meanwhile.
+        if let Some(before) = find(&writing, day)? {
+            return Ok(before);
         }
-        let mut random = OsRandom;
-        let key = SecretKey::generate(&mut random).map_err(|error| failed(error.to_string()))?;
-        let wrapped = self.keys.seals().wrap_key(&place, &key, &mut random);
-        let wrapped = wrapped.map_err(|error| failed(error.to_string()))?;
-        add(&connection, day, &wrapped).at(&self.path).map_err(|error| failed(error.to_string()))?;
-        Ok(SealKey::new(&key))
+        writing.run(ADD, values![day, &wrapped])?;
+        writing.run(FORGET, values![day.saturating_sub(KEPT_DAYS)])?;
+        writing.commit()?;
+        Ok(wrapped)
     }
 }
 
 impl Directory {
     /// Throws the keys away that nobody needs any more at `now_ms`, and empties the write-ahead log: what was deleted or
-    /// replaced stands in neither of the two files then.
+    /// replaced stands in neither of the two files then. A database cleans up when its time has come (`autovacuum`), and
+    /// what stands in its log and its backups is not in our hands.
     ///
     /// # Errors
     ///
     /// [`DirectoryError::Store`] if the file can't be written.
     pub fn sweep(&self, now_ms: TimeMs) -> Result<(), DirectoryError> {
         let over = day_of(now_ms).saturating_sub(KEPT_DAYS);
-        self.note_keys.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|day, _| *day >= over);
-        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let sweep = || {
-            connection.execute(FORGET, [over])?;
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
-        };
-        Ok(sweep().at(&self.path)?)
+        self.note_keys.lock().retain(|day, _| *day >= over);
+        let sql = self.writer();
+        sql.run(FORGET, values![over])?;
+        if sql.as_sqlite().is_some() {
+            sql.one("PRAGMA wal_checkpoint(TRUNCATE)", &[], |_| Ok(()))?;
+        }
+        Ok(())
     }
 }
 
-fn find(connection: &Connection, day: u32) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection.query_row(FIND, [day], |row| row.get(0)).optional()
+fn find(sql: &Sql, day: u32) -> Result<Option<Vec<u8>>, StoreError> {
+    sql.one(FIND, values![day], |cells| cells.next())
 }
 
-/// Adds the key of a day, and throws those away that are over by then.
-fn add(connection: &Connection, day: u32, wrapped: &[u8]) -> rusqlite::Result<()> {
-    let transaction = connection.unchecked_transaction()?;
-    transaction.execute(ADD, (day, wrapped))?;
-    transaction.execute(FORGET, [day.saturating_sub(KEPT_DAYS)])?;
-    transaction.commit()
+fn failed(error: impl std::fmt::Display) -> NoteError {
+    NoteError::Key(error.to_string())
 }

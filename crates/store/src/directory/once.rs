@@ -1,9 +1,7 @@
 //! Changes that a client may send again: done once, answered every time.
 
-use rusqlite::{OptionalExtension, params};
-
 use super::{By, Directory, DirectoryError, Writing, ms};
-use crate::views::cells::Cells;
+use crate::sql::values;
 
 pub(super) const CREATE: &str = "
 -- What was answered to a change that came with a key, sealed by whoever answered it. `content` is a hash of what was
@@ -18,9 +16,10 @@ CREATE INDEX answers_by_time ON answers (at_ms);";
 
 const FIND: &str = "SELECT content, answer FROM answers WHERE key = ? AND at_ms > ?";
 // One that is too old is not found and makes way.
-const KEEP: &str = "INSERT OR REPLACE INTO answers (key, content, answer, at_ms) VALUES (?, ?, ?, ?)";
-const PURGE: &str = "DELETE FROM answers WHERE rowid IN
-    (SELECT rowid FROM answers WHERE at_ms <= ? ORDER BY at_ms LIMIT ?)";
+const KEEP: &str = "INSERT INTO answers (key, content, answer, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (key)
+    DO UPDATE SET content = excluded.content, answer = excluded.answer, at_ms = excluded.at_ms";
+const PURGE: &str = "DELETE FROM answers WHERE key IN
+    (SELECT key FROM answers WHERE at_ms <= ? ORDER BY at_ms LIMIT ?)";
 
 /// How long an answer is kept for repeats: 24 hours.
 pub const ONCE_KEPT_MS: u64 = 86_400_000;
@@ -75,24 +74,19 @@ impl Directory {
 impl Writing<'_> {
     /// The hash of what was asked for with this key, and what was answered.
     fn answer(&self, key: OnceKey) -> Result<Option<Kept>, DirectoryError> {
-        let values = (key.0, self.answers_from_ms());
-        self.sql(|connection| {
-            let found = connection.prepare_cached(FIND)?.query_row(values, |row| {
-                let mut cells = Cells::new(row);
-                Ok((cells.next()?, cells.next()?))
-            });
-            found.optional()
-        })
+        let values = values![key.0, self.answers_from_ms()];
+        Ok(self.sql().one(FIND, values, |cells| Ok((cells.next()?, cells.next()?)))?)
     }
 
     fn keep_answer(&self, key: OnceKey, content: [u8; 32], answer: &[u8]) -> Result<(), DirectoryError> {
-        let values = params![key.0, content, answer, ms(self.now_ms())];
-        self.sql(|connection| connection.prepare_cached(KEEP)?.execute(values)).map(|_| ())
+        let values = values![key.0, content, answer, ms(self.now_ms())];
+        self.sql().run(KEEP, values)?;
+        Ok(())
     }
 
     pub(super) fn purge_answers(&self, limit: i64) -> Result<usize, DirectoryError> {
-        let values = (self.answers_from_ms(), limit);
-        self.sql(|connection| connection.prepare_cached(PURGE)?.execute(values))
+        let values = values![self.answers_from_ms(), limit];
+        Ok(self.sql().run(PURGE, values)? as usize)
     }
 
     /// Answers of this time and earlier count for nothing any more. Before the first day of all, none does.

@@ -5,12 +5,12 @@
 
 use mayfly_card::{Currency, LastFour, MinorUnits};
 use mayfly_core::{IdError, IssuerId, ProgrammeId, TimeMs};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::web_address::WebAddress;
 use super::{Directory, DirectoryError, MerchantEntryId, ms};
+use crate::StoreError;
 use crate::query::{PAGE_MAX, Page};
-use crate::views::cells::Cells;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `id` is a keyed hash of whose order it is and of the key that he gave it; `content` one of all that he ordered.
@@ -40,22 +40,24 @@ macro_rules! columns {
     };
 }
 
+// Rows are never deleted, so no number comes twice.
 const PLACE: &str = concat!(
-    "INSERT OR IGNORE INTO payments (",
+    "INSERT INTO payments (",
     columns!(),
-    ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    ") VALUES ((SELECT coalesce(max(number), 0) + 1 FROM payments), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING RETURNING number"
 );
 const FIND: &str = concat!("SELECT ", columns!(), " FROM payments WHERE id = ? AND issuer = ?");
 const LIST: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM payments WHERE merchant = ?1 AND issuer = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4"
+    " FROM payments WHERE merchant = ? AND issuer = ? AND number < ? ORDER BY number DESC LIMIT ?"
 );
 const LIST_BY_REFERENCE: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM payments WHERE merchant = ?1 AND issuer = ?2 AND number < ?3 AND reference = ?5
-    ORDER BY number DESC LIMIT ?4"
+    " FROM payments WHERE merchant = ? AND issuer = ? AND number < ? AND reference = ?
+    ORDER BY number DESC LIMIT ?"
 );
 
 /// A payment's name: `pay_…`, 128 bits that nobody guesses.
@@ -176,7 +178,7 @@ impl Directory {
     /// [`DirectoryError::Store`] if the file can't be written.
     pub fn place_payment(&self, payment: Payment) -> Result<Placed, DirectoryError> {
         let by = super::By { actor: "", now_ms: payment.created_ms };
-        self.write(by, |writing| writing.sql(|connection| place(connection, payment)))
+        self.write(by, |writing| Ok(place(writing.sql(), payment)?))
     }
 
     /// A payment of `issuer`. Another's is none.
@@ -185,7 +187,7 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn payment(&self, issuer: IssuerId, id: PaymentId) -> Result<Option<Payment>, DirectoryError> {
-        self.read(|connection| find(connection, issuer, id))
+        self.read(|sql| find(sql, issuer, id))
     }
 
     /// The payments to a merchant of `issuer`, the latest first, those before `before`; only of one reference, if it
@@ -204,23 +206,20 @@ impl Directory {
         let limit = limit.min(PAGE_MAX);
         let (merchant, issuer) = (ms(merchant.0), issuer.0 as i64);
         let (before, most) = (before.map_or(i64::MAX, ms), limit as i64);
-        let rows: Vec<Payment> = self.read(|connection| match reference {
-            Some(reference) => connection
-                .prepare_cached(LIST_BY_REFERENCE)?
-                .query_map(params![merchant, issuer, before, most, reference.as_str()], read)?
-                .collect(),
-            None => connection
-                .prepare_cached(LIST)?
-                .query_map(params![merchant, issuer, before, most], read)?
-                .collect(),
+        let rows: Vec<Payment> = self.read(|sql| match reference {
+            Some(reference) => {
+                let values = values![merchant, issuer, before, reference.as_str(), most];
+                sql.all(LIST_BY_REFERENCE, values, read)
+            }
+            None => sql.all(LIST, values![merchant, issuer, before, most], read),
         })?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.number);
         Ok(Page { rows, next })
     }
 }
 
-fn place(connection: &Connection, mut payment: Payment) -> rusqlite::Result<Placed> {
-    let placed = connection.prepare_cached(PLACE)?.execute(params![
+fn place(sql: &Sql, mut payment: Payment) -> Result<Placed, StoreError> {
+    let values = values![
         payment.id.0,
         payment.content,
         payment.issuer.0 as i64,
@@ -233,24 +232,24 @@ fn place(connection: &Connection, mut payment: Payment) -> rusqlite::Result<Plac
         payment.return_url.as_ref().map(WebAddress::as_str),
         payment.programme.map(|programme| programme.0 as i64),
         ms(payment.created_ms)
-    ])?;
-    if placed == 1 {
-        payment.number = connection.last_insert_rowid() as u64;
+    ];
+    let placed = sql.one(PLACE, values, |cells| cells.bits())?;
+    if let Some(number) = placed {
+        payment.number = number;
         return Ok(Placed::New(payment));
     }
-    let before = find(connection, payment.issuer, payment.id)?;
+    let before = find(sql, payment.issuer, payment.id)?;
     Ok(match before.filter(|before| before.content == payment.content) {
         Some(before) => Placed::Before(before),
         None => Placed::OtherContent,
     })
 }
 
-fn find(connection: &Connection, issuer: IssuerId, id: PaymentId) -> rusqlite::Result<Option<Payment>> {
-    connection.prepare_cached(FIND)?.query_row(params![id.0, issuer.0 as i64], read).optional()
+fn find(sql: &Sql, issuer: IssuerId, id: PaymentId) -> Result<Option<Payment>, StoreError> {
+    sql.one(FIND, values![id.0, issuer.0 as i64], read)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Payment> {
-    let mut cells = Cells::new(row);
+fn read(cells: &mut Cells<'_>) -> Result<Payment, StoreError> {
     Ok(Payment {
         number: cells.bits()?,
         id: PaymentId(cells.next()?),

@@ -6,12 +6,12 @@
 
 use mayfly_core::{IssuerId, TimeMs};
 use mayfly_identity::token::TokenHash;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::Entry;
 use super::cardholders::CardholderStatus;
 use super::{CardholderId, Directory, DirectoryError, SessionId, Writing, ms};
-use crate::views::cells::Cells;
+use crate::StoreError;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `hash` lets in until `expires_ms`; `refresh` gets the next tokens until `refresh_expires_ms`, which is never later
@@ -45,8 +45,8 @@ macro_rules! columns {
 }
 
 const CREATE_SESSION: &str = "INSERT INTO sessions
-    (cardholder, issuer, hash, refresh, created_ms, expires_ms, refresh_expires_ms, ends_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    (id, cardholder, issuer, hash, refresh, created_ms, expires_ms, refresh_expires_ms, ends_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const FIND: &str = concat!(
     "SELECT ",
     columns!(),
@@ -72,10 +72,17 @@ const REVOKE: &str = "UPDATE sessions SET revoked_ms = ?
     WHERE id = ? AND cardholder = ? AND issuer = ? AND revoked_ms IS NULL";
 const REVOKE_ALL: &str = "UPDATE sessions SET revoked_ms = ?
     WHERE cardholder = ? AND issuer = ? AND revoked_ms IS NULL AND refresh_expires_ms > ?";
-const OVER: &str =
-    "SELECT id FROM sessions WHERE refresh_expires_ms <= ? ORDER BY refresh_expires_ms LIMIT ?";
-const PURGE_USED: &str = "DELETE FROM used_refreshes WHERE session = ?";
-const PURGE: &str = "DELETE FROM sessions WHERE id = ?";
+// Both find the same.
+macro_rules! over {
+    () => {
+        "(SELECT id FROM sessions WHERE refresh_expires_ms <= ? ORDER BY refresh_expires_ms, id LIMIT ?)"
+    };
+}
+const PURGE_USED: &str = concat!("DELETE FROM used_refreshes WHERE session IN ", over!());
+const PURGE: &str = concat!("DELETE FROM sessions WHERE id IN ", over!());
+
+/// What their ids are counted under.
+const SESSIONS: &str = "sessions";
 
 /// A session to be opened, for a cardholder who has shown who he is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,13 +149,11 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn knows_refresh(&self, refresh: &TokenHash, now_ms: TimeMs) -> Result<bool, DirectoryError> {
-        self.read(|connection| {
-            if find(connection, FIND_BY_REFRESH, refresh, now_ms)?.is_some() {
+        self.read(|sql| {
+            if find(sql, FIND_BY_REFRESH, refresh, now_ms)?.is_some() {
                 return Ok(true);
             }
-            let hash = refresh.as_bytes();
-            let used = connection.prepare_cached(FIND_BY_USED)?.query_row([hash], read).optional()?;
-            Ok(used.is_some())
+            Ok(sql.one(FIND_BY_USED, values![refresh.as_bytes()], read)?.is_some())
         })
     }
 
@@ -159,7 +164,7 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn find_session(&self, hash: &TokenHash, now_ms: TimeMs) -> Result<Option<Session>, DirectoryError> {
-        self.read(|connection| find(connection, FIND, hash, now_ms))
+        self.read(|sql| find(sql, FIND, hash, now_ms))
     }
 }
 
@@ -177,7 +182,9 @@ impl Writing<'_> {
         }
         let created_ms = self.now_ms();
         let (expires_ms, refresh_expires_ms) = tokens.until(ends_ms);
-        let values = params![
+        let id = SessionId(self.draw_ids(SESSIONS, 1)?);
+        let values = values![
+            ms(id.0),
             cardholder.0 as i64,
             issuer.0 as i64,
             tokens.hash.as_bytes(),
@@ -187,10 +194,7 @@ impl Writing<'_> {
             ms(refresh_expires_ms),
             ms(ends_ms)
         ];
-        let id = self.unique(DirectoryError::TokenTaken, |connection| {
-            connection.prepare_cached(CREATE_SESSION)?.execute(values)?;
-            Ok(SessionId(connection.last_insert_rowid() as u64))
-        })?;
+        self.unique(DirectoryError::TokenTaken, |sql| sql.run(CREATE_SESSION, values))?;
         let session = Session { id, cardholder, issuer, created_ms, expires_ms, refresh_expires_ms, ends_ms };
         self.audit_session("session.opened", &session)?;
         Ok(Some(session))
@@ -210,19 +214,17 @@ impl Writing<'_> {
         refresh: &TokenHash,
         tokens: &NewTokens,
     ) -> Result<Refreshed, DirectoryError> {
-        let open = self.sql(|connection| find(connection, FIND_BY_REFRESH, refresh, self.now_ms()))?;
+        let open = find(self.sql(), FIND_BY_REFRESH, refresh, self.now_ms())?;
         let Some(session) = open else { return self.end_reused(refresh) };
         let (expires_ms, refresh_expires_ms) = tokens.until(session.ends_ms);
         let (id, hash, next) = (session.id.0 as i64, tokens.hash.as_bytes(), tokens.refresh.as_bytes());
-        let next_is_used =
-            self.sql(|connection| connection.prepare_cached(IS_USED)?.query_row([next], |row| row.get(0)))?;
-        if next_is_used || tokens.refresh == *refresh {
+        if self.is_used(&tokens.refresh)? || tokens.refresh == *refresh {
             return Err(DirectoryError::TokenTaken);
         }
-        self.unique(DirectoryError::TokenTaken, |connection| {
-            connection.prepare_cached(USED)?.execute((refresh.as_bytes(), id))?;
-            let values = params![hash, next, ms(expires_ms), ms(refresh_expires_ms), id];
-            connection.prepare_cached(REFRESH)?.execute(values)
+        self.unique(DirectoryError::TokenTaken, |sql| {
+            sql.run(USED, values![refresh.as_bytes(), id])?;
+            let values = values![hash, next, ms(expires_ms), ms(refresh_expires_ms), id];
+            sql.run(REFRESH, values)
         })?;
         let session = Session { expires_ms, refresh_expires_ms, ..session };
         self.audit_session("session.refreshed", &session)?;
@@ -240,8 +242,8 @@ impl Writing<'_> {
         cardholder: CardholderId,
         id: SessionId,
     ) -> Result<bool, DirectoryError> {
-        let values = (ms(self.now_ms()), ms(id.0), ms(cardholder.0), issuer.0 as i64);
-        if self.sql(|connection| connection.prepare_cached(REVOKE)?.execute(values))? == 0 {
+        let values = values![ms(self.now_ms()), ms(id.0), ms(cardholder.0), issuer.0 as i64];
+        if self.sql().run(REVOKE, values)? == 0 {
             return Ok(false);
         }
         let detail = serde_json::json!({ "cardholder": cardholder.to_string() });
@@ -261,33 +263,34 @@ impl Writing<'_> {
         cardholder: CardholderId,
     ) -> Result<usize, DirectoryError> {
         let now_ms = ms(self.now_ms());
-        let values = (now_ms, ms(cardholder.0), issuer.0 as i64, now_ms);
-        let revoked = self.sql(|connection| connection.prepare_cached(REVOKE_ALL)?.execute(values))?;
+        let values = values![now_ms, ms(cardholder.0), issuer.0 as i64, now_ms];
+        let revoked = self.sql().run(REVOKE_ALL, values)?;
         if revoked > 0 {
             let detail = serde_json::json!({ "sessions": revoked });
             self.audit_cardholder("cardholder.sessions_revoked", issuer, cardholder, detail)?;
         }
-        Ok(revoked)
+        Ok(revoked as usize)
+    }
+
+    fn is_used(&self, refresh: &TokenHash) -> Result<bool, DirectoryError> {
+        let used = self.sql().one(IS_USED, values![refresh.as_bytes()], |cells| cells.next::<bool>())?;
+        Ok(used == Some(true))
     }
 
     /// Whoever shows a used refresh token ends its session.
     fn end_reused(&self, refresh: &TokenHash) -> Result<Refreshed, DirectoryError> {
-        let hash = refresh.as_bytes();
-        let used: bool =
-            self.sql(|connection| connection.prepare_cached(IS_USED)?.query_row([hash], |row| row.get(0)))?;
-        if !used {
+        if !self.is_used(refresh)? {
             return Ok(Refreshed::NotOpen);
         }
-        let open = self
-            .sql(|connection| connection.prepare_cached(FIND_BY_USED)?.query_row([hash], read).optional())?;
+        let open = self.sql().one(FIND_BY_USED, values![refresh.as_bytes()], read)?;
         if let Some(session) = open {
-            let values = (
+            let values = values![
                 ms(self.now_ms()),
                 session.id.0 as i64,
                 session.cardholder.0 as i64,
                 session.issuer.0 as i64,
-            );
-            self.sql(|connection| connection.prepare_cached(REVOKE)?.execute(values))?;
+            ];
+            self.sql().run(REVOKE, values)?;
             self.audit_session("session.token_reused", &session)?;
         }
         Ok(Refreshed::Reused)
@@ -303,17 +306,9 @@ impl Writing<'_> {
 
     /// Sessions that can't be refreshed any more, whose tokens don't let in either.
     pub(super) fn purge_sessions(&self, limit: i64) -> Result<usize, DirectoryError> {
-        self.sql(|connection| {
-            let over: Vec<i64> = connection
-                .prepare_cached(OVER)?
-                .query_map((ms(self.now_ms()), limit), |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
-            for id in &over {
-                connection.prepare_cached(PURGE_USED)?.execute([id])?;
-                connection.prepare_cached(PURGE)?.execute([id])?;
-            }
-            Ok(over.len())
-        })
+        let values = values![ms(self.now_ms()), limit];
+        self.sql().run(PURGE_USED, values)?;
+        Ok(self.sql().run(PURGE, values)? as usize)
     }
 }
 
@@ -326,17 +321,11 @@ impl NewTokens {
     }
 }
 
-fn find(
-    connection: &Connection,
-    sql: &str,
-    hash: &TokenHash,
-    now_ms: TimeMs,
-) -> rusqlite::Result<Option<Session>> {
-    connection.prepare_cached(sql)?.query_row((hash.as_bytes(), ms(now_ms)), read).optional()
+fn find(sql: &Sql, by: &str, hash: &TokenHash, now_ms: TimeMs) -> Result<Option<Session>, StoreError> {
+    sql.one(by, values![hash.as_bytes(), ms(now_ms)], read)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
-    let mut cells = Cells::new(row);
+fn read(cells: &mut Cells<'_>) -> Result<Session, StoreError> {
     Ok(Session {
         id: SessionId(cells.bits()?),
         cardholder: CardholderId(cells.bits()?),

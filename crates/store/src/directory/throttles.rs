@@ -2,10 +2,10 @@
 
 use mayfly_core::TimeMs;
 use mayfly_identity::throttle::{Throttle, ThrottlePolicy};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Directory, DirectoryError, Writing, ms};
-use crate::views::cells::Cells;
+use crate::StoreError;
+use crate::sql::{Sql, values};
 
 pub(super) const CREATE: &str = "
 -- Failed log-ins. `key` is a keyed hash of what was tried or from where; there may be no such name.
@@ -20,7 +20,8 @@ CREATE INDEX throttles_by_time ON throttles (last_failure_ms);";
 
 const FIND: &str = "SELECT failures, last_failure_ms FROM throttles WHERE scope = ? AND key = ?";
 const SET: &str =
-    "INSERT OR REPLACE INTO throttles (scope, key, failures, last_failure_ms) VALUES (?, ?, ?, ?)";
+    "INSERT INTO throttles (scope, key, failures, last_failure_ms) VALUES (?, ?, ?, ?) ON CONFLICT (scope, key)
+    DO UPDATE SET failures = excluded.failures, last_failure_ms = excluded.last_failure_ms";
 const CLEAR: &str = "DELETE FROM throttles WHERE scope = ? AND key = ?";
 const PURGE: &str = "DELETE FROM throttles WHERE (scope, key) IN
     (SELECT scope, key FROM throttles WHERE last_failure_ms <= ? ORDER BY last_failure_ms LIMIT ?)";
@@ -76,7 +77,7 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn throttle(&self, scope: ThrottleScope, key: ThrottleKey) -> Result<Throttle, DirectoryError> {
-        self.read(|connection| find(connection, scope, key))
+        self.read(|sql| find(sql, scope, key))
     }
 }
 
@@ -110,7 +111,7 @@ impl Writing<'_> {
     ///
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn throttle(&self, scope: ThrottleScope, key: ThrottleKey) -> Result<Throttle, DirectoryError> {
-        self.sql(|connection| find(connection, scope, key))
+        Ok(find(self.sql(), scope, key)?)
     }
 
     /// Says what failed so far: after a success, that nothing did. Not in the audit stream, which strangers could fill
@@ -126,27 +127,23 @@ impl Writing<'_> {
         throttle: Throttle,
     ) -> Result<(), DirectoryError> {
         let Throttle { failures, last_failure_ms } = throttle;
-        self.sql(|connection| match failures {
-            0 => connection.prepare_cached(CLEAR)?.execute((scope.as_str(), key.0)),
-            _ => {
-                let values = params![scope.as_str(), key.0, failures, ms(last_failure_ms)];
-                connection.prepare_cached(SET)?.execute(values)
-            }
-        })?;
+        match failures {
+            0 => self.sql().run(CLEAR, values![scope.as_str(), key.0])?,
+            _ => self.sql().run(SET, values![scope.as_str(), key.0, failures, ms(last_failure_ms)])?,
+        };
         Ok(())
     }
 
     /// Those whose last failure is at least so long ago.
     pub(super) fn purge_throttles(&self, forgotten_ms: TimeMs, limit: i64) -> Result<usize, DirectoryError> {
-        let values = (ms(self.now_ms().saturating_sub(forgotten_ms)), limit);
-        self.sql(|connection| connection.prepare_cached(PURGE)?.execute(values))
+        let values = values![ms(self.now_ms().saturating_sub(forgotten_ms)), limit];
+        Ok(self.sql().run(PURGE, values)? as usize)
     }
 }
 
-fn find(connection: &Connection, scope: ThrottleScope, key: ThrottleKey) -> rusqlite::Result<Throttle> {
-    let found = connection.prepare_cached(FIND)?.query_row((scope.as_str(), key.0), |row| {
-        let mut cells = Cells::new(row);
+fn find(sql: &Sql, scope: ThrottleScope, key: ThrottleKey) -> Result<Throttle, StoreError> {
+    let found = sql.one(FIND, values![scope.as_str(), key.0], |cells| {
         Ok(Throttle { failures: cells.next()?, last_failure_ms: cells.bits()? })
     });
-    Ok(found.optional()?.unwrap_or_default())
+    Ok(found?.unwrap_or_default())
 }

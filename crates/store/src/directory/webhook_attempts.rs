@@ -1,12 +1,12 @@
 //! What came of each attempt to deliver an event to a webhook: the latest ones.
 
 use mayfly_core::{IssuerId, TimeMs};
-use rusqlite::{Row, params};
 
 use super::{AttemptId, Directory, DirectoryError, WebhookId, Writing, ms};
 use crate::EventPlace;
+use crate::StoreError;
 use crate::query::{PAGE_MAX, Page};
-use crate::views::cells::Cells;
+use crate::sql::{Cells, values};
 
 pub(super) const CREATE: &str = "
 -- The latest attempts of each webhook. An attempt has a status, or an error, or both.
@@ -24,17 +24,20 @@ CREATE TABLE webhook_attempts (
 CREATE INDEX webhook_attempts_by_webhook ON webhook_attempts (webhook, id);
 CREATE INDEX webhook_attempts_by_time ON webhook_attempts (at_ms);";
 
-// Of a webhook that was deleted meanwhile nothing is kept.
-const ADD: &str =
-    "INSERT INTO webhook_attempts (webhook, at_ms, sequence, event_index, attempt, status, error, took_ms)
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM webhooks WHERE id = ?1)";
-const CUT: &str = "DELETE FROM webhook_attempts WHERE webhook = ?1 AND id <=
-    (SELECT id FROM webhook_attempts WHERE webhook = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = ?)";
+const ADD: &str = "INSERT INTO webhook_attempts
+    (id, webhook, at_ms, sequence, event_index, attempt, status, error, took_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const CUT: &str = "DELETE FROM webhook_attempts WHERE webhook = ? AND id <=
+    (SELECT id FROM webhook_attempts WHERE webhook = ? ORDER BY id DESC LIMIT 1 OFFSET ?)";
 const LIST: &str = "SELECT webhook_attempts.id, at_ms, sequence, event_index, attempt, status, error, took_ms
     FROM webhook_attempts JOIN webhooks ON webhooks.id = webhook
     WHERE webhook = ? AND issuer = ? AND webhook_attempts.id <= ? ORDER BY webhook_attempts.id DESC LIMIT ?";
 const PURGE: &str = "DELETE FROM webhook_attempts WHERE id IN
     (SELECT id FROM webhook_attempts WHERE at_ms <= ? ORDER BY at_ms LIMIT ?)";
+
+/// What their ids are counted under.
+const ATTEMPTS: &str = "webhook_attempts";
 
 /// How many attempts of a webhook are kept.
 pub const ATTEMPTS_KEPT: usize = 1000;
@@ -74,9 +77,8 @@ impl Directory {
     ) -> Result<Page<(AttemptId, WebhookAttempt), AttemptId>, DirectoryError> {
         let limit = limit.min(PAGE_MAX);
         let from = from.map_or(i64::MAX, |from| ms(from.0));
-        let values = (ms(webhook.0), issuer.0 as i64, from, limit as i64 + 1);
-        let mut rows: Vec<(AttemptId, WebhookAttempt)> =
-            self.read(|connection| connection.prepare_cached(LIST)?.query_map(values, read)?.collect())?;
+        let values = values![ms(webhook.0), issuer.0 as i64, from, limit as i64 + 1];
+        let mut rows: Vec<(AttemptId, WebhookAttempt)> = self.read(|sql| sql.all(LIST, values, read))?;
         let next = rows.get(limit).map(|(id, _)| *id);
         rows.truncate(limit);
         Ok(Page { rows, next })
@@ -95,33 +97,38 @@ impl Writing<'_> {
         webhook: WebhookId,
         attempts: &[WebhookAttempt],
     ) -> Result<(), DirectoryError> {
-        self.sql(|connection| {
-            let mut add = connection.prepare_cached(ADD)?;
-            for attempt in attempts {
-                add.execute(params![
-                    webhook.0 as i64,
-                    ms(attempt.at_ms),
-                    ms(attempt.event.sequence),
-                    attempt.event.index,
-                    attempt.attempt,
-                    attempt.status,
-                    attempt.error,
-                    ms(attempt.took_ms),
-                ])?;
-            }
-            connection.prepare_cached(CUT)?.execute((webhook.0 as i64, ATTEMPTS_KEPT as i64))
-        })?;
+        let of = webhook.0 as i64;
+        // Of a webhook that was deleted meanwhile nothing is kept.
+        let exists = self.sql().one(EXISTS, values![of], |cells| cells.next::<bool>())?;
+        if attempts.is_empty() || exists != Some(true) {
+            return Ok(());
+        }
+        let first = self.draw_ids(ATTEMPTS, attempts.len())?;
+        for (id, attempt) in (first..).zip(attempts) {
+            let values = values![
+                ms(id),
+                of,
+                ms(attempt.at_ms),
+                ms(attempt.event.sequence),
+                attempt.event.index,
+                attempt.attempt,
+                attempt.status,
+                attempt.error.as_deref(),
+                ms(attempt.took_ms),
+            ];
+            self.sql().run(ADD, values)?;
+        }
+        self.sql().run(CUT, values![of, of, ATTEMPTS_KEPT as i64])?;
         Ok(())
     }
 
     pub(super) fn purge_attempts(&self, limit: i64) -> Result<usize, DirectoryError> {
-        let values = (ms(self.now_ms().saturating_sub(ATTEMPTS_KEPT_MS)), limit);
-        self.sql(|connection| connection.prepare_cached(PURGE)?.execute(values))
+        let values = values![ms(self.now_ms().saturating_sub(ATTEMPTS_KEPT_MS)), limit];
+        Ok(self.sql().run(PURGE, values)? as usize)
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(AttemptId, WebhookAttempt)> {
-    let mut cells = Cells::new(row);
+fn read(cells: &mut Cells<'_>) -> Result<(AttemptId, WebhookAttempt), StoreError> {
     let id = AttemptId(cells.bits()?);
     let attempt = WebhookAttempt {
         at_ms: cells.bits()?,

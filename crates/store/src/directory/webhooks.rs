@@ -4,13 +4,13 @@ use std::fmt;
 
 use mayfly_core::{IssuerId, TimeMs};
 use mayfly_keys::{DirectoryKeys, Opened, Random};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::Entry;
 use super::sealed::Column;
 use super::{Directory, DirectoryError, WebhookId, Writing, ms};
 use crate::EventPlace;
-use crate::views::cells::Cells;
+use crate::StoreError;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- `url` and the secrets are sealed: a URL is often a secret by itself. `kinds` has commas between them, and is empty for
@@ -46,7 +46,6 @@ macro_rules! columns {
     };
 }
 
-const NEXT_ID: &str = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'webhooks'), 0) + 1";
 const COUNT: &str = "SELECT count(*) FROM webhooks WHERE issuer = ?";
 const CREATE_WEBHOOK: &str = "INSERT INTO webhooks
     (id, issuer, url, description, kinds, state, secret, place_sequence, place_index, created_ms)
@@ -54,9 +53,8 @@ const CREATE_WEBHOOK: &str = "INSERT INTO webhooks
 const FIND: &str = concat!("SELECT ", columns!(), " FROM webhooks WHERE id = ? AND issuer = ?");
 const LIST: &str = concat!("SELECT ", columns!(), " FROM webhooks WHERE issuer = ? ORDER BY id");
 const ACTIVE: &str = "SELECT id, version FROM webhooks WHERE state = 'active'";
-const ORDER: &str =
-    concat!("SELECT ", columns!(), ", secret, previous_secret FROM webhooks WHERE id = ? AND issuer = ?");
-const ISSUER: &str = "SELECT issuer FROM webhooks WHERE id = ?";
+const ORDER: &str = concat!("SELECT ", columns!(), ", secret, previous_secret FROM webhooks WHERE id = ?");
+const FIND_SECRET: &str = "SELECT secret FROM webhooks WHERE id = ?";
 const CHANGE: &str =
     "UPDATE webhooks SET url = ?, description = ?, kinds = ?, state = ?, version = version + 1,
     failures = 0, failing_since_ms = NULL, last_error = NULL WHERE id = ?";
@@ -70,11 +68,14 @@ const SET_PLACE: &str =
     version = version + 1, failures = 0, failing_since_ms = NULL, last_error = NULL WHERE id = ?";
 const NOTE: &str =
     "UPDATE webhooks SET place_sequence = ?, place_index = ?, failures = ?, failing_since_ms = ?,
-    last_error = ?, delivered_ms = ifnull(?, delivered_ms) WHERE id = ? AND place_version = ?";
+    last_error = ?, delivered_ms = coalesce(?, delivered_ms) WHERE id = ? AND place_version = ?";
 
 const URL: Column = Column("webhooks.url");
 const SECRET: Column = Column("webhooks.secret");
 const PREVIOUS_SECRET: Column = Column("webhooks.previous_secret");
+
+/// What their ids are counted under.
+const WEBHOOKS: &str = "webhooks";
 
 /// How many webhooks an issuer may have.
 pub const WEBHOOKS_MAX: usize = 16;
@@ -208,7 +209,7 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read, [`DirectoryError::Sealed`] if what is in it does not open.
     pub fn webhook(&self, issuer: IssuerId, id: WebhookId) -> Result<Option<Webhook>, DirectoryError> {
-        let found = self.read(|connection| find(connection, issuer, id))?;
+        let found = self.read(|sql| find(sql, issuer, id))?;
         found.map(|row| row.open(&self.keys)).transpose()
     }
 
@@ -218,10 +219,7 @@ impl Directory {
     ///
     /// As [`webhook`](Self::webhook).
     pub fn webhooks(&self, issuer: IssuerId) -> Result<Vec<Webhook>, DirectoryError> {
-        let rows: Vec<SealedWebhook> = self.read(|connection| {
-            let read = |row: &Row<'_>| SealedWebhook::read(&mut Cells::new(row));
-            connection.prepare_cached(LIST)?.query_map([issuer.0 as i64], read)?.collect()
-        })?;
+        let rows = self.read(|sql| sql.all(LIST, values![issuer.0 as i64], SealedWebhook::read))?;
         rows.into_iter().map(|row| row.open(&self.keys)).collect()
     }
 
@@ -231,13 +229,7 @@ impl Directory {
     ///
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn active_webhooks(&self) -> Result<Vec<(WebhookId, u64)>, DirectoryError> {
-        self.read(|connection| {
-            let read = |row: &Row<'_>| {
-                let mut cells = Cells::new(row);
-                Ok((WebhookId(cells.bits()?), cells.bits()?))
-            };
-            connection.prepare_cached(ACTIVE)?.query_map((), read)?.collect()
-        })
+        self.read(|sql| sql.all(ACTIVE, &[], |cells| Ok((WebhookId(cells.bits()?), cells.bits()?))))
     }
 
     /// A webhook with what signs at `now_ms`, whosever it is: for who delivers.
@@ -250,16 +242,11 @@ impl Directory {
         id: WebhookId,
         now_ms: TimeMs,
     ) -> Result<Option<WebhookOrder>, DirectoryError> {
-        let found = self.read(|connection| {
-            let issuer: Option<i64> =
-                connection.prepare_cached(ISSUER)?.query_row([ms(id.0)], |row| row.get(0)).optional()?;
-            let Some(issuer) = issuer else { return Ok(None) };
-            let read = |row: &Row<'_>| {
-                let mut cells = Cells::new(row);
-                let sealed = SealedWebhook::read(&mut cells)?;
+        let found = self.read(|sql| {
+            sql.one(ORDER, values![ms(id.0)], |cells| {
+                let sealed = SealedWebhook::read(cells)?;
                 Ok((sealed, cells.next::<Vec<u8>>()?, cells.next::<Option<Vec<u8>>>()?))
-            };
-            connection.prepare_cached(ORDER)?.query_row((ms(id.0), issuer), read).optional()
+            })
         })?;
         let Some((row, secret, previous)) = found else { return Ok(None) };
         let webhook = row.open(&self.keys)?;
@@ -284,19 +271,17 @@ impl Writing<'_> {
         new: &NewWebhook<'_>,
         random: &mut dyn Random,
     ) -> Result<Webhook, DirectoryError> {
-        let (issuer, number) = (new.issuer, |sql: &'static str, of: &[i64]| {
-            let of = rusqlite::params_from_iter(of);
-            self.sql(|connection| connection.prepare_cached(sql)?.query_row(of, |row| row.get::<_, i64>(0)))
-        });
-        if number(COUNT, &[issuer.0 as i64])? >= WEBHOOKS_MAX as i64 {
+        let issuer = new.issuer;
+        let count = self.sql().one(COUNT, values![issuer.0 as i64], |cells| cells.bits())?;
+        if count.unwrap_or(0) >= WEBHOOKS_MAX as u64 {
             return Err(DirectoryError::TooManyWebhooks);
         }
-        let id = WebhookId(number(NEXT_ID, &[])? as u64);
+        let id = WebhookId(self.draw_ids(WEBHOOKS, 1)?);
         let url = URL.seal(self.secrets(), (issuer, id.0), new.url.as_bytes(), random)?;
         let secret = SECRET.seal(self.secrets(), (issuer, id.0), new.secret, random)?;
         let (sequence, index) = (ms(new.place.sequence), new.place.index);
         let (kinds, created_ms) = (new.kinds.join(","), ms(self.now_ms()));
-        let values = params![
+        let values = values![
             id.0 as i64,
             issuer.0 as i64,
             url,
@@ -307,7 +292,7 @@ impl Writing<'_> {
             index,
             created_ms
         ];
-        self.sql(|connection| connection.prepare_cached(CREATE_WEBHOOK)?.execute(values))?;
+        self.sql().run(CREATE_WEBHOOK, values)?;
         self.audit_webhook("webhook.created", issuer, id, serde_json::json!({ "kinds": new.kinds }))?;
         self.webhook(issuer, id)?.ok_or(DirectoryError::Unreadable { what: "webhooks" })
     }
@@ -318,7 +303,7 @@ impl Writing<'_> {
     ///
     /// As [`Directory::webhook`].
     pub fn webhook(&self, issuer: IssuerId, id: WebhookId) -> Result<Option<Webhook>, DirectoryError> {
-        let found = self.sql(|connection| find(connection, issuer, id))?;
+        let found = find(self.sql(), issuer, id)?;
         found.map(|row| row.open(self.secrets())).transpose()
     }
 
@@ -340,8 +325,8 @@ impl Writing<'_> {
         let description = change.description.as_ref().unwrap_or(&webhook.description);
         let kinds = change.kinds.as_ref().unwrap_or(&webhook.kinds);
         let state = change.state.unwrap_or(webhook.state);
-        let values = params![sealed, description, kinds.join(","), state.as_str(), id.0 as i64];
-        self.sql(|connection| connection.prepare_cached(CHANGE)?.execute(values))?;
+        let values = values![sealed, description, kinds.join(","), state.as_str(), id.0 as i64];
+        self.sql().run(CHANGE, values)?;
         let detail = serde_json::json!({
             "url_changed": change.url.is_some(), "kinds": kinds, "state": state.as_str()
         });
@@ -356,8 +341,8 @@ impl Writing<'_> {
     /// [`DirectoryError::Store`] if it could not be written.
     pub fn pause_gone_webhook(&self, webhook: &Webhook, why: &str) -> Result<(), DirectoryError> {
         let (id, issuer) = (webhook.id, webhook.issuer);
-        let values = params![why, id.0 as i64, webhook.version as i64];
-        if self.sql(|connection| connection.prepare_cached(PAUSE)?.execute(values))? == 0 {
+        let values = values![why, id.0 as i64, webhook.version as i64];
+        if self.sql().run(PAUSE, values)? == 0 {
             return Ok(());
         }
         self.audit_webhook("webhook.paused", issuer, id, serde_json::json!({ "why": why }))
@@ -372,10 +357,8 @@ impl Writing<'_> {
         if self.webhook(issuer, id)?.is_none() {
             return Ok(false);
         }
-        self.sql(|connection| {
-            connection.prepare_cached(DELETE_ATTEMPTS)?.execute([id.0 as i64])?;
-            connection.prepare_cached(DELETE)?.execute([id.0 as i64])
-        })?;
+        self.sql().run(DELETE_ATTEMPTS, values![id.0 as i64])?;
+        self.sql().run(DELETE, values![id.0 as i64])?;
         self.audit_webhook("webhook.deleted", issuer, id, serde_json::json!({}))?;
         Ok(true)
     }
@@ -397,9 +380,8 @@ impl Writing<'_> {
             return Ok(None);
         }
         let place = (issuer, id.0);
-        let old: Vec<u8> = self.sql(|connection| {
-            connection.query_row("SELECT secret FROM webhooks WHERE id = ?", [id.0 as i64], |row| row.get(0))
-        })?;
+        let old = self.sql().one(FIND_SECRET, values![id.0 as i64], |cells| cells.next::<Vec<u8>>())?;
+        let old = old.ok_or(DirectoryError::Unreadable { what: "webhooks" })?;
         let old = SECRET.open(self.secrets(), place, &old)?;
         let until_ms = (overlap_ms > 0).then(|| ms(self.now_ms().saturating_add(overlap_ms)));
         let previous = match until_ms {
@@ -407,8 +389,8 @@ impl Writing<'_> {
             None => None,
         };
         let sealed = SECRET.seal(self.secrets(), place, secret, random)?;
-        let values = params![sealed, previous, until_ms, id.0 as i64];
-        self.sql(|connection| connection.prepare_cached(ROTATE)?.execute(values))?;
+        let values = values![sealed, previous, until_ms, id.0 as i64];
+        self.sql().run(ROTATE, values)?;
         let detail = serde_json::json!({ "overlap_ms": overlap_ms });
         self.audit_webhook("webhook.secret_rotated", issuer, id, detail)?;
         self.webhook(issuer, id)
@@ -426,8 +408,8 @@ impl Writing<'_> {
         place: EventPlace,
     ) -> Result<Option<Webhook>, DirectoryError> {
         let Some(before) = self.webhook(issuer, id)? else { return Ok(None) };
-        let values = params![ms(place.sequence), place.index, id.0 as i64];
-        self.sql(|connection| connection.prepare_cached(SET_PLACE)?.execute(values))?;
+        let values = values![ms(place.sequence), place.index, id.0 as i64];
+        self.sql().run(SET_PLACE, values)?;
         let detail = serde_json::json!({ "from": place.to_string(), "was": before.place.to_string() });
         self.audit_webhook("webhook.replayed", issuer, id, detail)?;
         self.webhook(issuer, id)
@@ -439,22 +421,20 @@ impl Writing<'_> {
     ///
     /// [`DirectoryError::Store`] if it could not be written.
     pub fn note_webhooks(&self, progress: &[WebhookProgress]) -> Result<(), DirectoryError> {
-        self.sql(|connection| {
-            let mut note = connection.prepare_cached(NOTE)?;
-            for progress in progress {
-                note.execute(params![
-                    ms(progress.place.sequence),
-                    progress.place.index,
-                    progress.failures,
-                    progress.failing_since_ms.map(ms),
-                    progress.last_error,
-                    progress.delivered_ms.map(ms),
-                    progress.webhook.0 as i64,
-                    progress.place_version as i64,
-                ])?;
-            }
-            Ok(())
-        })
+        for progress in progress {
+            let values = values![
+                ms(progress.place.sequence),
+                progress.place.index,
+                progress.failures,
+                progress.failing_since_ms.map(ms),
+                progress.last_error.as_deref(),
+                progress.delivered_ms.map(ms),
+                progress.webhook.0 as i64,
+                progress.place_version as i64,
+            ];
+            self.sql().run(NOTE, values)?;
+        }
+        Ok(())
     }
 
     fn audit_webhook(
@@ -469,9 +449,8 @@ impl Writing<'_> {
     }
 }
 
-fn find(connection: &Connection, issuer: IssuerId, id: WebhookId) -> rusqlite::Result<Option<SealedWebhook>> {
-    let read = |row: &Row<'_>| SealedWebhook::read(&mut Cells::new(row));
-    connection.prepare_cached(FIND)?.query_row((ms(id.0), issuer.0 as i64), read).optional()
+fn find(sql: &Sql, issuer: IssuerId, id: WebhookId) -> Result<Option<SealedWebhook>, StoreError> {
+    sql.one(FIND, values![ms(id.0), issuer.0 as i64], SealedWebhook::read)
 }
 
 /// A row as it stands in the table: its URL is still to be opened.
@@ -481,7 +460,7 @@ struct SealedWebhook {
 }
 
 impl SealedWebhook {
-    fn read(cells: &mut Cells<'_, '_>) -> rusqlite::Result<Self> {
+    fn read(cells: &mut Cells<'_>) -> Result<Self, StoreError> {
         let (id, issuer) = (WebhookId(cells.bits()?), IssuerId(cells.bits()?));
         let url = cells.next()?;
         let description = cells.next()?;

@@ -1,14 +1,13 @@
 //! A transaction under way, as those see it who change something in it.
 
 use std::cell::Cell;
-use std::path::Path;
 
 use mayfly_core::TimeMs;
 use mayfly_keys::DirectoryKeys;
-use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::DirectoryError;
-use crate::error::At;
+use crate::StoreError;
+use crate::sql::Sql;
 
 /// Who changes something, and when: a part of every audit entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +22,7 @@ pub struct By<'a> {
 /// A transaction under way: all functions that change the directory are its own. Made by
 /// [`Directory::write`](super::Directory::write) and [`Directory::once`](super::Directory::once).
 pub struct Writing<'a> {
-    connection: &'a Connection,
-    path: &'a Path,
+    sql: &'a Sql,
     keys: &'a DirectoryKeys,
     by: By<'a>,
     touched: Cell<Touched>,
@@ -38,13 +36,8 @@ pub(super) struct Touched {
 }
 
 impl<'a> Writing<'a> {
-    pub(super) fn new(
-        connection: &'a Connection,
-        path: &'a Path,
-        keys: &'a DirectoryKeys,
-        by: By<'a>,
-    ) -> Self {
-        Self { connection, path, keys, by, touched: Cell::default() }
+    pub(super) fn new(sql: &'a Sql, keys: &'a DirectoryKeys, by: By<'a>) -> Self {
+        Self { sql, keys, by, touched: Cell::default() }
     }
 
     /// The time of the transaction.
@@ -90,32 +83,31 @@ impl<'a> Writing<'a> {
         self.keys
     }
 
-    pub(super) fn sql<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, DirectoryError> {
-        work(self.connection).at(self.path).map_err(DirectoryError::Store)
+    /// The transaction's connection.
+    pub(super) fn sql(&self) -> &'a Sql {
+        self.sql
     }
 
-    /// The same, where a value that must be unique may be there already: that is `taken`.
+    /// Writes what must be unique. If it is there already, that is `taken`, nothing of `work` was done, and the
+    /// transaction goes on: PostgreSQL would let nothing more be done in it after an error.
     pub(super) fn unique<T>(
         &self,
         taken: DirectoryError,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        work: impl FnOnce(&Sql) -> Result<T, StoreError>,
     ) -> Result<T, DirectoryError> {
-        match work(self.connection) {
-            Err(error) if is_taken(&error) => Err(taken),
-            done => done.at(self.path).map_err(DirectoryError::Store),
+        self.sql.script("SAVEPOINT before")?;
+        match work(self.sql) {
+            Err(StoreError::Taken { .. }) => {
+                self.sql.script("ROLLBACK TO SAVEPOINT before; RELEASE SAVEPOINT before")?;
+                Err(taken)
+            }
+            Err(error) => Err(error.into()),
+            Ok(done) => {
+                self.sql.script("RELEASE SAVEPOINT before")?;
+                Ok(done)
+            }
         }
     }
-}
-
-fn is_taken(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
-        && matches!(
-            error.sqlite_extended_error_code(),
-            Some(ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
-        )
 }
 
 /// How many rows were forgotten. As many as were allowed: there may be more.

@@ -14,7 +14,7 @@ mod value;
 
 use std::cell::RefCell;
 
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
 pub(crate) use cells::{Cells, json, show_month};
 pub(crate) use value::{Cell, Raw, Value, values};
@@ -105,12 +105,12 @@ impl Sql {
         match &self.inner {
             Inner::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql).at(&self.location)?;
-                let found = statement
-                    .query_row(params_from_iter(values), |row| {
-                        Ok(read(&mut Cells::new(Row::Sqlite(row), &self.location)))
-                    })
-                    .optional();
-                found.at(&self.location)?.transpose()
+                let mut rows = statement.query(params_from_iter(values)).at(&self.location)?;
+                let Some(row) = rows.next().at(&self.location)? else { return Ok(None) };
+                let found = read(&mut Cells::new(Row::Sqlite(row), &self.location))?;
+                // To its end: only there is it said that what was written refers to something that is not there.
+                while rows.next().at(&self.location)?.is_some() {}
+                Ok(Some(found))
             }
             Inner::Postgres(link) => {
                 let mut read = Some(read);
@@ -327,6 +327,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_refers_to_nothing_is_not_said_to_be_written() {
+        on_both(|home| {
+            let sql = open(home, &FIRST).unwrap();
+            sql.script("CREATE TABLE b (id BIGINT PRIMARY KEY, a BIGINT NOT NULL REFERENCES a (id))")
+                .unwrap();
+            let add = "INSERT INTO b (id, a) VALUES (?, ?) RETURNING id";
+            let said = sql.one(add, values![1, 99], |cells| cells.bits());
+            assert!(matches!(said, Err(StoreError::Database { .. })), "{said:?}");
+        });
+    }
+
+    #[test]
     fn a_transaction_is_all_or_nothing() {
         on_both(|home| {
             let (sql, other) = (open(home, &FIRST).unwrap(), open(home, &FIRST).unwrap());
@@ -345,6 +357,24 @@ pub(crate) mod tests {
             assert_eq!(count(&reading), Some(0));
             drop(reading);
             assert_eq!(count(&other), Some(1));
+        });
+    }
+
+    /// PostgreSQL does nothing more in a transaction after an error, and would say that it was committed.
+    #[test]
+    fn a_transaction_with_an_error_in_it_is_not_said_to_be_committed() {
+        on_both(|home| {
+            let sql = open(home, &FIRST).unwrap();
+            let add = |id| sql.run(ADD, values![id, "a", None::<&[u8]>, true]);
+            let writing = sql.begin(Access::Write).unwrap();
+            add(1).unwrap();
+            add(1).unwrap_err();
+            let said = writing.commit().is_ok();
+            let count = sql.one("SELECT count(*) FROM a", &[], |cells| cells.bits()).unwrap();
+            assert_eq!(
+                (said, count),
+                if sql.as_sqlite().is_some() { (true, Some(1)) } else { (false, Some(0)) }
+            );
         });
     }
 

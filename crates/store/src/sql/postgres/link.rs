@@ -215,7 +215,9 @@ impl Link {
 
     pub(crate) fn end(&mut self, how: &str) -> Result<()> {
         let ended = if self.live.is_some() {
-            self.script(how)
+            // After an error in it that somebody overlooked, a COMMIT would roll it back without a word. A statement
+            // before it fails then.
+            self.script(if how == "COMMIT" { "SELECT 1; COMMIT" } else { how })
         } else {
             Err(StoreError::lost(&self.location, "the connection broke within a transaction"))
         };
