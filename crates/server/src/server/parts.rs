@@ -19,7 +19,8 @@ use mayfly_notify::{
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
-    DirectoryLock, FoldOptions, Folder, OpenOptions, Opened, Opening, SqliteJournal, ViewsArchive,
+    DirectoryLock, FoldOptions, Folder, Home, Location, OpenOptions, Opened, Opening, SqliteJournal,
+    StoreError, ViewsArchive,
 };
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -36,6 +37,7 @@ use crate::http::AdminPages;
 use crate::init::KEY_CHECK_FILE;
 use crate::live::{Live, Shared};
 use crate::protocol::{Addresses, Counts, Listening, Status, Time};
+use crate::store;
 use crate::upkeep;
 use mayfly_office::{Keyring, Office, Reception, Views};
 use mayfly_store::directory::Directory;
@@ -135,6 +137,17 @@ fn key_service(settings: &Settings) -> Result<KeyService, StartError> {
 
 fn check_key(settings: &Settings, root: &RootKey) -> Result<(), StartError> {
     let found = root.check_value();
+    if let Home::Database(database) = &settings.home {
+        // Another gateway may have made it: what stands in this directory says nothing of it.
+        let expected = store::root_check(&settings.home).map_err(StartError::Store)?;
+        let Some(expected) = expected else {
+            let location = Location::Schema { database: database.name().into(), name: "mayfly_journal" };
+            return Err(StartError::Store(StoreError::Missing { location, views: false }));
+        };
+        if expected != found.to_string() {
+            return Err(StartError::OtherKey { file: settings.root_key_file.clone(), expected, found });
+        }
+    }
     match fs::read_to_string(settings.data_dir.join(KEY_CHECK_FILE)) {
         Ok(expected) if expected.trim() == found.to_string() => Ok(()),
         Ok(expected) => Err(StartError::OtherKey {

@@ -90,7 +90,7 @@ impl Read {
 fn print(record: &Record, journal: &JournalReader, output: Output) -> Outcome {
     let mut events = Vec::new();
     record.each_event(|event| events.push(event)).map_err(|why| {
-        failure(StoreError::Record { path: journal.path().to_owned(), sequence: record.sequence, why })
+        failure(StoreError::Record { location: journal.path().into(), sequence: record.sequence, why })
     })?;
     for event in &events {
         let view = EventView { sequence: record.sequence, at_ms: record.at_ms, event };
