@@ -8,6 +8,8 @@ import os
 import sqlite3
 import subprocess
 
+import pytest
+
 KINDS = ("sqlite", "postgres")
 PARTS = ("journal", "views", "directory")
 # As for the tests in Rust: a server on which databases may be made.
@@ -22,8 +24,8 @@ _databases = []
 def use(kind):
     """All stores that are made from now on are of this kind."""
     global _kind
-    if kind == "postgres":
-        assert os.environ.get(VARIABLE), f"export {VARIABLE}=$(scripts/postgres start /tmp/mayfly-postgres)"
+    if kind == "postgres" and not os.environ.get(VARIABLE):
+        raise pytest.UsageError(f"export {VARIABLE}=$(scripts/postgres start /tmp/mayfly-postgres)")
     _kind = kind
 
 

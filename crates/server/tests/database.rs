@@ -45,6 +45,7 @@ fn a_url_names_a_database() {
         (URL, URL),
         ("postgresql://u@a/d?sslmode=disable", "postgres://u@a:5432/d"),
         ("postgres://u@a:5433,b:5434/d?sslmode=require", "postgres://u@a:5433,b:5434/d"),
+        ("postgres://u@a,b:5434/d?target_session_attrs=read-write", "postgres://u@a:5432,b:5434/d"),
     ] {
         assert_eq!(name(&check(&format!("[database]\nurl = \"{url}\"")).unwrap()), expected, "{url}");
     }
