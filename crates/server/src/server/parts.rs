@@ -97,7 +97,11 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     };
     let (hook, questions) = mayfly_notify::hook();
     let core = Core::start(&ground, (state, head, journal), hook)?;
-    let front = runtime.block_on(front(&ground, (&core, questions), listener, pages.as_ref(), pepper));
+    // Opened before the runtime is entered: whoever waits for a database must not be within one.
+    let views = Views::open(&settings.home, ONLY_PARTITION, core.engine.handle(), core.folder.waker());
+    let front = views.map_err(StartError::Store).and_then(|views| {
+        runtime.block_on(front(&ground, (&core, views, questions), listener, pages.as_ref(), pepper))
+    });
     match front {
         Ok(Front { network, api, delivery, socket, addresses, background }) => {
             shared.health.enter(Phase::Serving);
@@ -280,15 +284,13 @@ struct Front {
 
 async fn front(
     ground: &Ground<'_>,
-    (core, questions): (&Core, HookQueue),
+    (core, views, questions): (&Core, Views, HookQueue),
     listener: UnixListener,
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
 ) -> Result<Front, StartError> {
     let Ground { settings, catalogue, clock, shared, directory, .. } = ground;
     let handle = core.engine.handle();
-    let views = Views::open(&settings.home, ONLY_PARTITION, handle.clone(), core.folder.waker())
-        .map_err(StartError::Store)?;
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
     let office = Arc::new(Office::new(
