@@ -360,8 +360,8 @@ fn a_database_that_cannot_be_written_is_refused() {
     database.psql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
     let said = home.refused();
     assert!(said.contains("does not allow writes"), "{said}");
-    let writable = "SET default_transaction_read_only = off";
-    database.psql(&format!("{writable}; ALTER DATABASE {name} RESET default_transaction_read_only"));
+    let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    database.psql(&format!("BEGIN READ WRITE; {reset}; COMMIT"));
     goes_on(&home, &mut shop);
 }
 
