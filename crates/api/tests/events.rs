@@ -57,7 +57,7 @@ fn an_issuer_sees_exactly_its_own_events() {
     let operator = rig.operator();
 
     let everything = all(&rig, &operator, "", 100);
-    let journal = JournalReader::open(rig.data.path(), ONLY_PARTITION).unwrap();
+    let journal = JournalReader::open(&rig.data.path().into(), ONLY_PARTITION).unwrap();
     let mut events = 0;
     for record in journal.records(1) {
         record.unwrap().each_event(|_: Event| events += 1).unwrap();

@@ -62,7 +62,7 @@ pub struct Rig {
     pub opened_in: Duration,
     engine: Engine,
     folder: Folder,
-    _lock: mayfly_store::DirectoryLock,
+    _lock: Option<mayfly_store::DirectoryLock>,
 }
 
 /// How far the views lag may not matter while a peak is measured: the benchmark looks at the lag itself.
@@ -73,12 +73,17 @@ impl Rig {
     pub fn open(directory: &Path) -> Result<Self, BenchError> {
         std::fs::create_dir_all(directory)?;
         let begun = Instant::now();
-        let opened = mayfly_store::open(directory, ONLY_PARTITION, &OpenOptions::default(), |_| ())?;
+        let opened = mayfly_store::open(&directory.into(), ONLY_PARTITION, &OpenOptions::default(), |_| ())?;
         let opened_in = begun.elapsed();
         let catalogue = catalogue()?;
         let progress = Arc::new(Progress::default());
-        let folder =
-            Folder::start(directory, ONLY_PARTITION, FoldOptions::default(), progress.clone(), |_| ())?;
+        let folder = Folder::start(
+            &directory.into(),
+            ONLY_PARTITION,
+            FoldOptions::default(),
+            progress.clone(),
+            |_| (),
+        )?;
         let engine = Engine::start(Parts {
             state: opened.state,
             head: opened.head,

@@ -1,13 +1,12 @@
 //! Reading the views, and the journal: on threads that may wait, a few at a time, and never older than the request.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mayfly_core::PartitionId;
 use mayfly_engine::Handle;
-use mayfly_store::{FolderWaker, JournalReader, StoreError, Views as Reader};
+use mayfly_store::{FolderWaker, Home, JournalReader, StoreError, Views as Reader};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
@@ -41,18 +40,18 @@ impl fmt::Debug for Views {
 }
 
 impl Views {
-    /// Opens the views and the journal of a data directory.
+    /// Opens the views and the journal.
     ///
     /// # Errors
     /// If they can't be read.
     pub fn open(
-        directory: &Path,
+        home: &Home,
         partition: PartitionId,
         handle: Handle,
         waker: FolderWaker,
     ) -> Result<Self, StoreError> {
-        let views = Pool::of(READERS, || Reader::open(directory, partition))?;
-        let journal = Pool::of(JOURNAL_READERS, || JournalReader::open(directory, partition))?;
+        let views = Pool::of(READERS, || Reader::open(home, partition))?;
+        let journal = Pool::of(JOURNAL_READERS, || JournalReader::open(home, partition))?;
         Ok(Self { views: Arc::new(views), journal: Arc::new(journal), handle, waker })
     }
 

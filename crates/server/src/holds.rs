@@ -133,7 +133,7 @@ mod tests {
     };
     use mayfly_keys::{KeyService, OsRandom, RootKey};
     use mayfly_store::directory::Directory;
-    use mayfly_store::{FoldOptions, Folder, Home, OpenOptions, ViewsArchive};
+    use mayfly_store::{FoldOptions, Folder, OpenOptions, ViewsArchive};
 
     use super::*;
     use mayfly_office::{NumberOrder, Views};
@@ -155,17 +155,19 @@ mod tests {
         fn start() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path();
-            let opened = mayfly_store::open(path, ONLY_PARTITION, &OpenOptions::default(), |_| ()).unwrap();
+            let opened =
+                mayfly_store::open(&path.into(), ONLY_PARTITION, &OpenOptions::default(), |_| ()).unwrap();
             let clock = Arc::new(ManualClock::at(BEGUN_MS));
             let shared: Arc<dyn Clock> = clock.clone();
             let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
-            let records = Arc::new(Directory::open(&Home::from(path), service.directory_keys()).unwrap());
+            let records = Arc::new(Directory::open(&path.into(), service.directory_keys()).unwrap());
             let catalogue = Arc::new(Catalogue::new(service).unwrap());
             let progress = Arc::new(Progress::default());
             let folder =
-                Folder::start(path, ONLY_PARTITION, FoldOptions::default(), progress.clone(), |_| ())
+                Folder::start(&path.into(), ONLY_PARTITION, FoldOptions::default(), progress.clone(), |_| ())
                     .unwrap();
-            let archive = ViewsArchive::open(path, ONLY_PARTITION, progress.clone(), &folder).unwrap();
+            let archive =
+                ViewsArchive::open(&path.into(), ONLY_PARTITION, progress.clone(), &folder).unwrap();
             let engine = Engine::start(Parts {
                 state: opened.state,
                 head: opened.head,
@@ -179,7 +181,7 @@ mod tests {
             })
             .unwrap();
             let handle = engine.handle();
-            let views = Views::open(path, ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
+            let views = Views::open(&path.into(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
             let desk = Desk::new(
                 handle.clone(),
                 catalogue.clone(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use mayfly_keys::file::KeyFileError;
 use mayfly_keys::{CheckValue, Random, RandomError, RootKey};
-use mayfly_store::{DirectoryLock, JOURNAL_FILE, SqliteJournal, StoreError, VIEWS_FILE};
+use mayfly_store::{DirectoryLock, JOURNAL_FILE, StoreError, StoredJournal, VIEWS_FILE};
 
 use crate::config::{Config, Settings};
 use crate::directory::{self, DirectoryError};
@@ -102,7 +102,7 @@ fn fill(settings: &Settings, check_value: CheckValue) -> Result<Initialised, Ini
     write_new(&data_dir.join(KEY_CHECK_FILE), &format!("{check_value}\n"))?;
     // Views follow from the journal: the first start makes them.
     let lock = DirectoryLock::acquire(data_dir).map_err(InitError::Store)?;
-    drop(SqliteJournal::open(data_dir).map_err(InitError::Store)?);
+    drop(StoredJournal::open(&data_dir.as_path().into()).map_err(InitError::Store)?);
     drop(lock);
     let mut config_file = None;
     if !settings.file.exists() {

@@ -18,7 +18,7 @@ use mayfly_server::config::CONFIG_FILE;
 use mayfly_server::directory::{DirectoryError, Run};
 use mayfly_server::protocol::{AdminRequest, NumberControls, Text};
 use mayfly_server::{Cause, InitError, KEY_CHECK_FILE, Phase, Server, SocketError, StartError, init};
-use mayfly_store::{JOURNAL_FILE, SqliteJournal, StoreError};
+use mayfly_store::{JOURNAL_FILE, StoreError, StoredJournal};
 
 fn start_error(directory: &Path) -> StartError {
     Server::start(settings(directory, "")).map(drop).unwrap_err()
@@ -224,7 +224,7 @@ fn a_stop_answers_what_is_under_way() {
 fn a_server_that_cant_write_its_journal_stops_and_says_so() {
     let mut running = Running::start();
     running.furnished();
-    let mut other = SqliteJournal::open(running.directory.path()).unwrap();
+    let mut other = StoredJournal::open(&running.directory.path().into()).unwrap();
     let head = other.head(PartitionId(0)).unwrap();
     other.append(&Record::seal(&head, PartitionId(0), head.at_ms, 0, Vec::new())).unwrap();
 

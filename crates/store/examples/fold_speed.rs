@@ -22,7 +22,7 @@ use mayfly_core::{
 };
 use mayfly_engine::{Head, Journal, Progress, Record};
 use mayfly_keys::NumberIndex;
-use mayfly_store::{FoldOptions, Folder, JOURNAL_FILE, OpenOptions, SqliteJournal, VIEWS_FILE, open};
+use mayfly_store::{FoldOptions, Folder, JOURNAL_FILE, OpenOptions, StoredJournal, VIEWS_FILE, open};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -68,7 +68,7 @@ fn main() -> Result<(), Failure> {
     drop(maker);
     let begun = Instant::now();
     let step = |what| println!("{:>10.2?} {what:?}", begun.elapsed());
-    let opened = open(directory.path(), PARTITION, &OpenOptions::default(), step)?;
+    let opened = open(&directory.path().into(), PARTITION, &OpenOptions::default(), step)?;
     println!(
         "opened {} numbers and {} transactions, with a check of all pages, in {:.2?}",
         opened.state.numbers.len(),
@@ -100,7 +100,8 @@ fn fold(directory: &Path, through: u64, events: u64) -> Result<(), Failure> {
     let progress = Arc::new(Progress::default());
     let (begun, processor) = (Instant::now(), processor_time());
     progress.set_durable(through, 0);
-    let folder = Folder::start(directory, PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
+    let folder =
+        Folder::start(&directory.into(), PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
     folder.stop()?;
     report("folded", events, begun.elapsed());
     if let (Some(before), Some(after)) = (processor, processor_time()) {
@@ -111,7 +112,7 @@ fn fold(directory: &Path, through: u64, events: u64) -> Result<(), Failure> {
 
 /// Makes events and appends them.
 struct Maker {
-    journal: SqliteJournal,
+    journal: StoredJournal,
     head: Head,
     payload: Vec<u8>,
     count: u32,
@@ -128,7 +129,7 @@ struct Maker {
 
 impl Maker {
     fn new(directory: &Path, numbers: u64) -> Result<Self, Failure> {
-        let journal = SqliteJournal::open(directory)?;
+        let journal = StoredJournal::open(&directory.into())?;
         let head = journal.head(PARTITION)?;
         Ok(Self {
             journal,
@@ -150,7 +151,8 @@ impl Maker {
     /// From now on the views are folded while records are appended.
     fn follow(&mut self, directory: &Path) -> Result<(), Failure> {
         let progress = Arc::new(Progress::default());
-        let folder = Folder::start(directory, PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
+        let folder =
+            Folder::start(&directory.into(), PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
         self.following = Some((folder, progress));
         Ok(())
     }

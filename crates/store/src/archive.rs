@@ -1,7 +1,6 @@
 //! The archive: transactions that are not in memory any more, for refunds, late completions and reversals.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -10,13 +9,12 @@ use mayfly_core::state::{Kept, PER_REFERENCE_MAX, Transaction};
 use mayfly_core::{Hash64, NumberId, PageRequest, PartitionId, TransactionId};
 use mayfly_engine::{Archive, ArchiveError, Progress};
 use mayfly_keys::NumberIndex;
-use rusqlite::Connection;
 
-use crate::error::At;
 use crate::fold::FolderWaker;
+use crate::sql::{Access, Sql};
 use crate::views::lookups::Lookup;
 use crate::views::{self, kept, numbers, transactions};
-use crate::{Folder, StoreError};
+use crate::{Folder, Home, StoreError};
 
 const CACHE_BYTES: usize = 16 << 20;
 /// How many transactions under one reference are found, the latest first: twice as many as memory takes, for
@@ -36,25 +34,24 @@ const NUMBERS_MAX: usize = 64;
 
 /// Looks transactions up in the views.
 pub struct ViewsArchive {
-    pool: [Mutex<Connection>; 2],
-    path: PathBuf,
+    pool: [Mutex<Sql>; 2],
     partition: PartitionId,
     progress: Arc<Progress>,
     waker: FolderWaker,
 }
 
 impl ViewsArchive {
-    /// Of the views in `directory`, which `folder` folds.
+    /// Of the views that `folder` folds.
     pub fn open(
-        directory: &Path,
+        home: &Home,
         partition: PartitionId,
         progress: Arc<Progress>,
         folder: &Folder,
     ) -> Result<Self, StoreError> {
-        let open = || views::open_to_read(directory, CACHE_BYTES).map(Mutex::new);
+        let open = || views::open_to_read(home, CACHE_BYTES).map(Mutex::new);
         // Two look-ups at a time; a third one waits.
         let pool = [open()?, open()?];
-        Ok(Self { pool, path: views::path(directory), partition, progress, waker: folder.waker() })
+        Ok(Self { pool, partition, progress, waker: folder.waker() })
     }
 
     fn wait(&self, sequence: u64) -> Result<(), ArchiveError> {
@@ -72,18 +69,20 @@ impl ViewsArchive {
         Ok(())
     }
 
-    fn with_connection<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        let mut connection = self.connection();
+    fn read<T>(&self, read: impl Fn(&Sql) -> Result<T, StoreError>) -> Result<T, ArchiveError> {
+        let sql = self.connection();
         // One transaction: all that is found is as of the same record.
-        let transaction = connection.transaction().at(&self.path)?;
-        read(&transaction).at(&self.path)
+        let attempt = || sql.begin(Access::Read).and_then(|reading| read(&reading));
+        // A connection that broke while nobody used it is found out by the first who does.
+        let found = match attempt() {
+            Err(StoreError::Lost { .. }) => attempt(),
+            found => found,
+        };
+        found.map_err(|error| ArchiveError(error.to_string()))
     }
 
     /// Whichever is free. Reading leaves nothing half done, so a poisoned one is as good as any.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    fn connection(&self) -> MutexGuard<'_, Sql> {
         let [first, second] = &self.pool;
         match second.try_lock() {
             Ok(free) => free,
@@ -92,8 +91,8 @@ impl ViewsArchive {
         }
     }
 
-    fn find(&self, views: &Connection, request: &PageRequest) -> rusqlite::Result<Vec<Transaction>> {
-        let cursor = views::cursor::find(views, self.partition)?.unwrap_or(views::cursor::Cursor::START);
+    fn find(&self, views: &Sql, request: &PageRequest) -> Result<Vec<Transaction>, StoreError> {
+        let cursor = views::cursor(views, self.partition)?;
         let (reference, of_number) = match *request {
             PageRequest::Reference(reference) => (reference, None),
             PageRequest::Purchases { reference, index, merchant } => (reference, Some((index, merchant))),
@@ -103,34 +102,36 @@ impl ViewsArchive {
         if let Some((index, merchant)) = of_number {
             ids.extend(purchases(views, partition, index, merchant, cursor.next_number.0)?);
         }
-        families(views, ids)
+        families(views, partition, ids)
     }
 }
 
 impl Archive for ViewsArchive {
     fn page(&self, request: &PageRequest, sequence: u64) -> Result<Vec<Transaction>, ArchiveError> {
         self.wait(sequence)?;
-        self.with_connection(|views| self.find(views, request))
-            .map_err(|error| ArchiveError(error.to_string()))
+        self.read(|views| self.find(views, request))
     }
 
     fn recall(&self, key: Hash64) -> Result<Option<Kept>, ArchiveError> {
-        self.with_connection(|views| {
-            let cursor = views::cursor::find(views, self.partition)?.unwrap_or(views::cursor::Cursor::START);
+        self.read(|views| {
+            let cursor = views::cursor(views, self.partition)?;
             kept::find(views, self.partition, key, cursor.next_kept)
         })
-        .map_err(|error| ArchiveError(error.to_string()))
     }
 }
 
 /// These transactions, the purchases that they belong to, and all that was done to those: whoever has a purchase in
 /// memory must see what has come for it already. The latest first.
-pub(crate) fn families(views: &Connection, ids: Vec<u64>) -> rusqlite::Result<Vec<Transaction>> {
+pub(crate) fn families(
+    views: &Sql,
+    partition: PartitionId,
+    ids: Vec<u64>,
+) -> Result<Vec<Transaction>, StoreError> {
     let mut found = BTreeMap::new();
     for id in ids.into_iter().map(TransactionId) {
         if found.len() < FOUND_MAX && !found.contains_key(&id) {
-            let family = transactions::family(views, id)?;
-            let itself = transactions::find(views, id)?;
+            let family = transactions::family(views, partition, id)?;
+            let itself = transactions::find(views, partition, id)?;
             found.extend(family.into_iter().chain(itself).map(|member| (member.id, member)));
         }
     }
@@ -139,21 +140,21 @@ pub(crate) fn families(views: &Connection, ids: Vec<u64>) -> rusqlite::Result<Ve
 
 /// The purchases at a merchant with all numbers that ever had an index, the latest first.
 fn purchases(
-    views: &Connection,
+    views: &Sql,
     partition: PartitionId,
     index: NumberIndex,
     merchant: MerchantId,
     next: u64,
-) -> rusqlite::Result<Vec<u64>> {
+) -> Result<Vec<u64>, StoreError> {
     let mut found = Vec::new();
     let mut looked_at = 0;
     for id in Lookup::Number.find(views, partition, index.0, next, NUMBERS_MAX)? {
-        let mut earlier = numbers::last_transaction(views, NumberId(id))?;
+        let mut earlier = numbers::last_transaction(views, partition, NumberId(id))?;
         while let Some(id) = earlier
             && looked_at < LOOKED_AT_MAX
             && found.len() < PURCHASES_MAX
         {
-            let Some(transaction) = transactions::find(views, id)? else { break };
+            let Some(transaction) = transactions::find(views, partition, id)? else { break };
             earlier = transaction.previous_by_number;
             looked_at += 1;
             if transaction.is_purchase() && transaction.merchant == merchant {

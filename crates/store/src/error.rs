@@ -288,9 +288,26 @@ impl StoreError {
         }
     }
 
+    /// Of a thread that could not be started.
+    pub(crate) fn no_thread(location: &Location, error: &std::io::Error) -> Self {
+        Self::Database { location: location.clone(), why: format!("a thread could not be started: {error}") }
+    }
+
     /// Of a connection that is not there.
     pub(crate) fn lost(location: &Location, why: &str) -> Self {
         Self::Lost { location: location.clone(), why: why.to_owned() }
+    }
+
+    /// Whether it may be over after a while without anybody's doing: a database that is away, is full, or was busy. Files of
+    /// this machine are never away.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::Conflict { .. } => true,
+            Self::Busy { location } | Self::Full { location } | Self::Refused { location, .. } => {
+                matches!(location, Location::Schema { .. })
+            }
+            _ => false,
+        }
     }
 
     /// Whether the file or schema at `location` itself is bad, so that another one in its place would do.

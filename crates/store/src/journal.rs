@@ -1,16 +1,13 @@
 //! The journal's writer: one row per record, appended and never changed.
 
-use std::path::{Path, PathBuf};
-
 use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Digest, Head, Journal, Record};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi, params};
 
-use crate::StoreError;
-use crate::error::At;
 use crate::format::{Durability, Format, Step};
 use crate::reader;
-use crate::sqlite::{self, Access};
+use crate::sql::{Sql, values};
+use crate::sqlite::Access;
+use crate::{Home, StoreError};
 
 /// The journal's file name.
 pub const JOURNAL_FILE: &str = "journal.db";
@@ -43,12 +40,17 @@ CREATE TABLE journal (
     payload BYTEA NOT NULL,
     PRIMARY KEY (partition, sequence)
 );
--- Payloads are small, and would not get smaller.
+-- Payloads would hardly get smaller.
 ALTER TABLE journal ALTER COLUMN payload SET STORAGE EXTERNAL;";
 
-const APPEND: &str =
+/// The place of a record and what stands there differ between the databases; the rest is the same.
+const APPEND_SQLITE: &str =
     "INSERT INTO journal (key, at_ms, count, version, previous, hash, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
-const HASH: &str = "SELECT hash FROM journal WHERE key = ?";
+const APPEND_POSTGRES: &str =
+    "INSERT INTO journal (partition, sequence, at_ms, count, version, previous, hash, payload)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const HASH_SQLITE: &str = "SELECT hash FROM journal WHERE key = ?";
+const HASH_POSTGRES: &str = "SELECT hash FROM journal WHERE partition = ? AND sequence = ?";
 
 pub(crate) const FORMAT: Format = Format {
     file: JOURNAL_FILE,
@@ -81,85 +83,79 @@ const CACHE_BYTES: usize = 4 << 20;
 /// 15 ms at 1000 and 56 ms at 4000, at the same rate; so no thread of its own is needed for it.
 const CHECKPOINT_PAGES: u32 = 320;
 
-/// The journal in SQLite, as its one writer has it.
-pub struct SqliteJournal {
-    connection: Connection,
-    path: PathBuf,
+/// The journal, as its one writer has it.
+///
+/// A record's place is its key: whoever finds it taken by another record knows that somebody else writes this journal. If
+/// it was not heard whether a record was written, the same record is appended again, and finds itself there, or not.
+pub struct StoredJournal {
+    sql: Sql,
 }
 
-impl SqliteJournal {
-    /// Opens the journal in `directory`; makes one where none is.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join(JOURNAL_FILE);
-        let connection = sqlite::open(&path, &FORMAT, Access::Create, CACHE_BYTES)?;
-        let journal = Self { connection, path };
-        journal
-            .connection
-            .execute_batch(&format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"))
-            .at(&journal.path)?;
-        Ok(journal)
+impl StoredJournal {
+    /// Opens the journal; makes one where none is.
+    pub fn open(home: &Home) -> Result<Self, StoreError> {
+        let sql = home.open(&FORMAT, Access::Create, CACHE_BYTES)?;
+        if sql.as_sqlite().is_some() {
+            sql.script(&format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"))?;
+        }
+        Ok(Self { sql })
     }
 
     /// Where a partition's journal ends. The last record is checked.
     pub fn head(&self, partition: PartitionId) -> Result<Head, StoreError> {
-        reader::head(&self.connection, &self.path, partition)
+        reader::head(&self.sql, partition)
     }
 
     /// Lets the file grow to so many pages (of 16 KiB) only, as a full disk would.
     #[doc(hidden)]
     pub fn limit_pages(&self, pages: u32) -> Result<(), StoreError> {
-        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(())).at(&self.path)
+        self.sql.one(&format!("PRAGMA max_page_count = {pages}"), &[], |_| Ok(())).map(|_| ())
     }
 
-    fn insert(&self, record: &Record) -> rusqlite::Result<()> {
-        let mut append = self.connection.prepare_cached(APPEND)?;
-        append.execute(params![
-            key(record.partition, record.sequence),
-            record.at_ms as i64,
-            record.count,
-            record.version,
-            record.previous,
-            record.hash,
-            record.payload,
-        ])?;
+    fn insert(&self, record: &Record) -> Result<(), StoreError> {
+        let (at_ms, count, version) = (record.at_ms as i64, record.count, record.version);
+        let (previous, hash, payload) = (&record.previous, &record.hash, &record.payload);
+        if self.sql.as_sqlite().is_some() {
+            let key = key(record.partition, record.sequence);
+            self.sql.run(APPEND_SQLITE, values![key, at_ms, count, version, previous, hash, payload])?;
+        } else {
+            let (partition, sequence) = (record.partition.0, record.sequence as i64);
+            let values = values![partition, sequence, at_ms, count, version, previous, hash, payload];
+            self.sql.run(APPEND_POSTGRES, values)?;
+        }
         Ok(())
     }
 
     /// The record's place is taken: by itself, if an append was tried again, or by another one.
     fn taken(&self, record: &Record) -> Result<(), AppendError> {
-        let standing: rusqlite::Result<Option<Digest>> =
-            self.connection.prepare_cached(HASH).and_then(|mut find| {
-                find.query_row([key(record.partition, record.sequence)], |row| row.get(0)).optional()
-            });
+        let read = |cells: &mut crate::sql::Cells<'_>| cells.next::<Digest>();
+        let standing = if self.sql.as_sqlite().is_some() {
+            self.sql.one(HASH_SQLITE, values![key(record.partition, record.sequence)], read)
+        } else {
+            self.sql.one(HASH_POSTGRES, values![record.partition.0, record.sequence as i64], read)
+        };
         match standing {
             Ok(Some(hash)) if hash == record.hash => Ok(()),
             Ok(_) => Err(AppendError::Refused),
-            Err(error) => Err(self.append_error(&error)),
-        }
-    }
-
-    fn append_error(&self, error: &rusqlite::Error) -> AppendError {
-        match StoreError::of(&(&self.path).into(), error) {
-            busy @ StoreError::Busy { .. } => AppendError::Unknown(busy.to_string()),
-            failed => AppendError::Failed(failed.to_string()),
+            Err(error) => Err(append_error(&error)),
         }
     }
 }
 
-impl Journal for SqliteJournal {
+fn append_error(error: &StoreError) -> AppendError {
+    match error {
+        busy @ StoreError::Busy { .. } => AppendError::Unknown(busy.to_string()),
+        passing if passing.is_passing() => AppendError::Unknown(passing.to_string()),
+        failed => AppendError::Failed(failed.to_string()),
+    }
+}
+
+impl Journal for StoredJournal {
     fn append(&mut self, record: &Record) -> Result<(), AppendError> {
         match self.insert(record) {
             Ok(()) => Ok(()),
-            Err(error) if is_taken(&error) => self.taken(record),
-            Err(error) => Err(self.append_error(&error)),
+            Err(StoreError::Taken { .. }) => self.taken(record),
+            Err(error) => Err(append_error(&error)),
         }
     }
-}
-
-fn is_taken(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
-        && matches!(
-            error.sqlite_extended_error_code(),
-            Some(ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID)
-        )
 }

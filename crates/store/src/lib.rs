@@ -1,6 +1,6 @@
 //! The store: a journal and its views, on SQLite.
 //!
-//! **The journal** ([`SqliteJournal`], `journal.db`) is the truth: one row per record, appended and synced before
+//! **The journal** ([`StoredJournal`], `journal.db`) is the truth: one row per record, appended and synced before
 //! anybody is answered, never changed. A [`JournalReader`] reads it on a connection of its own, [`verify`] checks
 //! all of it.
 //!
@@ -33,7 +33,7 @@ pub use archive::ViewsArchive;
 pub use error::{Location, StoreError};
 pub use fold::{FoldOptions, Folder, FolderWaker};
 pub use home::Home;
-pub use journal::{JOURNAL_FILE, SqliteJournal};
+pub use journal::{JOURNAL_FILE, StoredJournal};
 pub use load::{Difference, OpenOptions, Opened, Opening, compare_with_replay, open};
 pub use lock::{DirectoryLock, LOCK_FILE};
 pub use place::{EventPlace, EventPlaceError};

@@ -11,8 +11,10 @@ use mayfly_core::{PartitionId, State, TimeMs};
 use mayfly_engine::Head;
 
 use crate::fold::ViewsWriter;
+use crate::sql::postgres::schema;
 use crate::{
-    DirectoryLock, FoldOptions, JOURNAL_FILE, JournalReader, SqliteJournal, StoreError, VIEWS_FILE, views,
+    DirectoryLock, FoldOptions, Home, JOURNAL_FILE, JournalReader, StoreError, StoredJournal, VIEWS_FILE,
+    views,
 };
 
 use state::Loaded;
@@ -78,47 +80,49 @@ pub struct Opened {
     /// Where the journal ends.
     pub head: Head,
     /// The journal, to append to.
-    pub journal: SqliteJournal,
+    pub journal: StoredJournal,
     /// Up to which record the views are folded.
     pub folded: u64,
     /// Why the views had to be built again, if they had to.
     pub rebuilt: Option<String>,
-    /// Nobody else writes in the directory while this lives.
-    pub lock: DirectoryLock,
+    /// Nobody else writes in the directory while this lives. A database has other means.
+    pub lock: Option<DirectoryLock>,
 }
 
-/// Opens the store in `directory`. Views that do not fit the journal are put aside and built again; a journal
-/// that can't be used is an error, and nothing is changed.
+/// Opens the store. Views that do not fit the journal are put aside and built again; a journal that can't be used is an
+/// error, and nothing is changed.
 pub fn open(
-    directory: &Path,
+    home: &Home,
     partition: PartitionId,
     options: &OpenOptions,
     mut progress: impl FnMut(Opening),
 ) -> Result<Opened, StoreError> {
-    let lock = DirectoryLock::acquire(directory)?;
-    let journal_path = directory.join(JOURNAL_FILE);
-    let views_exist = views::path(directory).exists();
-    if !journal_path.exists() && (views_exist || !options.create) {
-        return Err(StoreError::Missing { location: journal_path.into(), views: views_exist });
-    }
-    let journal = SqliteJournal::open(directory)?;
+    let lock = match home {
+        Home::Files(directory) => Some(occupy(directory, options)?),
+        Home::Database(database) if !options.create => {
+            schema::require(database, &crate::journal::FORMAT)?;
+            None
+        }
+        Home::Database(_) => None,
+    };
+    let journal = StoredJournal::open(home)?;
     let head = journal.head(partition)?;
-    let reader = JournalReader::open(directory, partition)?;
+    let reader = JournalReader::open(home, partition)?;
 
     progress(Opening::Checking);
     let mut rebuilt = None;
-    if let Some(why) = check::misfit(directory, &reader, &head, options)? {
+    if let Some(why) = check::misfit(home, &reader, &head, options)? {
         tracing::warn!(%why, "the views are built again from the journal");
-        put_aside(directory)?;
+        put_aside(home)?;
         rebuilt = Some(why);
     }
-    let mut state = match bring_up(directory, &reader, &head, options, &mut progress) {
+    let mut state = match bring_up(home, &reader, &head, options, &mut progress) {
         // Every page was whole, and yet there was something in them that we never write.
-        Err(damage) if damage.is_damage_of(&views::path(directory).into()) && rebuilt.is_none() => {
+        Err(damage) if damage.is_damage_of(&home.location(&views::FORMAT)) && rebuilt.is_none() => {
             tracing::warn!(%damage, "the views are built again from the journal");
-            put_aside(directory)?;
+            put_aside(home)?;
             rebuilt = Some(damage.to_string());
-            bring_up(directory, &reader, &head, options, &mut progress)?
+            bring_up(home, &reader, &head, options, &mut progress)?
         }
         brought_up => brought_up?,
     };
@@ -130,27 +134,38 @@ pub fn open(
     Ok(Opened { state: state.state, head, journal, folded, rebuilt, lock })
 }
 
+/// Locks a directory, in which a journal must be, or may be made.
+fn occupy(directory: &Path, options: &OpenOptions) -> Result<DirectoryLock, StoreError> {
+    let lock = DirectoryLock::acquire(directory)?;
+    let journal = directory.join(JOURNAL_FILE);
+    let views = directory.join(VIEWS_FILE).exists();
+    if !journal.exists() && (views || !options.create) {
+        return Err(StoreError::Missing { location: journal.into(), views });
+    }
+    Ok(lock)
+}
+
 /// Folds what is too much to be replayed, and loads the state from the views.
 fn bring_up(
-    directory: &Path,
+    home: &Home,
     reader: &JournalReader,
     head: &Head,
     options: &OpenOptions,
     progress: &mut impl FnMut(Opening),
 ) -> Result<Loaded, StoreError> {
-    fold_up(directory, reader, head, options, progress)?;
+    fold_up(home, reader, head, options, progress)?;
     progress(Opening::Loading);
-    state::load(directory, reader.partition(), options.remember_ms)
+    state::load(home, reader.partition(), options.remember_ms)
 }
 
 fn fold_up(
-    directory: &Path,
+    home: &Home,
     reader: &JournalReader,
     head: &Head,
     options: &OpenOptions,
     progress: &mut impl FnMut(Opening),
 ) -> Result<(), StoreError> {
-    let mut writer = ViewsWriter::open(directory, reader.partition(), options.fold)?;
+    let mut writer = ViewsWriter::open(home, reader.partition(), options.fold)?;
     if head.sequence - writer.cursor().head.sequence <= REPLAY_MAX {
         return Ok(());
     }
@@ -162,7 +177,14 @@ fn fold_up(
 
 /// Moves the views out of the way. The last ones that were put aside are kept, for whoever wants to know why;
 /// older ones are removed.
-fn put_aside(directory: &Path) -> Result<(), StoreError> {
+fn put_aside(home: &Home) -> Result<(), StoreError> {
+    match home {
+        Home::Files(directory) => put_files_aside(directory),
+        Home::Database(database) => schema::put_aside(database, &views::FORMAT),
+    }
+}
+
+fn put_files_aside(directory: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm"] {
         let file = directory.join(format!("{VIEWS_FILE}{suffix}"));
         let aside = directory.join(format!("{BAD_VIEWS_FILE}{suffix}"));

@@ -1,7 +1,6 @@
 //! Reading the views: for the command line, the API and the pages.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use mayfly_card::Currency;
 use mayfly_core::state::{Issuer, Programme, Transaction};
@@ -9,13 +8,12 @@ use mayfly_core::{
     AccountId, Books, Hash64, IssuerId, NumberId, PartitionId, ProgrammeId, Retirement, TransactionId,
 };
 use mayfly_engine::Head;
-use rusqlite::Connection;
 
-use crate::StoreError;
 use crate::archive::{UNDER_MAX, families};
-use crate::error::At;
+use crate::sql::Sql;
 use crate::views::lookups::Lookup;
 use crate::views::{self, AccountRow, NumberRow, TransactionRow, accounts, issuers, numbers, transactions};
+use crate::{Home, StoreError};
 
 const CACHE_BYTES: usize = 8 << 20;
 /// How many rows one query returns at the most.
@@ -57,42 +55,40 @@ impl NumberFilter {
 
 /// The views, to read. They may be a little behind the journal.
 pub struct Views {
-    connection: Connection,
-    path: PathBuf,
+    sql: Sql,
     partition: PartitionId,
 }
 
 impl Views {
-    /// Opens the views in `directory`.
-    pub fn open(directory: &Path, partition: PartitionId) -> Result<Self, StoreError> {
-        let connection = views::open_to_read(directory, CACHE_BYTES)?;
-        Ok(Self { connection, path: views::path(directory), partition })
+    /// Opens the views.
+    pub fn open(home: &Home, partition: PartitionId) -> Result<Self, StoreError> {
+        Ok(Self { sql: views::open_to_read(home, CACHE_BYTES)?, partition })
     }
 
     /// Up to which record they are folded.
     pub fn folded(&self) -> Result<Head, StoreError> {
-        views::cursor(&self.connection, &self.path, self.partition).map(|cursor| cursor.head)
+        views::cursor(&self.sql, self.partition).map(|cursor| cursor.head)
     }
 
     /// All issuers.
     pub fn issuers(&self) -> Result<Vec<(IssuerId, Issuer)>, StoreError> {
-        issuers::issuers(&self.connection, self.partition).at(&self.path)
+        issuers::issuers(&self.sql, self.partition)
     }
 
     /// All programmes.
     pub fn programmes(&self) -> Result<Vec<(ProgrammeId, Programme)>, StoreError> {
-        issuers::programmes(&self.connection, self.partition).at(&self.path)
+        issuers::programmes(&self.sql, self.partition)
     }
 
     /// The books that are kept per issuer and currency.
     pub fn books(&self) -> Result<BTreeMap<(IssuerId, Currency), Books>, StoreError> {
-        let books = issuers::books(&self.connection, self.partition).at(&self.path)?;
+        let books = issuers::books(&self.sql, self.partition)?;
         Ok(books.into_iter().collect())
     }
 
     /// One account.
     pub fn account(&self, id: AccountId) -> Result<Option<AccountRow>, StoreError> {
-        accounts::find(&self.connection, id).at(&self.path)
+        accounts::find(&self.sql, self.partition, id)
     }
 
     /// Accounts by id, those after `after`.
@@ -104,23 +100,23 @@ impl Views {
         let limit = limit.min(PAGE_MAX);
         let mut rows = Vec::new();
         let after = after.unwrap_or(AccountId(0));
-        accounts::list(&self.connection, self.partition, after, limit, |row| rows.push(row)).at(&self.path)?;
+        accounts::list(&self.sql, self.partition, after, limit, |row| rows.push(row))?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
         Ok(Page { rows, next })
     }
 
     /// One number.
     pub fn number(&self, id: NumberId) -> Result<Option<NumberRow>, StoreError> {
-        numbers::find(&self.connection, id).at(&self.path)
+        numbers::find(&self.sql, self.partition, id)
     }
 
     /// All numbers that ever had this index, the latest first.
     pub fn numbers_by_index(&self, index: mayfly_keys::NumberIndex) -> Result<Vec<NumberRow>, StoreError> {
-        let cursor = views::cursor(&self.connection, &self.path, self.partition)?;
+        let cursor = views::cursor(&self.sql, self.partition)?;
         let next = cursor.next_number.0;
-        let ids = Lookup::Number.find(&self.connection, self.partition, index.0, next, PAGE_MAX);
+        let ids = Lookup::Number.find(&self.sql, self.partition, index.0, next, PAGE_MAX);
         let mut rows = Vec::new();
-        for id in ids.at(&self.path)? {
+        for id in ids? {
             rows.extend(self.number(NumberId(id))?);
         }
         Ok(rows)
@@ -149,16 +145,16 @@ impl Views {
 
     /// One transaction.
     pub fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
-        transactions::find_whole(&self.connection, id).at(&self.path)
+        transactions::find_whole(&self.sql, self.partition, id)
     }
 
     /// The transactions under a reference, with all that belongs to them, the latest first: what memory would have of
     /// them, had it forgotten nothing.
     pub fn transactions_under(&self, reference: Hash64) -> Result<Vec<Transaction>, StoreError> {
-        let cursor = views::cursor(&self.connection, &self.path, self.partition)?;
+        let cursor = views::cursor(&self.sql, self.partition)?;
         let (next, partition) = (cursor.next_transaction.0, self.partition);
-        let ids = Lookup::Reference.find(&self.connection, partition, reference.0, next, UNDER_MAX);
-        ids.and_then(|ids| families(&self.connection, ids)).at(&self.path)
+        let ids = Lookup::Reference.find(&self.sql, partition, reference.0, next, UNDER_MAX);
+        ids.and_then(|ids| families(&self.sql, partition, ids))
     }
 
     /// The latest transactions, those before `before` (none: from the latest).
@@ -169,7 +165,7 @@ impl Views {
     ) -> Result<Page<TransactionRow, TransactionId>, StoreError> {
         let limit = limit.min(PAGE_MAX);
         let before = before.unwrap_or(TransactionId(u64::MAX));
-        let rows = transactions::latest(&self.connection, self.partition, before, limit).at(&self.path)?;
+        let rows = transactions::latest(&self.sql, self.partition, before, limit)?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.transaction.id);
         Ok(Page { rows, next })
     }
@@ -201,7 +197,7 @@ impl Views {
     ) -> Result<Page<TransactionRow, TransactionId>, StoreError> {
         let first = match from {
             Some(from) => Some(from),
-            None => numbers::last_transaction(&self.connection, number).at(&self.path)?,
+            None => numbers::last_transaction(&self.sql, self.partition, number)?,
         };
         follow(first, limit, |id| {
             let found = self

@@ -1,21 +1,36 @@
 //! The journal's reader: a connection of its own that never changes anything and never holds up the writer.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 
 use mayfly_core::PartitionId;
 use mayfly_engine::{Digest, Head, Record};
-use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::StoreError;
-use crate::error::At;
-use crate::journal::{FORMAT, JOURNAL_FILE, key, sequence};
-use crate::sqlite::{self, Access};
+use crate::journal::{FORMAT, key, sequence};
+use crate::sql::{Cells, Sql, Value};
+use crate::sqlite::Access;
+use crate::{Home, Location, StoreError};
 
-const BETWEEN: &str = "SELECT key, at_ms, count, version, previous, hash, payload FROM journal
-    WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?";
-const LAST_KEY: &str = "SELECT max(key) FROM journal WHERE key BETWEEN ? AND ?";
-const HEAD: &str = "SELECT hash, at_ms FROM journal WHERE key = ?";
+/// The statements that find records by their place.
+struct Statements {
+    /// So many records from one sequence to another one.
+    between: &'static str,
+    /// The last sequence.
+    last: &'static str,
+}
+
+/// By the key that is both in one.
+const SQLITE: Statements = Statements {
+    between: "SELECT key, at_ms, count, version, previous, hash, payload FROM journal
+        WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+    last: "SELECT max(key) FROM journal WHERE key BETWEEN ? AND ?",
+};
+
+/// By the partition, which begins the key, and the sequence.
+const POSTGRES: Statements = Statements {
+    between: "SELECT sequence, at_ms, count, version, previous, hash, payload FROM journal
+        WHERE partition = ? AND sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?",
+    last: "SELECT max(sequence) FROM journal WHERE partition = ? AND sequence BETWEEN ? AND ?",
+};
 
 /// How many records are read in one transaction: a few megabytes, so that the write-ahead log is never held for
 /// longer than milliseconds.
@@ -26,26 +41,26 @@ const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 
 /// Reads a partition's journal.
 pub struct JournalReader {
-    connection: Connection,
-    path: PathBuf,
+    sql: Sql,
     partition: PartitionId,
 }
 
 impl JournalReader {
-    /// Opens the journal in `directory` to read.
-    pub fn open(directory: &Path, partition: PartitionId) -> Result<Self, StoreError> {
-        let path = directory.join(JOURNAL_FILE);
-        if !path.exists() {
-            let views = directory.join(crate::views::VIEWS_FILE).exists();
-            return Err(StoreError::Missing { location: path.into(), views });
+    /// Opens the journal to read.
+    pub fn open(home: &Home, partition: PartitionId) -> Result<Self, StoreError> {
+        if let Home::Files(directory) = home {
+            let path = directory.join(FORMAT.file);
+            if !path.exists() {
+                let views = directory.join(crate::views::VIEWS_FILE).exists();
+                return Err(StoreError::Missing { location: path.into(), views });
+            }
         }
-        let connection = sqlite::open(&path, &FORMAT, Access::Read, CACHE_BYTES)?;
-        Ok(Self { connection, path, partition })
+        Ok(Self { sql: home.open(&FORMAT, Access::Read, CACHE_BYTES)?, partition })
     }
 
-    /// Where the file is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where the journal is.
+    pub fn location(&self) -> &Location {
+        self.sql.location()
     }
 
     /// Which partition is read.
@@ -55,12 +70,12 @@ impl JournalReader {
 
     /// The number of the last record; 0 before the first.
     pub fn last_sequence(&self) -> Result<u64, StoreError> {
-        last_sequence(&self.connection, &self.path, self.partition)
+        last_sequence(&self.sql, self.partition)
     }
 
     /// The last record's number, hash and time. The record is checked.
     pub fn head(&self) -> Result<Head, StoreError> {
-        head(&self.connection, &self.path, self.partition)
+        head(&self.sql, self.partition)
     }
 
     /// What the journal would look like if it ended with record `sequence`; none if there is no such record.
@@ -68,15 +83,7 @@ impl JournalReader {
         if sequence == 0 {
             return Ok(Some(Head::START));
         }
-        self.connection
-            .prepare_cached(HEAD)
-            .and_then(|mut find| {
-                find.query_row([key(self.partition, sequence)], |row| {
-                    Ok(Head { sequence, hash: row.get(0)?, at_ms: row.get::<_, i64>(1)? as u64 })
-                })
-                .optional()
-            })
-            .at(&self.path)
+        Ok(between(&self.sql, self.partition, sequence, sequence, 1)?.pop_front().map(|record| record.head()))
     }
 
     /// The records from number `from` on, as far as they are on the disk by then. They are as they were read:
@@ -86,12 +93,7 @@ impl JournalReader {
     }
 
     fn chunk(&self, from: u64) -> Result<VecDeque<Record>, StoreError> {
-        let bounds = (key(self.partition, from), key(self.partition, SEQUENCE_MAX), CHUNK as i64);
-        let partition = self.partition;
-        self.connection
-            .prepare_cached(BETWEEN)
-            .and_then(|mut between| between.query_map(bounds, |row| record(partition, row))?.collect())
-            .at(&self.path)
+        between(&self.sql, self.partition, from, SEQUENCE_MAX, CHUNK)
     }
 }
 
@@ -118,7 +120,8 @@ impl Iterator for Records<'_> {
         }
         let record = self.read.pop_front()?;
         if record.sequence != self.next {
-            return self.end(StoreError::Gap { location: (&self.reader.path).into(), sequence: self.next });
+            return self
+                .end(StoreError::Gap { location: self.reader.location().clone(), sequence: self.next });
         }
         self.next += 1;
         Some(Ok(record))
@@ -132,44 +135,72 @@ impl Records<'_> {
     }
 }
 
-fn record(partition: PartitionId, row: &Row<'_>) -> rusqlite::Result<Record> {
+/// The statements of a database, and the values by which they find a partition's records from one sequence to another.
+fn place(
+    sql: &Sql,
+    partition: PartitionId,
+    from: u64,
+    to: u64,
+) -> (&'static Statements, Vec<Value<'static>>) {
+    if sql.as_sqlite().is_some() {
+        (&SQLITE, vec![key(partition, from).into(), key(partition, to).into()])
+    } else {
+        (&POSTGRES, vec![partition.0.into(), (from as i64).into(), (to as i64).into()])
+    }
+}
+
+fn between(
+    sql: &Sql,
+    partition: PartitionId,
+    from: u64,
+    to: u64,
+    limit: usize,
+) -> Result<VecDeque<Record>, StoreError> {
+    let (statements, mut values) = place(sql, partition, from, to);
+    values.push((limit as i64).into());
+    let mut records = VecDeque::with_capacity(limit);
+    sql.each(statements.between, &values, |cells| {
+        records.push_back(record(partition, cells)?);
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+fn record(partition: PartitionId, cells: &mut Cells<'_>) -> Result<Record, StoreError> {
     Ok(Record {
         partition,
-        sequence: sequence(row.get(0)?),
-        at_ms: row.get::<_, i64>(1)? as u64,
-        count: row.get(2)?,
-        version: row.get(3)?,
-        previous: row.get::<_, Digest>(4)?,
-        hash: row.get::<_, Digest>(5)?,
-        payload: row.get_ref(6)?.as_blob()?.to_vec(),
+        // The key's lower bits, or all there is.
+        sequence: sequence(cells.next()?),
+        at_ms: cells.bits()?,
+        count: cells.next()?,
+        version: cells.next()?,
+        previous: cells.next::<Digest>()?,
+        hash: cells.next::<Digest>()?,
+        payload: cells.next()?,
     })
 }
 
-fn last_sequence(connection: &Connection, path: &Path, partition: PartitionId) -> Result<u64, StoreError> {
-    let last: Option<i64> = connection
-        .query_row(LAST_KEY, [key(partition, 1), key(partition, SEQUENCE_MAX)], |row| row.get(0))
-        .at(path)?;
-    Ok(last.map_or(0, sequence))
+fn last_sequence(sql: &Sql, partition: PartitionId) -> Result<u64, StoreError> {
+    let (statements, values) = place(sql, partition, 1, SEQUENCE_MAX);
+    let last = sql.one(statements.last, &values, |cells| cells.next::<Option<i64>>())?;
+    Ok(last.flatten().map_or(0, sequence))
 }
 
-pub(crate) fn head(connection: &Connection, path: &Path, partition: PartitionId) -> Result<Head, StoreError> {
-    let last = last_sequence(connection, path, partition)?;
+pub(crate) fn head(sql: &Sql, partition: PartitionId) -> Result<Head, StoreError> {
+    let last = last_sequence(sql, partition)?;
     if last == 0 {
         return Ok(Head::START);
     }
-    let ends: Vec<Record> = connection
-        .prepare_cached(BETWEEN)
-        .and_then(|mut between| {
-            let from = key(partition, last.saturating_sub(1).max(1));
-            between.query_map((from, key(partition, last), 2), |row| record(partition, row))?.collect()
-        })
-        .at(path)?;
-    let before = match ends.as_slice() {
-        [_] if last == 1 => Head::START,
-        [before, _] => before.head(),
-        _ => return Err(StoreError::Gap { location: path.into(), sequence: last - 1 }),
+    let mut ends = between(sql, partition, last.saturating_sub(1).max(1), last, 2)?;
+    let location = || sql.location().clone();
+    let Some(record) = ends.pop_back() else {
+        return Err(StoreError::Gap { location: location(), sequence: last });
     };
-    let record = &ends[ends.len() - 1];
-    record.check(&before).map_err(|why| StoreError::Record { location: path.into(), sequence: last, why })?;
+    let before = match ends.pop_back() {
+        None if last == 1 => Head::START,
+        Some(before) => before.head(),
+        None => return Err(StoreError::Gap { location: location(), sequence: last - 1 }),
+    };
+    record.check(&before).map_err(|why| StoreError::Record { location: location(), sequence: last, why })?;
     Ok(record.head())
 }

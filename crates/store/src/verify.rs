@@ -34,7 +34,7 @@ pub(crate) fn each_event(
         let Some(record) = records.next() else { break };
         let record = record?;
         let bad =
-            |why| StoreError::Record { location: journal.path().into(), sequence: record.sequence, why };
+            |why| StoreError::Record { location: journal.location().clone(), sequence: record.sequence, why };
         record.check(&head).map_err(bad)?;
         record.each_event(|event| each(event, record.at_ms)).map_err(bad)?;
         events += u64::from(record.count);

@@ -21,7 +21,9 @@ use proptest::prelude::*;
 fn fold(play: &Play, options: FoldOptions) {
     let progress = Arc::new(Progress::default());
     progress.set_durable(play.head.sequence, play.head.at_ms);
-    let folder = Folder::start(&play.directory, PARTITION, options, progress.clone(), |_| ()).unwrap();
+    let folder =
+        Folder::start(&play.directory.as_path().into(), PARTITION, options, progress.clone(), |_| ())
+            .unwrap();
     folder.stop().unwrap();
     assert_eq!(progress.folded(), play.head.sequence);
     assert_eq!(progress.folded_transaction(), play.state.transactions.next_id());
@@ -104,8 +106,11 @@ fn the_archive_finds_what_memory_had() {
     let mut play = Play::new(directory.path(), 23);
     play.run(4000);
     let progress = Arc::new(Progress::default());
-    let folder = Folder::start(&play.directory, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
-    let archive = ViewsArchive::open(&play.directory, PARTITION, progress.clone(), &folder).unwrap();
+    let folder =
+        Folder::start(&play.directory.as_path().into(), PARTITION, options().fold, progress.clone(), |_| ())
+            .unwrap();
+    let archive =
+        ViewsArchive::open(&play.directory.as_path().into(), PARTITION, progress.clone(), &folder).unwrap();
     // Only now: the archive waits until what it is asked for is folded.
     progress.set_durable(play.head.sequence, play.head.at_ms);
 
@@ -151,8 +156,11 @@ fn the_archive_looks_into_every_generation() {
     }
     play.commit();
     let progress = Arc::new(Progress::default());
-    let folder = Folder::start(&play.directory, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
-    let archive = ViewsArchive::open(&play.directory, PARTITION, progress.clone(), &folder).unwrap();
+    let folder =
+        Folder::start(&play.directory.as_path().into(), PARTITION, options().fold, progress.clone(), |_| ())
+            .unwrap();
+    let archive =
+        ViewsArchive::open(&play.directory.as_path().into(), PARTITION, progress.clone(), &folder).unwrap();
     progress.set_durable(play.head.sequence, play.head.at_ms);
     let merchant = MerchantId::parse("SHOP-1").unwrap();
     for request in [
@@ -200,8 +208,10 @@ fn an_archive_that_waits_in_vain_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let play = Play::new(directory.path(), 1);
     let progress = Arc::new(Progress::default());
-    let folder = Folder::start(&play.directory, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
-    let archive = ViewsArchive::open(&play.directory, PARTITION, progress, &folder).unwrap();
+    let folder =
+        Folder::start(&play.directory.as_path().into(), PARTITION, options().fold, progress.clone(), |_| ())
+            .unwrap();
+    let archive = ViewsArchive::open(&play.directory.as_path().into(), PARTITION, progress, &folder).unwrap();
     let error = archive.page(&PageRequest::Reference(Hash64(1)), 99).unwrap_err();
     assert!(error.to_string().contains("not yet up to 99"), "{error}");
 }
@@ -222,9 +232,15 @@ fn a_folder_that_fails_says_so_and_loses_nothing() {
     assert_eq!(altered, 1);
     let progress = Arc::new(Progress::default());
     let (send, receive) = std::sync::mpsc::channel();
-    let folder = Folder::start(&play.directory, PARTITION, options().fold, progress.clone(), move |error| {
-        send.send(error.clone()).unwrap();
-    })
+    let folder = Folder::start(
+        &play.directory.as_path().into(),
+        PARTITION,
+        options().fold,
+        progress.clone(),
+        move |error| {
+            send.send(error.clone()).unwrap();
+        },
+    )
     .unwrap();
     progress.set_durable(play.head.sequence, play.head.at_ms);
     let reported = receive.recv().unwrap();
@@ -239,7 +255,7 @@ fn queries_see_what_memory_has() {
     let mut play = Play::new(directory.path(), 31);
     play.run(3000);
     fold(&play, FoldOptions::default());
-    let views = Views::open(directory.path(), PARTITION).unwrap();
+    let views = Views::open(&directory.path().into(), PARTITION).unwrap();
     assert_eq!(views.folded().unwrap(), play.head);
     assert_eq!(views.issuers().unwrap().len(), 2);
     let programmes: Vec<_> = views.programmes().unwrap().into_iter().map(|(_, it)| it).collect();

@@ -7,7 +7,7 @@ mod common;
 use common::{PARTITION, Play};
 use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Head, Journal, Record, RecordError};
-use mayfly_store::{JOURNAL_FILE, JournalReader, SqliteJournal, StoreError, verify};
+use mayfly_store::{JOURNAL_FILE, JournalReader, StoreError, StoredJournal, verify};
 use rusqlite::Connection;
 
 fn raw(directory: &std::path::Path) -> Connection {
@@ -21,7 +21,7 @@ fn record(head: &Head, partition: PartitionId, payload: &[u8]) -> Record {
 #[test]
 fn a_record_is_appended_once() {
     let directory = tempfile::tempdir().unwrap();
-    let mut journal = SqliteJournal::open(directory.path()).unwrap();
+    let mut journal = StoredJournal::open(&directory.path().into()).unwrap();
     assert_eq!(journal.head(PARTITION), Ok(Head::START));
     let first = record(&Head::START, PARTITION, b"");
     assert_eq!(journal.append(&first), Ok(()));
@@ -31,14 +31,14 @@ fn a_record_is_appended_once() {
     let other = Record::seal(&Head::START, PARTITION, 77, 0, Vec::new());
     assert_eq!(journal.append(&other), Err(AppendError::Refused));
     assert_eq!(journal.head(PARTITION), Ok(first.head()));
-    assert_eq!(JournalReader::open(directory.path(), PARTITION).unwrap().last_sequence(), Ok(1));
+    assert_eq!(JournalReader::open(&directory.path().into(), PARTITION).unwrap().last_sequence(), Ok(1));
 }
 
 #[test]
 fn a_stale_writer_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let mut stale = SqliteJournal::open(directory.path()).unwrap();
-    let mut owner = SqliteJournal::open(directory.path()).unwrap();
+    let mut stale = StoredJournal::open(&directory.path().into()).unwrap();
+    let mut owner = StoredJournal::open(&directory.path().into()).unwrap();
     let first = record(&Head::START, PARTITION, b"");
     stale.append(&first).unwrap();
     owner.append(&Record::seal(&first.head(), PARTITION, 9, 0, b"owner".to_vec())).unwrap();
@@ -49,7 +49,7 @@ fn a_stale_writer_is_refused() {
 #[test]
 fn partitions_have_journals_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
-    let mut journal = SqliteJournal::open(directory.path()).unwrap();
+    let mut journal = StoredJournal::open(&directory.path().into()).unwrap();
     for partition in [PartitionId(0), PartitionId(1), PartitionId(u16::MAX)] {
         let first = record(&Head::START, partition, b"a");
         let second = record(&first.head(), partition, b"b");
@@ -58,7 +58,7 @@ fn partitions_have_journals_of_their_own() {
         assert_eq!(journal.head(partition), Ok(second.head()));
     }
     for partition in [PartitionId(0), PartitionId(1), PartitionId(u16::MAX)] {
-        let reader = JournalReader::open(directory.path(), partition).unwrap();
+        let reader = JournalReader::open(&directory.path().into(), partition).unwrap();
         let sequences: Vec<_> = reader.records(1).map(|record| record.unwrap().sequence).collect();
         assert_eq!(sequences, [1, 2]);
     }
@@ -69,11 +69,11 @@ fn partitions_have_journals_of_their_own() {
 #[test]
 fn a_full_disk_is_said_and_costs_no_record() {
     let directory = tempfile::tempdir().unwrap();
-    let mut journal = SqliteJournal::open(directory.path()).unwrap();
+    let mut journal = StoredJournal::open(&directory.path().into()).unwrap();
     let first = record(&Head::START, PARTITION, b"first");
     journal.append(&first).unwrap();
     // The limit is a connection's own, so a statement that fills the file up stands in for the disk.
-    let reader = JournalReader::open(directory.path(), PARTITION).unwrap();
+    let reader = JournalReader::open(&directory.path().into(), PARTITION).unwrap();
     journal.limit_pages(4).unwrap();
     let large = Record::seal(&first.head(), PARTITION, 5, 0, vec![7; 1 << 20]);
     match journal.append(&large) {
@@ -90,7 +90,7 @@ fn every_damage_is_found_and_named() {
     let directory = tempfile::tempdir().unwrap();
     let mut play = Play::new(directory.path(), 4);
     play.run(400);
-    let reader = JournalReader::open(directory.path(), PARTITION).unwrap();
+    let reader = JournalReader::open(&directory.path().into(), PARTITION).unwrap();
     let mut seen = 0;
     let verified = verify(&reader, |sequence| seen = sequence).unwrap();
     assert_eq!((verified.head, verified.events, seen), (play.head, play.events, play.head.sequence));
@@ -136,25 +136,25 @@ fn every_damage_is_found_and_named() {
 fn other_files_are_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(JOURNAL_FILE);
-    drop(SqliteJournal::open(directory.path()).unwrap());
+    drop(StoredJournal::open(&directory.path().into()).unwrap());
     raw(directory.path()).execute_batch("PRAGMA user_version = 9").unwrap();
     let newer = StoreError::Newer { location: (&path).into(), version: 9, known: 1 };
-    assert_eq!(SqliteJournal::open(directory.path()).err(), Some(newer.clone()));
+    assert_eq!(StoredJournal::open(&directory.path().into()).err(), Some(newer.clone()));
     assert!(newer.to_string().contains("update it"), "{newer}");
 
     std::fs::remove_file(&path).unwrap();
     raw(directory.path()).execute_batch("CREATE TABLE somebody_elses (a)").unwrap();
     assert_eq!(
-        SqliteJournal::open(directory.path()).err(),
+        StoredJournal::open(&directory.path().into()).err(),
         Some(StoreError::Foreign { location: (&path).into() })
     );
 
     std::fs::write(&path, "certainly no database, but a letter to somebody".repeat(100)).unwrap();
-    let error = SqliteJournal::open(directory.path()).err().unwrap();
+    let error = StoredJournal::open(&directory.path().into()).err().unwrap();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(std::fs::read(&path).unwrap().starts_with(b"certainly"));
 
     std::fs::remove_file(&path).unwrap();
     let missing = StoreError::Missing { location: path.into(), views: false };
-    assert_eq!(JournalReader::open(directory.path(), PARTITION).err(), Some(missing));
+    assert_eq!(JournalReader::open(&directory.path().into(), PARTITION).err(), Some(missing));
 }

@@ -19,7 +19,7 @@ use mayfly_store::{Folder, JOURNAL_FILE, OpenOptions, StoreError, VIEWS_FILE, co
 fn fold(directory: &Path, through: u64) {
     let progress = Arc::new(Progress::default());
     progress.set_durable(through, 0);
-    Folder::start(directory, PARTITION, options().fold, progress, |_| ()).unwrap().stop().unwrap();
+    Folder::start(&directory.into(), PARTITION, options().fold, progress, |_| ()).unwrap().stop().unwrap();
 }
 
 /// The state is as it was; of the transactions, those of the last 48 hours are there.
@@ -84,7 +84,7 @@ fn a_new_directory_is_opened_empty() {
     let directory = tempfile::tempdir().unwrap();
     let refuse = OpenOptions { create: false, ..options() };
     let missing = StoreError::Missing { location: directory.path().join(JOURNAL_FILE).into(), views: false };
-    assert_eq!(open(directory.path(), PARTITION, &refuse, |_| ()).err(), Some(missing));
+    assert_eq!(open(&directory.path().into(), PARTITION, &refuse, |_| ()).err(), Some(missing));
     let opened = reopen(directory.path());
     assert_eq!((opened.head.sequence, opened.rebuilt), (0, None));
     assert_same(directory.path());
@@ -177,7 +177,7 @@ fn a_crash_loses_nothing() {
     let mut play = Play::new(directory.path(), 15);
     let progress = Arc::new(Progress::default());
     let folder =
-        Folder::start(directory.path(), PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+        Folder::start(&directory.path().into(), PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
     for _ in 0..10 {
         play.run(150);
         // Sometimes the views have all of it by then, sometimes a part.
@@ -217,7 +217,8 @@ fn views_that_can_not_be_folded_are_built_again() {
     play.commit();
     let progress = Arc::new(Progress::default());
     progress.set_durable(play.head.sequence, play.head.at_ms);
-    let folder = Folder::start(directory.path(), PARTITION, options().fold, progress, |_| ()).unwrap();
+    let folder =
+        Folder::start(&directory.path().into(), PARTITION, options().fold, progress, |_| ()).unwrap();
     assert!(matches!(folder.stop(), Err(StoreError::Database { .. })));
     let opened = reopen(directory.path());
     assert!(opened.rebuilt.is_some());
@@ -295,7 +296,7 @@ fn newer_views_are_refused_and_kept() {
     let path = directory.path().join(VIEWS_FILE);
     rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
     let newer = StoreError::Newer { location: (&path).into(), version: 7, known: 3 };
-    assert_eq!(open(directory.path(), PARTITION, &options(), |_| ()).err(), Some(newer));
+    assert_eq!(open(&directory.path().into(), PARTITION, &options(), |_| ()).err(), Some(newer));
     assert!(path.exists());
 }
 
@@ -310,7 +311,7 @@ fn a_damaged_journal_stops_the_start() {
     for sequence in [last, last - 3] {
         let spoil = "UPDATE journal SET at_ms = at_ms + ? WHERE sequence = ?";
         assert_eq!(raw.execute(spoil, (1, sequence as i64)), Ok(1));
-        let error = open(directory.path(), PARTITION, &options(), |_| ()).err();
+        let error = open(&directory.path().into(), PARTITION, &options(), |_| ()).err();
         let named = StoreError::Record { location: (&path).into(), sequence, why: RecordError::Hash };
         assert_eq!(error, Some(named));
         assert_eq!(raw.execute(spoil, (-1, sequence as i64)), Ok(1));
@@ -325,7 +326,7 @@ fn a_lost_journal_is_not_begun_anew() {
     let path = directory.path().join(JOURNAL_FILE);
     fs::remove_file(&path).unwrap();
     let missing = StoreError::Missing { location: (&path).into(), views: true };
-    assert_eq!(open(directory.path(), PARTITION, &options(), |_| ()).err(), Some(missing));
+    assert_eq!(open(&directory.path().into(), PARTITION, &options(), |_| ()).err(), Some(missing));
     assert!(!path.exists());
 }
 
@@ -333,7 +334,7 @@ fn a_lost_journal_is_not_begun_anew() {
 fn a_second_server_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let first = reopen(directory.path());
-    let error = open(directory.path(), PARTITION, &options(), |_| ()).err().unwrap();
+    let error = open(&directory.path().into(), PARTITION, &options(), |_| ()).err().unwrap();
     assert!(matches!(error, StoreError::Locked { pid: Some(_), .. }), "{error}");
     drop(first);
     reopen(directory.path());
@@ -347,7 +348,7 @@ fn the_comparison_sees_differences() {
     let views = rusqlite::Connection::open(directory.path().join(VIEWS_FILE)).unwrap();
     let same = |sql: &str| {
         assert!(views.execute(sql, ()).unwrap() > 0, "{sql}");
-        compare_with_replay(directory.path(), PARTITION).unwrap().is_empty()
+        compare_with_replay(&directory.path().into(), PARTITION).unwrap().is_empty()
     };
     let middle = play.state.transactions.next_id().0 / 2;
     for (change, back) in [
@@ -376,7 +377,7 @@ fn a_directory_that_can_not_be_written_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    match open(directory.path(), PARTITION, &options(), |_| ()) {
+    match open(&directory.path().into(), PARTITION, &options(), |_| ()) {
         Ok(_) => assert!(fs::write(directory.path().join("file"), "").is_ok()),
         Err(StoreError::Directory { path, why }) => {
             assert_eq!(path, directory.path());
@@ -394,7 +395,7 @@ fn a_journal_that_can_not_be_written_is_named() {
     drop(played(directory.path(), 3));
     let path = directory.path().join(JOURNAL_FILE);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-    match open(directory.path(), PARTITION, &options(), |_| ()) {
+    match open(&directory.path().into(), PARTITION, &options(), |_| ()) {
         Ok(_) => assert!(fs::File::options().write(true).open(&path).is_ok()),
         Err(error) => assert_eq!(error, StoreError::ReadOnly { location: path.into() }),
     }

@@ -35,7 +35,7 @@ use mayfly_store::directory::{
     By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, NewWebhook,
     OrderReference, PaymentId, Role, WebhookId,
 };
-use mayfly_store::{DirectoryLock, FoldOptions, Folder, Home, OpenOptions, ViewsArchive};
+use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -53,7 +53,7 @@ pub struct Rig {
     delivery: Delivery,
     engine: Engine,
     folder: Folder,
-    _lock: DirectoryLock,
+    _lock: Option<DirectoryLock>,
     pub data: TempDir,
     count: AtomicU64,
 }
@@ -146,15 +146,16 @@ impl Rig {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let data = tempfile::tempdir().unwrap();
         let service = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap());
-        let directory =
-            Arc::new(Directory::open(&Home::from(data.path()), service.directory_keys()).unwrap());
+        let directory = Arc::new(Directory::open(&data.path().into(), service.directory_keys()).unwrap());
         let catalogue = Arc::new(Catalogue::new(service).unwrap());
         let opened =
-            mayfly_store::open(data.path(), ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();
+            mayfly_store::open(&data.path().into(), ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();
         let progress = Arc::new(Progress::default());
         let fold = FoldOptions::default();
-        let folder = Folder::start(data.path(), ONLY_PARTITION, fold, progress.clone(), |_| {}).unwrap();
-        let archive = ViewsArchive::open(data.path(), ONLY_PARTITION, progress.clone(), &folder).unwrap();
+        let folder =
+            Folder::start(&data.path().into(), ONLY_PARTITION, fold, progress.clone(), |_| {}).unwrap();
+        let archive =
+            ViewsArchive::open(&data.path().into(), ONLY_PARTITION, progress.clone(), &folder).unwrap();
         let engine = Engine::start(Parts {
             state: opened.state,
             head: opened.head,
@@ -169,7 +170,7 @@ impl Rig {
         })
         .unwrap();
         let handle = engine.handle();
-        let views = Views::open(data.path(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
+        let views = Views::open(&data.path().into(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
         let random = Box::new(OsRandom);
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
         let office = Arc::new(Office::new(

@@ -174,7 +174,7 @@ pub(super) fn read(
                 found.push(EventNow { place, at_ms, event });
             }
         });
-        each.map_err(|why| StoreError::Record { location: journal.path().into(), sequence, why })?;
+        each.map_err(|why| StoreError::Record { location: journal.location().clone(), sequence, why })?;
         if let Some(place) = full_at {
             return Ok(Read { found, next: Some(place) });
         }

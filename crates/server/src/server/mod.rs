@@ -48,7 +48,7 @@ pub struct Server {
     pages: Option<AdminPages>,
     engine: Engine,
     folder: Folder,
-    lock: DirectoryLock,
+    lock: Option<DirectoryLock>,
 }
 
 impl fmt::Debug for Server {

@@ -19,7 +19,7 @@ use mayfly_notify::{
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
-    DirectoryLock, FoldOptions, Folder, Home, OpenOptions, Opened, Opening, SqliteJournal, ViewsArchive,
+    DirectoryLock, FoldOptions, Folder, OpenOptions, Opened, Opening, StoredJournal, ViewsArchive,
 };
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -82,8 +82,8 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         admin::bind(&settings.socket).map_err(StartError::Socket)?
     };
     let Opened { state, head, journal, lock, .. } = opened;
-    let directory = Directory::open(&Home::from(settings.data_dir.as_path()), directory_keys)
-        .map_err(StartError::Records)?;
+    let directory =
+        Directory::open(&settings.data_dir.as_path().into(), directory_keys).map_err(StartError::Records)?;
     let ground = Ground {
         settings: &settings,
         catalogue,
@@ -160,7 +160,7 @@ fn open(settings: &Settings, health: &Health) -> Result<Opened, StartError> {
     };
     let begun = Instant::now();
     let mut told = begun;
-    let opened = mayfly_store::open(&settings.data_dir, ONLY_PARTITION, &options, |step| {
+    let opened = mayfly_store::open(&settings.data_dir.as_path().into(), ONLY_PARTITION, &options, |step| {
         let what = match step {
             Opening::Checking => "the views are being checked".to_owned(),
             Opening::Loading => "the state is being loaded".to_owned(),
@@ -203,7 +203,7 @@ struct Core {
 impl Core {
     fn start(
         ground: &Ground<'_>,
-        (state, head, journal): (State, Head, SqliteJournal),
+        (state, head, journal): (State, Head, StoredJournal),
         hook: Hook,
     ) -> Result<Self, StartError> {
         let Ground { settings, catalogue, clock, shared, .. } = ground;
@@ -216,10 +216,21 @@ impl Core {
         let on_error = move |error: &mayfly_store::StoreError| {
             fail(&health.health, &of_folder, &format!("the views can't be folded: {error}"));
         };
-        let folder = Folder::start(&settings.data_dir, ONLY_PARTITION, fold, progress.clone(), on_error)
-            .map_err(StartError::Store)?;
-        let archive = ViewsArchive::open(&settings.data_dir, ONLY_PARTITION, progress.clone(), &folder)
-            .map_err(StartError::Store)?;
+        let folder = Folder::start(
+            &settings.data_dir.as_path().into(),
+            ONLY_PARTITION,
+            fold,
+            progress.clone(),
+            on_error,
+        )
+        .map_err(StartError::Store)?;
+        let archive = ViewsArchive::open(
+            &settings.data_dir.as_path().into(),
+            ONLY_PARTITION,
+            progress.clone(),
+            &folder,
+        )
+        .map_err(StartError::Store)?;
         let parts = Parts {
             state,
             head,
@@ -273,8 +284,9 @@ async fn front(
 ) -> Result<Front, StartError> {
     let Ground { settings, catalogue, clock, shared, directory, .. } = ground;
     let handle = core.engine.handle();
-    let views = Views::open(&settings.data_dir, ONLY_PARTITION, handle.clone(), core.folder.waker())
-        .map_err(StartError::Store)?;
+    let views =
+        Views::open(&settings.data_dir.as_path().into(), ONLY_PARTITION, handle.clone(), core.folder.waker())
+            .map_err(StartError::Store)?;
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
     let office = Arc::new(Office::new(

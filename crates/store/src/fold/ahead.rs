@@ -1,7 +1,6 @@
 //! Reads records ahead: while one transaction is folded, the next one's records are read, checked and decoded by a
 //! second thread.
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -9,7 +8,7 @@ use mayfly_core::{Event, PartitionId, TimeMs};
 use mayfly_engine::Head;
 
 use super::folder::step_back;
-use crate::{JournalReader, StoreError};
+use crate::{Home, JournalReader, StoreError};
 
 /// The records of one transaction, checked and decoded.
 #[derive(Debug)]
@@ -39,8 +38,11 @@ impl Chunk {
         }
         for record in journal.records(head.sequence + 1) {
             let record = record?;
-            let bad =
-                |why| StoreError::Record { location: journal.path().into(), sequence: record.sequence, why };
+            let bad = |why| StoreError::Record {
+                location: journal.location().clone(),
+                sequence: record.sequence,
+                why,
+            };
             record.check(&chunk.head).map_err(bad)?;
             record.each_event(|event| chunk.events.push((record.at_ms, event))).map_err(bad)?;
             chunk.head = record.head();
@@ -68,8 +70,9 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    pub(super) fn start(directory: &Path, partition: PartitionId) -> Result<Self, StoreError> {
-        let journal = JournalReader::open(directory, partition)?;
+    pub(super) fn start(home: &Home, partition: PartitionId) -> Result<Self, StoreError> {
+        let journal = JournalReader::open(home, partition)?;
+        let location = journal.location().clone();
         // One order at a time.
         let (orders, taken) = sync_channel::<Order>(1);
         let (done, chunks) = sync_channel(1);
@@ -83,7 +86,7 @@ impl ReadAhead {
                     }
                 }
             })
-            .map_err(|error| StoreError::Directory { path: directory.to_owned(), why: error.to_string() })?;
+            .map_err(|error| StoreError::no_thread(&location, &error))?;
         Ok(Self { orders, chunks, ordered: false })
     }
 

@@ -15,22 +15,26 @@ use mayfly_core::{
     Previous, ProgrammeId, QuestionId, Retirement, TimeMs, Transacted, TransactionId,
 };
 use mayfly_keys::NumberIndex;
-use rusqlite::{Connection, Result};
 
-use crate::views::accounts::{AccountRow, AccountWriter};
-use crate::views::cursor::{Cursor, CursorWriter};
-use crate::views::issuers::IssuerWriter;
-use crate::views::kept::KeptWriter;
-use crate::views::lookups::{Lookup, LookupWriter};
-use crate::views::numbers::{NumberWriter, Retired};
-use crate::views::pending;
-use crate::views::transactions::{Links, Touch, TransactionWriter};
+use super::tables::{self, Links, Quarantined, Tables, Touch};
+use crate::StoreError;
+use crate::sql::Sql;
+use crate::views::accounts::AccountRow;
+use crate::views::cursor::{self, Cursor};
+use crate::views::lookups::{GENERATION, Lookup};
+use crate::views::numbers::Retired;
+use crate::views::{issuers, pending};
+
+type Result<T> = std::result::Result<T, StoreError>;
 
 /// What happens to a number.
 #[derive(Clone, Copy, Debug)]
 enum NumberChange {
-    /// It is issued, for so many uses.
-    Issued(u32),
+    /// It is issued.
+    Issued {
+        uses: u32,
+        owner: (AccountId, ProgrammeId),
+    },
     Used(UsageChange),
     Retired {
         retired: Retired,
@@ -61,6 +65,13 @@ struct Ended {
     at_ms: TimeMs,
     account: AccountId,
     programme: ProgrammeId,
+    last: Option<TransactionId>,
+}
+
+/// What stands in the tables of numbers that retire.
+struct Retiring {
+    usages: HashMap<NumberId, Usage>,
+    owners: HashMap<NumberId, (AccountId, ProgrammeId)>,
 }
 
 struct AccountSlot {
@@ -77,27 +88,38 @@ pub(crate) struct Memory {
     accounts: HashMap<AccountId, AccountSlot>,
     /// Empty between batches, like the next one: only their room is kept.
     numbers: Vec<(NumberId, NumberChange)>,
-    /// The last transactions of numbers that retired with them.
+    /// The last transactions of retired numbers, as far as this batch has to know them.
     retired: HashMap<NumberId, TransactionId>,
 }
 
 /// How many accounts are remembered: some 25 MB.
 const ACCOUNTS_MAX: usize = 1 << 18;
 
+/// Entries of a look-up table, to be written in the order of their key.
+#[derive(Default)]
+struct Entries(Vec<tables::Entry>);
+
+impl Entries {
+    fn add(&mut self, hash: u64, id: u64) {
+        self.0.push((id / GENERATION, hash as i64, id));
+    }
+
+    fn write(&mut self, what: Lookup, tables: &mut impl Tables) -> Result<()> {
+        self.0.sort_unstable();
+        tables.add_lookups(what, &self.0)
+    }
+}
+
 /// The changes of one transaction, as they gather.
-pub(crate) struct Batch<'c> {
-    connection: &'c Connection,
+pub(super) struct Batch<'c, T> {
+    /// For what is rare.
+    sql: &'c Sql,
+    tables: T,
     partition: PartitionId,
     memory: &'c mut Memory,
-    issuers: IssuerWriter<'c>,
-    accounts: AccountWriter<'c>,
-    numbers: NumberWriter<'c>,
-    transactions: TransactionWriter<'c>,
-    references: LookupWriter<'c>,
-    indices: LookupWriter<'c>,
-    kept: KeptWriter<'c>,
-    keys: LookupWriter<'c>,
-    cursor: CursorWriter<'c>,
+    references: Entries,
+    indices: Entries,
+    keys: Entries,
     changed_accounts: Vec<AccountId>,
     touched: HashMap<TransactionId, Touch>,
     books: BTreeMap<(IssuerId, Currency), Books>,
@@ -107,29 +129,25 @@ pub(crate) struct Batch<'c> {
     next_kept: u64,
 }
 
-impl<'c> Batch<'c> {
-    pub(crate) fn new(
-        connection: &'c Connection,
+impl<'c, T: Tables> Batch<'c, T> {
+    pub(super) fn new(
+        sql: &'c Sql,
+        tables: T,
         partition: PartitionId,
         memory: &'c mut Memory,
         cursor: &Cursor,
-    ) -> Result<Self> {
+    ) -> Self {
         // What a batch that failed has left.
         memory.numbers.clear();
         memory.retired.clear();
-        Ok(Self {
-            connection,
+        Self {
+            sql,
+            tables,
             partition,
             memory,
-            issuers: IssuerWriter::new(connection, partition)?,
-            accounts: AccountWriter::new(connection, partition)?,
-            numbers: NumberWriter::new(connection, partition)?,
-            transactions: TransactionWriter::new(connection, partition)?,
-            references: LookupWriter::new(connection, partition, Lookup::Reference)?,
-            indices: LookupWriter::new(connection, partition, Lookup::Number)?,
-            kept: KeptWriter::new(connection, partition)?,
-            keys: LookupWriter::new(connection, partition, Lookup::Kept)?,
-            cursor: CursorWriter::new(connection)?,
+            references: Entries::default(),
+            indices: Entries::default(),
+            keys: Entries::default(),
             changed_accounts: Vec::new(),
             touched: HashMap::new(),
             books: BTreeMap::new(),
@@ -137,19 +155,21 @@ impl<'c> Batch<'c> {
             next_number: cursor.next_number,
             last_question: cursor.last_question,
             next_kept: cursor.next_kept,
-        })
+        }
     }
 
     /// Reads the rows that these events change, in the order in which they lie in the file: several times faster
     /// than in the order in which the events come.
-    pub(crate) fn expect(&mut self, events: &[(TimeMs, Event)]) -> Result<()> {
-        let (mut accounts, mut touched) = (Vec::new(), Vec::new());
+    pub(super) fn expect(&mut self, events: &[(TimeMs, Event)]) -> Result<()> {
+        let (mut accounts, mut touched, mut followed) = (Vec::new(), Vec::new(), Vec::new());
         for (_, event) in events {
             match event {
                 Event::Transacted(event) => {
                     accounts.extend(event.account);
                     touched.extend(event.target);
                     touched.extend(event.reverses.map(|(reversed, _)| reversed));
+                    let retired = event.number.filter(|_| event.previous == Previous::Retired);
+                    followed.extend(retired.map(|number| number.id));
                 }
                 Event::NumberIssued(event) => accounts.push(event.account),
                 _ => {}
@@ -160,21 +180,24 @@ impl<'c> Batch<'c> {
         if self.memory.accounts.len() + accounts.len() > ACCOUNTS_MAX {
             self.memory.accounts.clear();
         }
-        for id in accounts {
-            if !self.memory.accounts.contains_key(&id)
-                && let Some(row) = self.accounts.find(id)?
-            {
-                self.memory.accounts.insert(id, AccountSlot { row, pending: Pending::Nothing });
-            }
+        accounts.retain(|id| !self.memory.accounts.contains_key(id));
+        for row in self.tables.accounts(&accounts)? {
+            self.memory.accounts.insert(row.id, AccountSlot { row, pending: Pending::Nothing });
         }
         touched.retain(|id| *id < self.next_transaction);
         touched.sort_unstable();
         touched.dedup();
-        touched.into_iter().try_for_each(|id| self.touch(id).map(|_| ()))
+        for (id, last) in self.tables.last_follow_ups(&touched)? {
+            self.touched.insert(id, Touch { last_follow_up: Some(last), ..Touch::default() });
+        }
+        followed.sort_unstable();
+        followed.dedup();
+        self.memory.retired.extend(self.tables.last_of_retired(&followed)?);
+        Ok(())
     }
 
     /// Takes one event that happened at `at_ms`.
-    pub(crate) fn event(&mut self, event: &Event, at_ms: TimeMs) -> Result<()> {
+    pub(super) fn event(&mut self, event: &Event, at_ms: TimeMs) -> Result<()> {
         match event {
             Event::Transacted(event) => self.transacted(event, at_ms),
             Event::NumberIssued(event) => self.issued(event, at_ms),
@@ -184,29 +207,29 @@ impl<'c> Batch<'c> {
                 }
                 Ok(())
             }
-            Event::IssuerOpened(event) => self.issuers.add_issuer(event),
+            Event::IssuerOpened(event) => issuers::add_issuer(self.sql, self.partition, event),
             Event::ProgrammeOpened(event) => {
                 self.memory.months.insert(event.programme, event.terms.quarantine_months);
-                self.issuers.add_programme(event)
+                issuers::add_programme(self.sql, self.partition, event)
             }
             Event::AnswerKept(event) => {
                 let id = self.next_kept;
                 self.next_kept += 1;
                 self.keys.add(event.key.0, id);
-                self.kept.add(id, event, at_ms)
+                self.tables.keep(id, event, at_ms)
             }
-            Event::HookSet { issuer, hook } => self.issuers.set_hook(*issuer, *hook),
+            Event::HookSet { issuer, hook } => issuers::set_hook(self.sql, self.partition, *issuer, *hook),
             Event::AccountClosed { account, closed } => {
                 self.change_account(*account, |row| row.account.closed = *closed)
             }
             Event::ProgrammeClosed { programme, closed, .. } => {
-                self.issuers.close_programme(*programme, *closed)
+                issuers::close_programme(self.sql, self.partition, *programme, *closed)
             }
             Event::Asked(asked) => {
                 self.last_question = self.last_question.max(asked.question);
-                pending::add(self.connection, self.partition, asked)
+                pending::add(self.sql, self.partition, asked)
             }
-            Event::Resolved(resolved) => pending::remove(self.connection, resolved.question),
+            Event::Resolved(resolved) => pending::remove(self.sql, self.partition, resolved.question),
             // The journal has it; it changes nothing.
             Event::AnsweredLate(_) => Ok(()),
             Event::AccountOpened(event) => {
@@ -224,16 +247,17 @@ impl<'c> Batch<'c> {
     }
 
     /// Writes what has gathered, and up to which record that is.
-    pub(crate) fn finish(mut self, cursor: &Cursor) -> Result<Cursor> {
-        self.write_numbers()?;
+    pub(super) fn finish(mut self, cursor: &Cursor) -> Result<Cursor> {
+        self.write_numbers(false)?;
         self.write_accounts()?;
         self.write_touched()?;
         for ((issuer, currency), books) in &self.books {
-            self.issuers.post(*issuer, *currency, books)?;
+            self.tables.post(*issuer, *currency, books)?;
         }
-        self.references.finish()?;
-        self.indices.finish()?;
-        self.keys.finish()?;
+        self.references.write(Lookup::Reference, &mut self.tables)?;
+        self.indices.write(Lookup::Number, &mut self.tables)?;
+        self.keys.write(Lookup::Kept, &mut self.tables)?;
+        self.tables.finish()?;
         let cursor = Cursor {
             head: cursor.head,
             next_transaction: self.next_transaction,
@@ -241,7 +265,7 @@ impl<'c> Batch<'c> {
             last_question: self.last_question,
             next_kept: self.next_kept,
         };
-        self.cursor.set(self.partition, &cursor)?;
+        cursor::set(self.sql, self.partition, &cursor)?;
         Ok(cursor)
     }
 
@@ -264,9 +288,10 @@ impl<'c> Batch<'c> {
             row.account.active_numbers += 1;
             previous = row.last_number.replace(id);
         })?;
-        self.numbers.add(event, at_ms, previous)?;
+        self.tables.add_number(event, at_ms, previous)?;
         self.indices.add(event.number.index.0, id.0);
-        self.memory.numbers.push((id, NumberChange::Issued(event.uses)));
+        let owner = (event.account, event.programme);
+        self.memory.numbers.push((id, NumberChange::Issued { uses: event.uses, owner }));
         Ok(())
     }
 
@@ -290,16 +315,16 @@ impl<'c> Batch<'c> {
             None => None,
         };
         let follow_up = match event.target {
-            Some(target) => self.follow_up(target, event, at_ms)?,
+            Some(target) => self.follow_up(target, event, at_ms),
             None => None,
         };
         if let Some((reversed, amount)) = event.reverses {
-            let touch = self.touch(reversed)?;
+            let touch = self.touched.entry(reversed).or_default();
             touch.reversed += amount.signed();
             touch.at_ms = at_ms;
         }
         self.references.add(event.reference.0, event.id.0);
-        self.transactions.add(event, at_ms, Links { follow_up, by_number, by_account })
+        self.tables.add_transaction(event, at_ms, Links { follow_up, by_number, by_account })
     }
 
     /// What a transaction does to the purchase that it belongs to. Returns what was done to that before.
@@ -308,25 +333,16 @@ impl<'c> Batch<'c> {
         target: TransactionId,
         event: &Transacted,
         at_ms: TimeMs,
-    ) -> Result<Option<TransactionId>> {
-        let touch = self.touch(target)?;
+    ) -> Option<TransactionId> {
+        // What was done before is there if it is known: see `expect`.
+        let touch = self.touched.entry(target).or_default();
         touch.change.authorised += event.effect.totals.authorised;
         touch.change.held += event.effect.totals.held;
         touch.change.captured += event.effect.totals.captured;
         touch.change.refunded += event.effect.totals.refunded;
         touch.use_returned |= event.effect.uses > 0;
         touch.at_ms = at_ms;
-        Ok(touch.last_follow_up.replace(event.id))
-    }
-
-    fn touch(&mut self, id: TransactionId) -> Result<&mut Touch> {
-        match self.touched.entry(id) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                let last_follow_up = self.transactions.last_follow_up(id)?;
-                Ok(entry.insert(Touch { last_follow_up, ..Touch::default() }))
-            }
-        }
+        touch.last_follow_up.replace(event.id)
     }
 
     /// What a transaction does to its number. Returns the number's transaction before this one.
@@ -352,19 +368,12 @@ impl<'c> Batch<'c> {
 
     /// A retired number has one more transaction. Returns the one before.
     fn follow(&mut self, id: NumberId, last: TransactionId) -> Result<Option<TransactionId>> {
-        let previous = match self.memory.retired.insert(id, last) {
-            Some(previous) => Some(previous),
-            None => match self.numbers.last_of_retired(id)? {
-                Some(previous) => previous,
-                // It retired in this very batch, without a transaction.
-                None => {
-                    self.write_numbers()?;
-                    self.numbers.last_of_retired(id)?.flatten()
-                }
-            },
-        };
+        if !self.memory.retired.contains_key(&id) {
+            // It may have retired in this very batch, without a transaction.
+            self.write_numbers(true)?;
+        }
         self.memory.numbers.push((id, NumberChange::Followed(last)));
-        Ok(previous)
+        Ok(self.memory.retired.insert(id, last))
     }
 
     fn retire(
@@ -382,7 +391,7 @@ impl<'c> Batch<'c> {
     fn change_account(&mut self, id: AccountId, change: impl FnOnce(&mut AccountRow)) -> Result<()> {
         let slot = match self.memory.accounts.entry(id) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => match self.accounts.find(id)? {
+            Entry::Vacant(entry) => match self.tables.accounts(&[id])?.pop() {
                 Some(row) => entry.insert(AccountSlot { row, pending: Pending::Nothing }),
                 None => return Ok(()),
             },
@@ -399,45 +408,82 @@ impl<'c> Batch<'c> {
         self.changed_accounts.sort_unstable();
         for id in &self.changed_accounts {
             if let Some(slot) = self.memory.accounts.get_mut(id) {
-                self.accounts.put(&slot.row, slot.pending == Pending::Row)?;
+                match slot.pending {
+                    Pending::Row => self.tables.add_account(&slot.row)?,
+                    _ => self.tables.set_account(&slot.row)?,
+                }
                 slot.pending = Pending::Nothing;
             }
         }
         Ok(())
     }
 
-    /// Writes what has happened to numbers, in the order of their ids, and what their retirement means for others.
-    fn write_numbers(&mut self) -> Result<()> {
+    /// Writes what has happened to numbers, in the order of their ids, and what their retirement means for others. If the
+    /// last transactions of those that retired are to be known, they are noted.
+    fn write_numbers(&mut self, note_last: bool) -> Result<()> {
         let mut changes = std::mem::take(&mut self.memory.numbers);
         // Stable: what happened to one number stays in its order.
         changes.sort_by_key(|(id, _)| *id);
+        let retiring = self.retiring(&changes)?;
         let mut ended = Vec::new();
         for life in changes.chunk_by(|a, b| a.0 == b.0) {
-            self.write_number(life, &mut ended)?;
+            self.write_number(life, &retiring, &mut ended)?;
         }
         changes.clear();
         self.memory.numbers = changes;
         let mut quarantined = Vec::new();
-        for Ended { id, index, why, at_ms, account, programme } in ended {
+        for Ended { id, index, why, at_ms, account, programme, last } in ended {
             self.change_account(account, |row| {
                 row.account.active_numbers = row.account.active_numbers.saturating_sub(1);
             })?;
+            if note_last {
+                self.memory.retired.extend(last.map(|last| (id, last)));
+            }
             let months = self.memory.months.get(&programme).copied().unwrap_or(QUARANTINE_MONTHS);
-            quarantined.extend(quarantine_over(at_ms, months).map(|free| (free, id, index, why)));
+            let over = quarantine_over(at_ms, months);
+            quarantined.extend(over.map(|free| Quarantined { free, id, index, why }));
         }
-        quarantined.sort_unstable_by_key(|(free, id, ..)| (*free, *id));
-        for (free, id, index, why) in quarantined {
-            self.numbers.add_quarantine(free, id, index, why)?;
+        quarantined.sort_unstable_by_key(|quarantined| (quarantined.free, quarantined.id));
+        quarantined.into_iter().try_for_each(|quarantined| self.tables.add_quarantined(quarantined))
+    }
+
+    /// What stands in the tables of those numbers that retire and were not issued in this batch.
+    fn retiring(&mut self, changes: &[(NumberId, NumberChange)]) -> Result<Retiring> {
+        let (mut taken, mut unowned) = (Vec::new(), Vec::new());
+        for life in changes.chunk_by(|a, b| a.0 == b.0) {
+            let Some((id, first)) = life.first() else { continue };
+            let Some(owner) = life.iter().find_map(|(_, change)| match change {
+                NumberChange::Retired { owner, .. } => Some(owner),
+                _ => None,
+            }) else {
+                continue;
+            };
+            match first {
+                NumberChange::Followed(_) => continue,
+                NumberChange::Issued { .. } => {}
+                _ => taken.push(*id),
+            }
+            if owner.is_none() && !matches!(first, NumberChange::Issued { .. }) {
+                unowned.push(*id);
+            }
         }
-        Ok(())
+        let usages = self.tables.take_active(&taken)?.into_iter().collect();
+        let owners = self.tables.owners(&unowned)?;
+        let owners = owners.into_iter().map(|(id, account, programme)| (id, (account, programme))).collect();
+        Ok(Retiring { usages, owners })
     }
 
     /// Writes what has happened to one number.
-    fn write_number(&mut self, life: &[(NumberId, NumberChange)], ended: &mut Vec<Ended>) -> Result<()> {
+    fn write_number(
+        &mut self,
+        life: &[(NumberId, NumberChange)],
+        retiring: &Retiring,
+        ended: &mut Vec<Ended>,
+    ) -> Result<()> {
         /// What is known of it by now.
         enum Stands {
             /// It is not in a table yet.
-            New(Usage),
+            New(Usage, (AccountId, ProgrammeId)),
             /// By how much its row changes.
             Row(UsageChange),
             /// It is a retired one: nothing is pending.
@@ -447,35 +493,38 @@ impl<'c> Batch<'c> {
         let Some((id, _)) = life.first() else { return Ok(()) };
         for (_, change) in life {
             match (change, &mut stands) {
-                (NumberChange::Issued(uses), _) => stands = Stands::New(Usage::issued(*uses)),
-                (NumberChange::Used(change), Stands::New(usage)) => usage.apply(change),
+                (NumberChange::Issued { uses, owner }, _) => {
+                    stands = Stands::New(Usage::issued(*uses), *owner);
+                }
+                (NumberChange::Used(change), Stands::New(usage, _)) => usage.apply(change),
                 (NumberChange::Used(change), Stands::Row(changes)) => changes.then(change),
                 (NumberChange::Retired { retired, index, owner }, before) => {
-                    let usage = match before {
-                        Stands::New(usage) => *usage,
+                    let (usage, owned) = match before {
+                        Stands::New(usage, owner) => (*usage, Some(*owner)),
                         Stands::Row(changes) => {
-                            let mut usage = self.numbers.take_active(*id)?;
+                            let Some(mut usage) = retiring.usages.get(id).copied() else { continue };
                             usage.apply(changes);
-                            usage
+                            (usage, owner.or_else(|| retiring.owners.get(id).copied()))
                         }
                         Stands::Retired => continue,
                     };
                     stands = Stands::Retired;
-                    self.numbers.add_retired(*id, &usage, *retired)?;
-                    let (account, programme) = owner.map_or_else(|| self.numbers.owner(*id), Ok)?;
+                    self.tables.add_retired(*id, &usage, *retired)?;
+                    let Some((account, programme)) = owned else { continue };
                     let Retired { why, at_ms } = *retired;
-                    ended.push(Ended { id: *id, index: *index, why, at_ms, account, programme });
+                    let last = usage.last_transaction;
+                    ended.push(Ended { id: *id, index: *index, why, at_ms, account, programme, last });
                 }
                 (NumberChange::Followed(last), _) => {
                     stands = Stands::Retired;
-                    self.numbers.follow_retired(*id, *last)?;
+                    self.tables.follow_retired(*id, *last)?;
                 }
                 (NumberChange::Used(_), Stands::Retired) => {}
             }
         }
         match stands {
-            Stands::New(usage) => self.numbers.add_active(*id, &usage),
-            Stands::Row(changes) => self.numbers.change_active(*id, &changes),
+            Stands::New(usage, _) => self.tables.add_active(*id, &usage),
+            Stands::Row(changes) => self.tables.change_active(*id, &changes),
             Stands::Retired => Ok(()),
         }
     }
@@ -483,6 +532,6 @@ impl<'c> Batch<'c> {
     fn write_touched(&mut self) -> Result<()> {
         let mut touched: Vec<_> = self.touched.drain().collect();
         touched.sort_unstable_by_key(|(id, _)| *id);
-        touched.iter().try_for_each(|(id, touch)| self.transactions.touch(*id, touch))
+        touched.iter().try_for_each(|(id, touch)| self.tables.touch(*id, touch))
     }
 }

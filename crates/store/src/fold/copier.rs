@@ -1,12 +1,11 @@
 //! Copies the views' write-ahead log into their file, while the folder goes on.
 
-use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::folder::step_back;
-use crate::StoreError;
 use crate::views::{self, VIEWS_FILE};
+use crate::{Home, StoreError};
 
 /// The copier needs no pages of its own in memory.
 const CACHE_BYTES: usize = 1 << 20;
@@ -19,8 +18,9 @@ pub(super) struct Copier {
 }
 
 impl Copier {
-    pub(super) fn start(directory: &Path) -> Result<Self, StoreError> {
-        let connection = views::open_to_write(directory, CACHE_BYTES)?;
+    pub(super) fn start(home: &Home) -> Result<Self, StoreError> {
+        let sql = views::open_to_write(home, CACHE_BYTES)?;
+        let location = sql.location().clone();
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("views-copier".to_owned())
@@ -28,13 +28,12 @@ impl Copier {
                 step_back();
                 for () in woken {
                     // What is wrong with the file is found by the folder, too, which can do something about it.
-                    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
-                    {
+                    if let Err(error) = sql.one("PRAGMA wal_checkpoint(PASSIVE)", &[], |_| Ok(())) {
                         tracing::warn!(%error, "the write-ahead log of {VIEWS_FILE} was not copied");
                     }
                 }
             })
-            .map_err(|error| StoreError::Directory { path: directory.to_owned(), why: error.to_string() })?;
+            .map_err(|error| StoreError::no_thread(&location, &error))?;
         Ok(Self { wake: Some(wake), thread: Some(thread) })
     }
 

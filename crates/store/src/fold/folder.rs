@@ -1,6 +1,5 @@
 //! The thread that follows the journal.
 
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use mayfly_engine::Progress;
 
 use super::ahead::{Chunk, ReadAhead};
 use super::{FoldOptions, ViewsWriter};
-use crate::{JournalReader, StoreError, views};
+use crate::{Home, JournalReader, Location, StoreError, views};
 
 /// How often the folder looks for new records while it has nothing to do.
 const POLL: Duration = Duration::from_millis(10);
@@ -59,24 +58,25 @@ impl FolderWaker {
 pub struct Folder {
     thread: Option<JoinHandle<Result<(), StoreError>>>,
     shared: Arc<Shared>,
+    location: Location,
 }
 
 impl Folder {
     /// Begins to fold what `progress` says is durable. If that fails later, `on_error` is called, on the folder's
     /// thread, and the folder has ended: new work must be shed, and the server stopped.
     pub fn start(
-        directory: &Path,
+        home: &Home,
         partition: PartitionId,
         options: FoldOptions,
         progress: Arc<Progress>,
         on_error: impl FnOnce(&StoreError) + Send + 'static,
     ) -> Result<Self, StoreError> {
-        let journal = JournalReader::open(directory, partition)?;
-        let writer = ViewsWriter::open(directory, partition, options)?.with_copier(directory)?;
+        let journal = JournalReader::open(home, partition)?;
+        let writer = ViewsWriter::open(home, partition, options)?.with_copier(home)?;
         publish(&writer, &progress);
         let shared = Arc::new(Shared::default());
-        let home = directory.to_owned();
-        let ahead = ReadAhead::start(directory, partition)?;
+        let (home, location) = (home.clone(), writer.location().clone());
+        let ahead = ReadAhead::start(&home, partition)?;
         let mut work =
             Work { journal, ahead, room: Vec::new(), writer, options, progress, shared: shared.clone() };
         let thread = std::thread::Builder::new()
@@ -90,8 +90,8 @@ impl Folder {
                 }
                 result
             })
-            .map_err(|error| StoreError::Directory { path: directory.to_owned(), why: error.to_string() })?;
-        Ok(Self { thread: Some(thread), shared })
+            .map_err(|error| StoreError::no_thread(&location, &error))?;
+        Ok(Self { thread: Some(thread), shared, location })
     }
 
     /// For whoever waits for the views.
@@ -110,7 +110,7 @@ impl Folder {
             Some(Ok(result)) => result,
             Some(Err(_)) => {
                 let why = "the folder's thread broke off; see the log".to_owned();
-                Err(StoreError::Database { location: Path::new(views::VIEWS_FILE).into(), why })
+                Err(StoreError::Database { location: self.location.clone(), why })
             }
             None => Ok(()),
         }
@@ -167,11 +167,14 @@ impl Work {
             // What was durable when the stop was asked for is durable now.
             let through = self.progress.durable();
             let begun = Instant::now();
-            while let Some(chunk) = self.next(through)? {
-                self.writer.fold_chunk(&chunk)?;
-                self.room = chunk.events;
-                publish(&self.writer, &self.progress);
-                (last, checkpointed) = (begun, false);
+            match self.fold(through) {
+                Ok(true) => (last, checkpointed) = (begun, false),
+                Ok(false) => {}
+                Err(error) if error.is_passing() && !stop => {
+                    tracing::warn!(%error, "the views wait for their database");
+                    self.recover();
+                }
+                Err(error) => return Err(error),
             }
             if stop {
                 return self.writer.checkpoint();
@@ -180,6 +183,36 @@ impl Work {
                 self.writer.checkpoint()?;
                 checkpointed = true;
             }
+        }
+    }
+
+    /// Folds up to record `through`. Says whether there was anything to fold.
+    fn fold(&mut self, through: u64) -> Result<bool, StoreError> {
+        let mut any = false;
+        while let Some(chunk) = self.next(through)? {
+            self.writer.fold_chunk(&chunk)?;
+            self.room = chunk.events;
+            publish(&self.writer, &self.progress);
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// After a failure nobody knows whether the last transaction was committed: the tables say it, once they can be read.
+    fn recover(&mut self) {
+        drop(self.ahead.take());
+        let mut wait = POLL;
+        loop {
+            match self.writer.begin_anew() {
+                Ok(()) => return publish(&self.writer, &self.progress),
+                Err(error) => tracing::debug!(%error, "the views' database is still away"),
+            }
+            let wishes = self.shared.lock();
+            if wishes.stop {
+                return;
+            }
+            drop(self.shared.changed.wait_timeout(wishes, wait));
+            wait = (wait * 2).min(IDLE);
         }
     }
 

@@ -5,6 +5,9 @@ mod ahead;
 mod batch;
 mod copier;
 mod folder;
+mod postgres;
+mod sqlite;
+mod tables;
 mod writer;
 
 pub use folder::{Folder, FolderWaker};

@@ -1,23 +1,25 @@
 //! The views' writer: folds records into the tables, some at a time.
 
 use std::ffi::c_int;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mayfly_card::MonthIndex;
 use mayfly_core::PartitionId;
-use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
 use super::ahead::Chunk;
 use super::batch::{Batch, Memory};
 use super::copier::Copier;
+use super::postgres::PostgresTables;
+use super::sqlite::SqliteTables;
+use super::tables::Tables;
 use crate::error::At;
+use crate::sql::{Access, Sql};
 use crate::views::cursor::Cursor;
 use crate::views::{self, issuers, kept, numbers};
-use crate::{JournalReader, StoreError};
+use crate::{Home, JournalReader, Location, StoreError};
 
 /// How much is folded in one transaction, and how much memory the views' writer may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +63,7 @@ const FREED_MAX: usize = 4096;
 
 /// The views' one writer.
 pub(crate) struct ViewsWriter {
-    connection: Connection,
-    path: PathBuf,
+    sql: Sql,
     partition: PartitionId,
     cursor: Cursor,
     memory: Memory,
@@ -76,31 +77,48 @@ pub(crate) struct ViewsWriter {
 
 impl ViewsWriter {
     pub(crate) fn open(
-        directory: &Path,
+        home: &Home,
         partition: PartitionId,
         options: FoldOptions,
     ) -> Result<Self, StoreError> {
-        let path = views::path(directory);
-        let mut connection = views::open_to_write(directory, options.cache_bytes)?;
+        let mut sql = views::open_to_write(home, options.cache_bytes)?;
         let log_pages = Arc::new(AtomicU64::new(0));
         let counter = log_pages.clone();
         let count = move |_: &mut Wal, pages: c_int| {
             counter.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         };
-        // Takes the place of the automatic checkpoint.
-        connection.wal_hook(Some(count)).at(&path)?;
-        let cursor = views::cursor(&connection, &path, partition)?;
-        let memory = remember(&connection, partition).at(&path)?;
+        let location = sql.location().clone();
+        match sql.as_sqlite_mut() {
+            // Takes the place of the automatic checkpoint.
+            Some(connection) => connection.wal_hook(Some(count)).at(location)?,
+            None => prepare(&sql)?,
+        }
+        let cursor = views::cursor(&sql, partition)?;
+        let memory = remember(&sql, partition)?;
         let events_next = options.events_max;
         let copier = None;
-        Ok(Self { connection, path, partition, cursor, memory, options, events_next, log_pages, copier })
+        Ok(Self { sql, partition, cursor, memory, options, events_next, log_pages, copier })
     }
 
     /// From now on a thread of its own copies the write-ahead log.
-    pub(super) fn with_copier(mut self, directory: &Path) -> Result<Self, StoreError> {
-        self.copier = Some(Copier::start(directory)?);
+    pub(super) fn with_copier(mut self, home: &Home) -> Result<Self, StoreError> {
+        if self.sql.as_sqlite().is_some() {
+            self.copier = Some(Copier::start(home)?);
+        }
         Ok(self)
+    }
+
+    pub(super) fn location(&self) -> &Location {
+        self.sql.location()
+    }
+
+    /// Looks again where the tables stand.
+    pub(super) fn begin_anew(&mut self) -> Result<(), StoreError> {
+        prepare(&self.sql)?;
+        self.cursor = views::cursor(&self.sql, self.partition)?;
+        self.memory = remember(&self.sql, self.partition)?;
+        Ok(())
     }
 
     pub(crate) fn cursor(&self) -> &Cursor {
@@ -127,7 +145,11 @@ impl ViewsWriter {
         }
         let begun = Instant::now();
         if let Err(error) = self.fold_events(chunk) {
-            self.memory = remember(&self.connection, self.partition).at(&self.path)?;
+            // What it knows of the accounts may be wrong now.
+            self.memory = Memory::default();
+            if !error.is_passing() {
+                self.memory = remember(&self.sql, self.partition)?;
+            }
             return Err(error);
         }
         self.adjust(chunk.events.len() as u64, begun.elapsed());
@@ -135,20 +157,24 @@ impl ViewsWriter {
     }
 
     fn fold_events(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
-        let cursor = Cursor { head: chunk.head, ..self.cursor };
-        // Dropped without a commit, it is rolled back.
-        let transaction = self.connection.unchecked_transaction().at(&self.path)?;
-        let mut batch = Batch::new(&transaction, self.partition, &mut self.memory, &cursor).at(&self.path)?;
-        batch.expect(&chunk.events).at(&self.path)?;
-        for (at_ms, event) in &chunk.events {
-            batch.event(event, *at_ms).at(&self.path)?;
-        }
-        let cursor = batch.finish(&cursor).at(&self.path)?;
-        let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
-        numbers::free_quarantine(&transaction, self.partition, month, FREED_MAX).at(&self.path)?;
-        kept::forget(&transaction, self.partition, cursor.head.at_ms).at(&self.path)?;
-        transaction.commit().at(&self.path)?;
-        self.cursor = cursor;
+        let Self { sql, partition, cursor, memory, .. } = self;
+        let transaction = sql.begin(Access::Write)?;
+        let folded = match (sql.as_sqlite(), sql.as_postgres()) {
+            (Some(connection), _) => {
+                let tables = SqliteTables::new(connection, sql.location(), *partition)?;
+                fold(Batch::new(sql, tables, *partition, memory, cursor), cursor, chunk)?
+            }
+            (None, Some(link)) => {
+                let tables = PostgresTables::new(link, sql.location(), *partition);
+                fold(Batch::new(sql, tables, *partition, memory, cursor), cursor, chunk)?
+            }
+            (None, None) => *cursor,
+        };
+        let month = MonthIndex::of_unix_ms(folded.head.at_ms);
+        numbers::free_quarantine(sql, *partition, month, FREED_MAX)?;
+        kept::forget(sql, *partition, folded.head.at_ms)?;
+        transaction.commit()?;
+        self.cursor = folded;
         Ok(())
     }
 
@@ -161,9 +187,15 @@ impl ViewsWriter {
         }
     }
 
-    /// Copies the write-ahead log into the file, as far as readers let it.
+    /// Copies the write-ahead log into the file, as far as readers let it. A database does so by itself.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
-        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(())).at(&self.path)
+        self.copy_log("PASSIVE")
+    }
+
+    fn copy_log(&self, how: &str) -> Result<(), StoreError> {
+        let Some(connection) = self.sql.as_sqlite() else { return Ok(()) };
+        let copy = format!("PRAGMA wal_checkpoint({how})");
+        connection.query_row(&copy, (), |_| Ok(())).at(self.sql.location())
     }
 
     /// Has the log copied when it is long enough. It is begun anew by the first commit that finds all of it copied;
@@ -172,10 +204,7 @@ impl ViewsWriter {
         let bytes = self.log_pages.load(Ordering::Relaxed) * PAGE_BYTES;
         let limit = self.options.checkpoint_bytes.max(1 << 20);
         if bytes > LOG_PATIENCE * limit {
-            return self
-                .connection
-                .query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(()))
-                .at(&self.path);
+            return self.copy_log("RESTART");
         }
         match &self.copier {
             Some(copier) if bytes > limit => copier.wake(),
@@ -186,10 +215,27 @@ impl ViewsWriter {
     }
 }
 
+/// Writes all of a chunk into the tables of one transaction.
+fn fold<T: Tables>(mut batch: Batch<'_, T>, cursor: &Cursor, chunk: &Chunk) -> Result<Cursor, StoreError> {
+    batch.expect(&chunk.events)?;
+    for (at_ms, event) in &chunk.events {
+        batch.event(event, *at_ms)?;
+    }
+    batch.finish(&Cursor { head: chunk.head, ..*cursor })
+}
+
+/// Tells a database that rows are found by their ids, however many there are.
+fn prepare(sql: &Sql) -> Result<(), StoreError> {
+    if sql.as_postgres().is_none() {
+        return Ok(());
+    }
+    sql.script("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off")
+}
+
 /// What stands in the tables and never changes in them.
-fn remember(connection: &Connection, partition: PartitionId) -> rusqlite::Result<Memory> {
+fn remember(sql: &Sql, partition: PartitionId) -> Result<Memory, StoreError> {
     let mut memory = Memory::default();
-    for (id, programme) in issuers::programmes(connection, partition)? {
+    for (id, programme) in issuers::programmes(sql, partition)? {
         memory.months.insert(id, programme.terms.quarantine_months);
     }
     Ok(memory)

@@ -1,15 +1,12 @@
 //! Whether the views fit the journal.
 
-use std::path::Path;
-
 use mayfly_core::Books;
 use mayfly_engine::Head;
-use rusqlite::Connection;
 
 use super::{LOAD_CACHE_BYTES, OpenOptions};
-use crate::error::At;
+use crate::sql::Sql;
 use crate::views::{self, numbers};
-use crate::{JournalReader, StoreError};
+use crate::{Home, JournalReader, Location, StoreError, VIEWS_FILE};
 
 /// The tables that a start loads whole.
 const LOADED: [&str; 8] = [
@@ -25,36 +22,38 @@ const LOADED: [&str; 8] = [
 
 /// Why the views can't be used, if they can't. An error is something that building them again does not cure.
 pub(super) fn misfit(
-    directory: &Path,
+    home: &Home,
     journal: &JournalReader,
     head: &Head,
     options: &OpenOptions,
 ) -> Result<Option<String>, StoreError> {
-    let path = views::path(directory);
-    if !path.exists() {
-        // A new journal has no views yet. One with records has lost them.
-        return Ok((head.sequence > 0).then(|| format!("{} is missing", path.display())));
+    let location = home.location(&views::FORMAT);
+    if let Home::Files(directory) = home {
+        if !directory.join(VIEWS_FILE).exists() {
+            // A new journal has no views yet. One with records has lost them.
+            return Ok((head.sequence > 0).then(|| format!("{location} is missing")));
+        }
+        if let Some(why) = views::distrusted(directory) {
+            return Ok(Some(why));
+        }
     }
-    if let Some(why) = views::distrusted(directory) {
-        return Ok(Some(why));
-    }
-    let found = views::open_to_read(directory, LOAD_CACHE_BYTES)
-        .and_then(|connection| look(&connection, &path, journal, head, options));
+    let found =
+        views::open_to_read(home, LOAD_CACHE_BYTES).and_then(|sql| look(&sql, journal, head, options));
     match found {
-        Err(damage) if damage.is_damage_of(&(&path).into()) => Ok(Some(damage.to_string())),
+        Err(StoreError::Missing { .. }) => Ok((head.sequence > 0).then(|| format!("{location} is missing"))),
+        Err(damage) if damage.is_damage_of(&location) => Ok(Some(damage.to_string())),
         found => found,
     }
 }
 
 fn look(
-    views: &Connection,
-    path: &Path,
+    views: &Sql,
     journal: &JournalReader,
     head: &Head,
     options: &OpenOptions,
 ) -> Result<Option<String>, StoreError> {
     let partition = journal.partition();
-    let Some(cursor) = views::cursor::find(views, partition).at(path)? else {
+    let Some(cursor) = views::cursor::find(views, partition)? else {
         return Ok(Some("they don't say up to which record they are folded".to_owned()));
     };
     let sequence = cursor.head.sequence;
@@ -65,22 +64,27 @@ fn look(
     if journal.head_at(sequence)? != Some(cursor.head) {
         return Ok(Some(format!("record {sequence} is another one in the journal")));
     }
-    if let Some(damage) = pages(views, path, options.check_bytes_max)? {
+    if let Some(damage) = pages(views, options.check_bytes_max)? {
         return Ok(Some(damage));
     }
-    sums(views, path, journal)
+    sums(views, journal)
 }
 
-/// Whether every page is what a page should be, and every row what its table allows.
-fn pages(views: &Connection, path: &Path, bytes_max: u64) -> Result<Option<String>, StoreError> {
-    let check = |sql: &str| views.query_row(sql, (), |row| row.get::<_, String>(0)).at(path);
+/// Whether every page is what a page should be, and every row what its table allows. A database looks after its pages by
+/// itself.
+fn pages(views: &Sql, bytes_max: u64) -> Result<Option<String>, StoreError> {
+    let Location::File(path) = views.location() else { return Ok(None) };
+    let check = |sql: &str| {
+        let found = views.one(sql, &[], |cells| cells.next::<String>())?;
+        Ok(found.unwrap_or_default())
+    };
     let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
     if bytes <= bytes_max {
-        let found = check("PRAGMA quick_check(1)")?;
+        let found: String = check("PRAGMA quick_check(1)")?;
         return Ok((found != "ok").then_some(found));
     }
     for table in LOADED {
-        let found = check(&format!("PRAGMA quick_check({table})"))?;
+        let found: String = check(&format!("PRAGMA quick_check({table})"))?;
         if found != "ok" {
             return Ok(Some(format!("{table}: {found}")));
         }
@@ -89,10 +93,10 @@ fn pages(views: &Connection, path: &Path, bytes_max: u64) -> Result<Option<Strin
 }
 
 /// Whether money is neither made nor lost, and the accounts have as many active numbers as they say.
-fn sums(views: &Connection, path: &Path, journal: &JournalReader) -> Result<Option<String>, StoreError> {
+fn sums(views: &Sql, journal: &JournalReader) -> Result<Option<String>, StoreError> {
     let partition = journal.partition();
     let mut total = Books::default();
-    for (_, books) in views::issuers::books(views, partition).at(path)? {
+    for (_, books) in views::issuers::books(views, partition)? {
         total.add(&books);
     }
     let mut active = 0;
@@ -101,12 +105,11 @@ fn sums(views: &Connection, path: &Path, journal: &JournalReader) -> Result<Opti
         let account = &row.account;
         total.add(&Books { cardholder: account.balance, held: account.held, ..Books::default() });
         active += u64::from(account.active_numbers);
-    })
-    .at(path)?;
+    })?;
     if total.sum() != 0 {
         return Ok(Some(format!("their books add up to {} instead of nothing", total.sum())));
     }
-    let counted = numbers::count_active(views, partition).at(path)?;
+    let counted = numbers::count_active(views, partition)?;
     if active != counted {
         return Ok(Some(format!("they have {counted} active numbers, their accounts say {active}")));
     }

@@ -1,7 +1,6 @@
 //! Whether the views are what the journal says, row by row: for audits and tests.
 
 use std::fmt;
-use std::path::Path;
 
 use mayfly_card::MonthIndex;
 use mayfly_core::state::Transaction;
@@ -10,10 +9,9 @@ use mayfly_engine::Head;
 
 use super::LOAD_CACHE_BYTES;
 use super::state::{self, Loaded};
-use crate::error::At;
 use crate::verify::each_event;
 use crate::views::{self, numbers};
-use crate::{JournalReader, StoreError};
+use crate::{Home, JournalReader, StoreError};
 
 /// What the views say differently from the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +48,10 @@ impl Found {
 /// Replays the journal in memory up to where the views are folded, checks each of its records, and compares the
 /// result with the state that the views give, and each transaction with its row. None found means that they are
 /// the same. Nobody may fold meanwhile; all transactions must find room in memory, a few hundred bytes each.
-pub fn compare_with_replay(directory: &Path, partition: PartitionId) -> Result<Vec<Difference>, StoreError> {
+pub fn compare_with_replay(home: &Home, partition: PartitionId) -> Result<Vec<Difference>, StoreError> {
     // Since ever: what is in memory must be what is in the tables, however old it is.
-    let Loaded { state: mut loaded, cursor, .. } = state::load(directory, partition, TimeMs::MAX)?;
-    let journal = JournalReader::open(directory, partition)?;
+    let Loaded { state: mut loaded, cursor, .. } = state::load(home, partition, TimeMs::MAX)?;
+    let journal = JournalReader::open(home, partition)?;
     let mut replayed = State::new(partition);
     // What comes after the cursor is not in the views yet.
     let through = cursor.head.sequence;
@@ -70,7 +68,7 @@ pub fn compare_with_replay(directory: &Path, partition: PartitionId) -> Result<V
     found.compare("the cursor", &cursor.head, &verified.head);
     compare(&loaded, &replayed, &mut found);
     compare_kept(&mut loaded, &mut replayed, &mut found);
-    compare_quarantine(directory, partition, &mut replayed, &mut found)?;
+    compare_quarantine(home, partition, &mut replayed, &mut found)?;
     Ok(found.0)
 }
 
@@ -108,24 +106,22 @@ fn compare_kept(loaded: &mut State, replayed: &mut State, found: &mut Found) {
 }
 
 fn compare_quarantine(
-    directory: &Path,
+    home: &Home,
     partition: PartitionId,
     replayed: &mut State,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let month = MonthIndex::of_unix_ms(replayed.now_ms);
     replayed.quarantine.forget(month);
-    let path = views::path(directory);
-    let connection = views::open_to_read(directory, LOAD_CACHE_BYTES)?;
+    let views = views::open_to_read(home, LOAD_CACHE_BYTES)?;
     let mut count = 0;
-    numbers::quarantine(&connection, partition, month, |free, index, why| {
+    numbers::quarantine(&views, partition, month, |free, index, why| {
         count += 1;
         // In the last month of its quarantine it is still found, in the month after it is not.
         let before = MonthIndex::from_value(free.value() - 1).unwrap_or(month);
         found.compare(index, &Some(why), &replayed.quarantine.find(index, before));
         found.compare(index, &None, &replayed.quarantine.find(index, free));
-    })
-    .at(&path)?;
+    })?;
     found.compare("the count of numbers in quarantine", &count, &replayed.quarantine.len());
     Ok(())
 }

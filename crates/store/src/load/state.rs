@@ -1,60 +1,49 @@
 //! The state in memory, from the views.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use mayfly_card::MonthIndex;
 use mayfly_core::state::Account;
 use mayfly_core::{AccountId, Event, PartitionId, State, TimeMs, TransactionId};
 use mayfly_engine::Head;
-use rusqlite::Connection;
 
 use super::LOAD_CACHE_BYTES;
-use crate::error::At;
+use crate::sql::{Access, Sql};
 use crate::verify::each_event;
 use crate::views::cursor::Cursor;
 use crate::views::{self, accounts, issuers, kept, numbers, pending, transactions};
-use crate::{JournalReader, StoreError};
+use crate::{Home, JournalReader, StoreError};
 
 /// A state that was loaded from the views, and the views.
 pub(super) struct Loaded {
     pub(super) state: State,
     pub(super) cursor: Cursor,
-    views: Connection,
-    path: PathBuf,
+    views: Sql,
 }
 
 /// Loads the state as it was after the last folded record, with the transactions that were touched in the last
 /// `remember_ms`.
-pub(super) fn load(
-    directory: &Path,
-    partition: PartitionId,
-    remember_ms: TimeMs,
-) -> Result<Loaded, StoreError> {
-    let path = views::path(directory);
-    let mut views = views::open_to_read(directory, LOAD_CACHE_BYTES)?;
+pub(super) fn load(home: &Home, partition: PartitionId, remember_ms: TimeMs) -> Result<Loaded, StoreError> {
+    let views = views::open_to_read(home, LOAD_CACHE_BYTES)?;
     // One transaction, so that all tables are read as of the same record.
-    let transaction = views.transaction().at(&path)?;
-    let cursor = views::cursor(&transaction, &path, partition)?;
+    let reading = views.begin(Access::Read)?;
+    let cursor = views::cursor(&reading, partition)?;
     let mut state = State::new(partition);
     state.now_ms = cursor.head.at_ms;
     let since_ms = cursor.head.at_ms.saturating_sub(remember_ms);
-    let gap = fill(&mut state, &transaction, &cursor, since_ms).at(&path)?;
-    if let Some(what) = gap {
-        return Err(StoreError::Damaged {
-            location: path.into(),
-            why: format!("one of the {what} is missing"),
-        });
+    if let Some(what) = fill(&mut state, &reading, &cursor, since_ms)? {
+        let why = format!("one of the {what} is missing");
+        return Err(StoreError::Damaged { location: views.location().clone(), why });
     }
-    drop(transaction);
-    Ok(Loaded { state, cursor, views, path })
+    drop(reading);
+    Ok(Loaded { state, cursor, views })
 }
 
 impl Loaded {
     /// Applies the records that are not folded yet, up to `head`. Older purchases that they touch are brought back
     /// into memory, where they would have been, had there been no stop.
     pub(super) fn replay(&mut self, journal: &JournalReader, head: &Head) -> Result<(), StoreError> {
-        let Self { state, cursor, views, path } = self;
+        let Self { state, cursor, views } = self;
         let mut result = Ok(());
         each_event(
             journal,
@@ -72,7 +61,7 @@ impl Loaded {
                 state.apply(&event, at_ms);
             },
         )?;
-        result.at(&*path)
+        result
     }
 }
 
@@ -86,11 +75,11 @@ fn touched_by(
 
 /// Brings an old transaction back, if it is not in memory, with the purchase that it belongs to and all that was
 /// done to that. Says whether it was there.
-fn admit(state: &mut State, views: &Connection, id: TransactionId) -> rusqlite::Result<bool> {
+fn admit(state: &mut State, views: &Sql, id: TransactionId) -> Result<bool, StoreError> {
     if state.transactions.find(id).is_some() {
         return Ok(true);
     }
-    for member in transactions::family(views, id)? {
+    for member in transactions::family(views, state.partition, id)? {
         state.admit(member);
     }
     Ok(state.transactions.find(id).is_some())
@@ -99,10 +88,10 @@ fn admit(state: &mut State, views: &Connection, id: TransactionId) -> rusqlite::
 /// Loads all tables. Says in which one a row is missing, if one is.
 fn fill(
     state: &mut State,
-    views: &Connection,
+    views: &Sql,
     cursor: &Cursor,
     since_ms: TimeMs,
-) -> rusqlite::Result<Option<&'static str>> {
+) -> Result<Option<&'static str>, StoreError> {
     let partition = state.partition;
     for (id, issuer) in issuers::issuers(views, partition)? {
         state.issuers.push(issuer);
@@ -150,11 +139,11 @@ fn fill(
 /// Says whether all of them were there.
 fn load_transactions(
     state: &mut State,
-    views: &Connection,
+    views: &Sql,
     cursor: &Cursor,
     since_ms: TimeMs,
-) -> rusqlite::Result<bool> {
-    let first = transactions::first_since(views, since_ms, cursor.next_transaction)?;
+) -> Result<bool, StoreError> {
+    let first = transactions::first_since(views, state.partition, since_ms, cursor.next_transaction)?;
     let (mut next, mut whole) = (first, true);
     let mut older = BTreeSet::new();
     transactions::each_from(views, state.partition, first, |transaction, reverses| {

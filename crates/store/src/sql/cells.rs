@@ -31,6 +31,11 @@ impl<'r> Cells<'r> {
         Self::new(Row::Sqlite(row), location)
     }
 
+    /// Of a row that was read with PostgreSQL's own functions.
+    pub(crate) fn of_postgres(row: &'r tokio_postgres::Row, location: &'r Location) -> Self {
+        Self::new(Row::Postgres(row), location)
+    }
+
     /// The next column as it is.
     pub(crate) fn next<T: Cell<'r>>(&mut self) -> Result<T> {
         let raw = match self.row {

@@ -23,8 +23,13 @@ pub(crate) fn statement(sql: &str) -> String {
     told
 }
 
-/// A schema: `INTEGER` has 64 bits, `BLOB` is called otherwise, and tables need not be told that they are strict.
+/// A schema: `INTEGER` has 64 bits, `BLOB` is called otherwise, and tables need not be told that they are strict. A table of
+/// rows with ids that belong to partitions is keyed by both, the partition first.
 pub(crate) fn schema(sql: &str) -> String {
+    let sql = sql.replace(
+        "    id INTEGER PRIMARY KEY,\n    partition INTEGER NOT NULL,\n",
+        "    partition INTEGER NOT NULL,\n    id INTEGER NOT NULL,\n    PRIMARY KEY (partition, id),\n",
+    );
     let mut told = String::with_capacity(sql.len());
     for line in sql.lines() {
         // What is said about it, and perhaps with its words, stays as it is.
@@ -54,6 +59,8 @@ mod tests {
     #[test]
     fn a_schema_keeps_its_comments() {
         let written = "-- INTEGER of a BLOB\nCREATE TABLE a (\n    x INTEGER PRIMARY KEY, -- an INTEGER\n    y BLOB\n) STRICT, WITHOUT ROWID;";
+        let of_partitions = schema("    id INTEGER PRIMARY KEY,\n    partition INTEGER NOT NULL,\n");
+        assert!(of_partitions.contains("PRIMARY KEY (partition, id)"), "{of_partitions}");
         let told = "-- INTEGER of a BLOB\nCREATE TABLE a (\n    x BIGINT PRIMARY KEY, -- an INTEGER\n    y BYTEA\n);\n";
         assert_eq!(schema(written), told);
     }

@@ -65,6 +65,11 @@ impl Sql {
         if let Inner::Sqlite(connection) = &self.inner { Some(connection) } else { None }
     }
 
+    /// The same, to change how it works.
+    pub(crate) fn as_sqlite_mut(&mut self) -> Option<&mut Connection> {
+        if let Inner::Sqlite(connection) = &mut self.inner { Some(connection) } else { None }
+    }
+
     /// PostgreSQL's own connection, if it is one.
     pub(crate) fn as_postgres(&self) -> Option<&RefCell<Link>> {
         if let Inner::Postgres(link) = &self.inner { Some(link) } else { None }
@@ -212,7 +217,7 @@ impl Drop for Transaction<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -267,7 +272,7 @@ mod tests {
     }
 
     /// Both databases must do the same.
-    fn on_both(work: impl Fn(&Home)) {
+    pub(crate) fn on_both(work: impl Fn(&Home)) {
         let directory = tempfile::tempdir().unwrap();
         work(&Home::Files(directory.path().to_owned()));
         let test = TestDatabase::create();

@@ -2,7 +2,9 @@
 //! SQL views.
 
 use mayfly_core::{Kind, MessageKind, Reason, ResponseCode, Retirement};
-use rusqlite::{Connection, Result};
+
+use super::Result;
+use crate::sql::{Sql, values};
 
 pub(super) const CREATE: &str = "
 CREATE TABLE kinds (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
@@ -52,29 +54,27 @@ code!(Reason, Reason::ALL);
 code!(Retirement, &Retirement::ALL);
 
 /// Writes the names of what this software knows.
-pub(super) fn fill(connection: &Connection) -> Result<()> {
-    names::<Kind>(connection, "kinds", Kind::name)?;
-    names::<MessageKind>(connection, "messages", |message| match message {
+pub(super) fn fill(sql: &Sql) -> Result<()> {
+    names::<Kind>(sql, "kinds", Kind::name)?;
+    names::<MessageKind>(sql, "messages", |message| match message {
         MessageKind::Operator => "operator",
         message => message.mti(),
     })?;
-    names::<Reason>(connection, "reasons", Reason::name)?;
-    names::<Retirement>(connection, "retirements", Retirement::name)?;
-    let mut add =
-        connection.prepare("INSERT OR REPLACE INTO responses (code, name, words) VALUES (?, ?, ?)")?;
+    names::<Reason>(sql, "reasons", Reason::name)?;
+    names::<Retirement>(sql, "retirements", Retirement::name)?;
+    let add = "INSERT INTO responses (code, name, words) VALUES (?, ?, ?)
+        ON CONFLICT (code) DO UPDATE SET name = excluded.name, words = excluded.words";
     for response in ResponseCode::ALL {
-        add.execute((response.code_in_tables(), response.code(), response.words()))?;
+        sql.run(add, values![response.code_in_tables(), response.code(), response.words()])?;
     }
     Ok(())
 }
 
-fn names<T: Code>(connection: &Connection, table: &str, name: fn(T) -> &'static str) -> Result<()> {
-    let mut add =
-        connection.prepare(&format!("INSERT OR REPLACE INTO {table} (code, name) VALUES (?, ?)"))?;
-    for value in T::ALL {
-        add.execute((value.code(), name(*value)))?;
-    }
-    Ok(())
+fn names<T: Code>(sql: &Sql, table: &str, name: fn(T) -> &'static str) -> Result<()> {
+    let add = format!(
+        "INSERT INTO {table} (code, name) VALUES (?, ?) ON CONFLICT (code) DO UPDATE SET name = excluded.name"
+    );
+    T::ALL.iter().try_for_each(|value| sql.run(&add, values![value.code(), name(*value)]).map(|_| ()))
 }
 
 /// [`ResponseCode::code`] is its two characters; this is its number in tables.

@@ -2,9 +2,9 @@
 
 use mayfly_core::{NumberId, PartitionId, QuestionId, TransactionId};
 use mayfly_engine::{Digest, Head};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
-use super::cells::Cells;
+use super::Result;
+use crate::sql::{Sql, values};
 
 pub(super) const CREATE: &str = "
 -- Up to where the views are folded: the last record, its hash and time, and the ids that come next.
@@ -19,9 +19,12 @@ CREATE TABLE cursor (
     next_kept INTEGER NOT NULL
 ) STRICT;";
 
-const SET: &str = "INSERT OR REPLACE INTO cursor
-    (partition, sequence, hash, at_ms, next_transaction, next_number, last_question,
-    next_kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const SET: &str = "INSERT INTO cursor
+    (partition, sequence, hash, at_ms, next_transaction, next_number, last_question, next_kept)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (partition) DO UPDATE SET
+    sequence = excluded.sequence, hash = excluded.hash, at_ms = excluded.at_ms,
+    next_transaction = excluded.next_transaction, next_number = excluded.next_number,
+    last_question = excluded.last_question, next_kept = excluded.next_kept";
 const FIND: &str =
     "SELECT sequence, hash, at_ms, next_transaction, next_number, last_question, next_kept FROM cursor
     WHERE partition = ?";
@@ -48,41 +51,28 @@ impl Cursor {
     };
 }
 
-pub(crate) fn find(connection: &Connection, partition: PartitionId) -> Result<Option<Cursor>> {
-    connection
-        .prepare_cached(FIND)?
-        .query_row([partition.0], |row| {
-            let mut cells = Cells::new(row);
-            Ok(Cursor {
-                head: Head { sequence: cells.bits()?, hash: cells.next::<Digest>()?, at_ms: cells.bits()? },
-                next_transaction: TransactionId(cells.bits()?),
-                next_number: NumberId(cells.bits()?),
-                last_question: QuestionId(cells.bits()?),
-                next_kept: cells.bits()?,
-            })
+pub(crate) fn find(sql: &Sql, partition: PartitionId) -> Result<Option<Cursor>> {
+    sql.one(FIND, values![partition.0], |cells| {
+        Ok(Cursor {
+            head: Head { sequence: cells.bits()?, hash: cells.next::<Digest>()?, at_ms: cells.bits()? },
+            next_transaction: TransactionId(cells.bits()?),
+            next_number: NumberId(cells.bits()?),
+            last_question: QuestionId(cells.bits()?),
+            next_kept: cells.bits()?,
         })
-        .optional()
+    })
 }
 
-/// Sets the cursor.
-pub(crate) struct CursorWriter<'c>(CachedStatement<'c>);
-
-impl<'c> CursorWriter<'c> {
-    pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
-        Ok(Self(connection.prepare_cached(SET)?))
-    }
-
-    pub(crate) fn set(&mut self, partition: PartitionId, cursor: &Cursor) -> Result<()> {
-        self.0.execute(params![
-            partition.0,
-            cursor.head.sequence as i64,
-            cursor.head.hash,
-            cursor.head.at_ms as i64,
-            cursor.next_transaction.0 as i64,
-            cursor.next_number.0 as i64,
-            cursor.last_question.0 as i64,
-            cursor.next_kept as i64,
-        ])?;
-        Ok(())
-    }
+pub(crate) fn set(sql: &Sql, partition: PartitionId, cursor: &Cursor) -> Result<()> {
+    let values = values![
+        partition.0,
+        cursor.head.sequence as i64,
+        &cursor.head.hash,
+        cursor.head.at_ms as i64,
+        cursor.next_transaction.0 as i64,
+        cursor.next_number.0 as i64,
+        cursor.last_question.0 as i64,
+        cursor.next_kept as i64,
+    ];
+    sql.run(SET, values).map(|_| ())
 }

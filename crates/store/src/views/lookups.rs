@@ -6,7 +6,9 @@
 //! older generations are only read. A look-up asks each generation, the newest first.
 
 use mayfly_core::PartitionId;
-use rusqlite::{CachedStatement, Connection, Result, params};
+
+use super::Result;
+use crate::sql::{Sql, values};
 
 pub(super) const CREATE: &str = "
 CREATE TABLE reference_lookup (
@@ -36,6 +38,9 @@ CREATE TABLE number_lookup (
 /// How many ids one generation has.
 pub const GENERATION: u64 = 1 << 18;
 
+/// How many generations one statement looks into.
+const PROBED: u64 = 64;
+
 /// What is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
@@ -48,7 +53,7 @@ pub(crate) enum Lookup {
 }
 
 impl Lookup {
-    fn table(self) -> &'static str {
+    pub(crate) fn table(self) -> &'static str {
         match self {
             Self::Reference => "reference_lookup",
             Self::Number => "number_lookup",
@@ -56,14 +61,18 @@ impl Lookup {
         }
     }
 
-    /// Forgets a generation all of whose ids are below `first`, if there is one. One at a time, since it takes a while.
-    pub(crate) fn forget(self, connection: &Connection, partition: PartitionId, first: u64) -> Result<()> {
+    /// The oldest generation that is there.
+    fn oldest(self, sql: &Sql, partition: PartitionId) -> Result<Option<i64>> {
         let oldest = format!("SELECT min(generation) FROM {} WHERE partition = ?", self.table());
-        let oldest: Option<i64> =
-            connection.prepare_cached(&oldest)?.query_row([partition.0], |row| row.get(0))?;
+        Ok(sql.one(&oldest, values![partition.0], |cells| cells.next::<Option<i64>>())?.flatten())
+    }
+
+    /// Forgets a generation all of whose ids are below `first`, if there is one. One at a time, since it takes a while.
+    pub(crate) fn forget(self, sql: &Sql, partition: PartitionId, first: u64) -> Result<()> {
+        let oldest = self.oldest(sql, partition)?;
         if let Some(oldest) = oldest.filter(|oldest| (*oldest as u64 + 1) * GENERATION <= first) {
             let forget = format!("DELETE FROM {} WHERE partition = ? AND generation = ?", self.table());
-            connection.prepare_cached(&forget)?.execute((partition.0, oldest))?;
+            sql.run(&forget, values![partition.0, oldest])?;
         }
         Ok(())
     }
@@ -71,87 +80,66 @@ impl Lookup {
     /// The ids under a hash, the newest first, at most `limit`; `next` is the id that comes next.
     pub(crate) fn find(
         self,
-        connection: &Connection,
+        sql: &Sql,
         partition: PartitionId,
         hash: u64,
         next: u64,
         limit: usize,
     ) -> Result<Vec<u64>> {
-        let sql = format!(
-            "SELECT id FROM {} WHERE partition = ? AND generation = ? AND hash = ? ORDER BY id DESC",
+        // Some generations at a time: none is looked into in vain for long, and there are not so many round trips.
+        let find = format!(
+            "WITH RECURSIVE probed(at) AS (SELECT CAST(? AS BIGINT) UNION ALL
+                SELECT at - 1 FROM probed WHERE at > CAST(? AS BIGINT))
+            SELECT id FROM probed CROSS JOIN {} WHERE partition = ? AND generation = at AND hash = ?
+            ORDER BY id DESC LIMIT ?",
             self.table()
         );
-        let mut find = connection.prepare_cached(&sql)?;
         let mut found = Vec::new();
-        let oldest = format!("SELECT min(generation) FROM {} WHERE partition = ?", self.table());
-        let oldest: Option<i64> =
-            connection.prepare_cached(&oldest)?.query_row([partition.0], |row| row.get(0))?;
-        for generation in (oldest.unwrap_or_default() as u64..=next / GENERATION).rev() {
-            let mut rows = find.query(params![partition.0, generation as i64, hash as i64])?;
-            while let Some(row) = rows.next()? {
-                if found.len() == limit {
-                    return Ok(found);
-                }
-                found.push(row.get::<_, i64>(0)? as u64);
-            }
+        let oldest = self.oldest(sql, partition)?.unwrap_or_default() as u64;
+        let mut newest = Some(next / GENERATION);
+        while let Some(from) = newest.filter(|newest| *newest >= oldest && found.len() < limit) {
+            let to = from.saturating_sub(PROBED - 1).max(oldest);
+            let rest = (limit - found.len()) as i64;
+            let values = values![from as i64, to as i64, partition.0, hash as i64, rest];
+            found.extend(sql.all(&find, values, |cells| cells.bits())?);
+            newest = to.checked_sub(1);
         }
         Ok(found)
-    }
-}
-
-/// Collects entries and writes them in the order of their key.
-pub(crate) struct LookupWriter<'c> {
-    partition: PartitionId,
-    add: CachedStatement<'c>,
-    /// Generation, hash as it sorts in the table, id.
-    entries: Vec<(u64, i64, u64)>,
-}
-
-impl<'c> LookupWriter<'c> {
-    pub(crate) fn new(connection: &'c Connection, partition: PartitionId, what: Lookup) -> Result<Self> {
-        let sql =
-            format!("INSERT INTO {} (partition, generation, hash, id) VALUES (?, ?, ?, ?)", what.table());
-        Ok(Self { partition, add: connection.prepare_cached(&sql)?, entries: Vec::new() })
-    }
-
-    pub(crate) fn add(&mut self, hash: u64, id: u64) {
-        self.entries.push((id / GENERATION, hash as i64, id));
-    }
-
-    pub(crate) fn finish(&mut self) -> Result<()> {
-        self.entries.sort_unstable();
-        for (generation, hash, id) in self.entries.drain(..) {
-            self.add.execute(params![self.partition.0, generation as i64, hash, id as i64])?;
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::tests::on_both;
+    use crate::sqlite::Access;
+    use crate::views;
 
     #[test]
     fn entries_are_found_in_every_generation() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(CREATE).unwrap();
-        let partition = PartitionId(3);
-        let ids = [1, 5, GENERATION - 1, GENERATION, 3 * GENERATION + 7, 9 * GENERATION];
-        let mut writer = LookupWriter::new(&connection, partition, Lookup::Reference).unwrap();
-        for id in ids {
-            writer.add(u64::MAX - 1, id);
-            writer.add(7, id + 1);
-        }
-        writer.finish().unwrap();
-        let find =
-            |hash, next, limit| Lookup::Reference.find(&connection, partition, hash, next, limit).unwrap();
-        let next = 9 * GENERATION + 2;
-        let newest_first: Vec<_> = ids.into_iter().rev().collect();
-        assert_eq!(find(u64::MAX - 1, next, 100), newest_first);
-        assert_eq!(find(u64::MAX - 1, next, 2), newest_first[..2]);
-        assert!(find(8, next, 100).is_empty());
-        let other = Lookup::Reference.find(&connection, PartitionId(0), 7, next, 100).unwrap();
-        assert!(other.is_empty());
-        assert!(Lookup::Number.find(&connection, partition, 7, next, 100).unwrap().is_empty());
+        on_both(|home| {
+            let sql = home.open(&views::FORMAT, Access::Create, 1 << 20).unwrap();
+            let partition = PartitionId(3);
+            let ids = [1, 5, GENERATION - 1, GENERATION, 3 * GENERATION + 7, 200 * GENERATION];
+            let add = "INSERT INTO reference_lookup (partition, generation, hash, id) VALUES (?, ?, ?, ?)";
+            for id in ids {
+                for (hash, id) in [(u64::MAX - 1, id), (7, id + 1)] {
+                    let generation = (id / GENERATION) as i64;
+                    sql.run(add, values![partition.0, generation, hash as i64, id as i64]).unwrap();
+                }
+            }
+            let find =
+                |hash, next, limit| Lookup::Reference.find(&sql, partition, hash, next, limit).unwrap();
+            let next = 200 * GENERATION + 2;
+            let newest_first: Vec<_> = ids.into_iter().rev().collect();
+            assert_eq!(find(u64::MAX - 1, next, 100), newest_first);
+            assert_eq!(find(u64::MAX - 1, next, 2), newest_first[..2]);
+            assert!(find(8, next, 100).is_empty());
+            let other = Lookup::Reference.find(&sql, PartitionId(0), 7, next, 100).unwrap();
+            assert!(other.is_empty());
+            assert!(Lookup::Number.find(&sql, partition, 7, next, 100).unwrap().is_empty());
+            Lookup::Reference.forget(&sql, partition, GENERATION).unwrap();
+            assert_eq!(find(u64::MAX - 1, next, 100), newest_first[..3]);
+        });
     }
 }

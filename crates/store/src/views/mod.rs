@@ -1,15 +1,16 @@
 //! The views: ordinary tables for people and pages, folded from the journal behind the writer's back.
 //!
-//! One file holds one partition's views. They follow from the journal alone, so a file that does not fit is
+//! They follow from the journal alone, so a file that does not fit is
 //! thrown away and built again. Ids, amounts (minor units) and times (milliseconds since 1970, UTC) are as in the
 //! core; keyed hashes are the signed 64-bit number with the same bits. No card number is ever kept: a keyed
 //! index, and the last four digits.
 //!
-//! One module per group of tables has all of its SQL.
+//! One module per group of tables says what they are and reads them, in SQL for both databases. Every key begins with the
+//! partition. Who writes them fast is [`fold`](crate::fold).
 
 pub(crate) mod accounts;
 pub(crate) mod cells;
-mod codes;
+pub(crate) mod codes;
 pub(crate) mod cursor;
 pub(crate) mod issuers;
 pub(crate) mod kept;
@@ -18,15 +19,17 @@ pub(crate) mod numbers;
 pub(crate) mod pending;
 pub(crate) mod transactions;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mayfly_core::PartitionId;
-use rusqlite::Connection;
 
-use crate::StoreError;
-use crate::error::At;
 use crate::format::{Durability, Format, Step};
-use crate::sqlite::{self, Access};
+use crate::sql::Sql;
+use crate::sql::postgres::schema;
+use crate::sqlite::Access;
+use crate::{Home, StoreError};
+
+type Result<T> = std::result::Result<T, StoreError>;
 
 pub use accounts::AccountRow;
 pub use lookups::GENERATION;
@@ -51,7 +54,9 @@ pub(crate) const FORMAT: Format = Format {
         Step::new(VERSION, issuers::CREATE),
         Step::new(VERSION, accounts::CREATE),
         Step::new(VERSION, numbers::CREATE),
+        Step::each(VERSION, numbers::LIST, numbers::LIST_POSTGRES),
         Step::new(VERSION, transactions::CREATE),
+        Step::each(VERSION, transactions::LIST, transactions::LIST_POSTGRES),
         Step::new(VERSION, lookups::CREATE),
         Step::new(VERSION, kept::CREATE),
         Step::new(VERSION, pending::CREATE),
@@ -62,44 +67,42 @@ pub(crate) const FORMAT: Format = Format {
 /// Views of another version are built again: there are no steps from one to the next.
 const VERSION: u32 = 3;
 
-/// Where the views are.
-pub(crate) fn path(directory: &Path) -> PathBuf {
-    directory.join(VIEWS_FILE)
-}
-
 /// Notes that the views can't be folded any further, so that the next start builds them again: what is wrong with
 /// them may not be seen by looking at them.
-pub(crate) fn distrust(directory: &Path, why: &StoreError) {
-    if why.is_damage_of(&path(directory).into())
-        && let Err(error) = std::fs::write(directory.join(DISTRUST_FILE), why.to_string())
-    {
-        tracing::warn!(%error, "{DISTRUST_FILE} could not be written");
+pub(crate) fn distrust(home: &Home, why: &StoreError) {
+    if !why.is_damage_of(&home.location(&FORMAT)) {
+        return;
+    }
+    let noted = match home {
+        Home::Files(directory) => {
+            std::fs::write(directory.join(DISTRUST_FILE), why.to_string()).map_err(|error| error.to_string())
+        }
+        // What is not there is built again.
+        Home::Database(database) => schema::put_aside(database, &FORMAT).map_err(|error| error.to_string()),
+    };
+    if let Err(error) = noted {
+        tracing::warn!(error, "that the views must be built again could not be noted");
     }
 }
 
-/// Why the views were not to be folded any further, if that was so.
+/// Why the views in a directory were not to be folded any further, if that was so.
 pub(crate) fn distrusted(directory: &Path) -> Option<String> {
     std::fs::read_to_string(directory.join(DISTRUST_FILE)).ok()
 }
 
 /// Opens the views to write; makes the tables where there are none.
-pub(crate) fn open_to_write(directory: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
-    let path = path(directory);
-    let connection = sqlite::open(&path, &FORMAT, Access::Create, cache_bytes)?;
-    codes::fill(&connection).at(&path)?;
-    Ok(connection)
+pub(crate) fn open_to_write(home: &Home, cache_bytes: usize) -> Result<Sql> {
+    let sql = home.open(&FORMAT, Access::Create, cache_bytes)?;
+    codes::fill(&sql)?;
+    Ok(sql)
 }
 
 /// Opens the views to read.
-pub(crate) fn open_to_read(directory: &Path, cache_bytes: usize) -> Result<Connection, StoreError> {
-    sqlite::open(&path(directory), &FORMAT, Access::Read, cache_bytes)
+pub(crate) fn open_to_read(home: &Home, cache_bytes: usize) -> Result<Sql> {
+    home.open(&FORMAT, Access::Read, cache_bytes)
 }
 
 /// Where the views of a partition stand; before the first record if they are new.
-pub(crate) fn cursor(
-    connection: &Connection,
-    path: &Path,
-    partition: PartitionId,
-) -> Result<cursor::Cursor, StoreError> {
-    Ok(cursor::find(connection, partition).at(path)?.unwrap_or(cursor::Cursor::START))
+pub(crate) fn cursor(sql: &Sql, partition: PartitionId) -> Result<cursor::Cursor> {
+    Ok(cursor::find(sql, partition)?.unwrap_or(cursor::Cursor::START))
 }

@@ -1,9 +1,9 @@
 //! Messages that wait for somebody's word.
 
 use mayfly_core::{Asked, PartitionId, QuestionId};
-use rusqlite::{Connection, Result};
 
-use super::cells::{Cells, json};
+use super::Result;
+use crate::sql::{Sql, json, values};
 
 pub(super) const CREATE: &str = "
 -- `asked` is all of what was asked; the columns before it are the same for people.
@@ -16,37 +16,30 @@ CREATE TABLE pending (
 ) STRICT;";
 
 const ADD: &str = "INSERT INTO pending (id, partition, issuer, deadline_ms, asked) VALUES (?, ?, ?, ?, ?)";
-const REMOVE: &str = "DELETE FROM pending WHERE id = ?";
+const REMOVE: &str = "DELETE FROM pending WHERE partition = ? AND id = ?";
 const ALL: &str = "SELECT asked FROM pending WHERE partition = ? ORDER BY id";
 
 /// One more waits.
-pub(crate) fn add(connection: &Connection, partition: PartitionId, asked: &Asked) -> Result<()> {
-    connection.prepare_cached(ADD)?.execute((
+pub(crate) fn add(sql: &Sql, partition: PartitionId, asked: &Asked) -> Result<()> {
+    let values = values![
         asked.question.0 as i64,
         partition.0,
         asked.issuer.0 as i64,
         asked.deadline_ms as i64,
         json(asked)?,
-    ))?;
-    Ok(())
+    ];
+    sql.run(ADD, values).map(|_| ())
 }
 
 /// One waits no longer.
-pub(crate) fn remove(connection: &Connection, question: QuestionId) -> Result<()> {
-    connection.prepare_cached(REMOVE)?.execute([question.0 as i64])?;
-    Ok(())
+pub(crate) fn remove(sql: &Sql, partition: PartitionId, question: QuestionId) -> Result<()> {
+    sql.run(REMOVE, values![partition.0, question.0 as i64]).map(|_| ())
 }
 
 /// Each of them, in the order in which they were asked.
-pub(crate) fn each(
-    connection: &Connection,
-    partition: PartitionId,
-    mut each: impl FnMut(Asked),
-) -> Result<()> {
-    let mut statement = connection.prepare_cached(ALL)?;
-    let mut rows = statement.query([partition.0])?;
-    while let Some(row) = rows.next()? {
-        each(Cells::new(row).text(|text| serde_json::from_str(text))?);
-    }
-    Ok(())
+pub(crate) fn each(sql: &Sql, partition: PartitionId, mut each: impl FnMut(Asked)) -> Result<()> {
+    sql.each(ALL, values![partition.0], |cells| {
+        each(cells.text(|text| serde_json::from_str(text))?);
+        Ok(())
+    })
 }

@@ -7,13 +7,13 @@ use mayfly_card::{
 use mayfly_core::state::{Totals, Transaction};
 use mayfly_core::{
     AccountId, Books, Facts, Hash64, IssuerId, Kind, MessageKind, NumberId, NumberRef, PartitionId,
-    ProgrammeId, Reason, ResponseCode, TimeMs, TotalsChange, Transacted, TransactionId,
+    ProgrammeId, Reason, ResponseCode, TimeMs, TransactionId,
 };
 use mayfly_keys::NumberIndex;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
-use super::cells::Cells;
-use super::codes::{Code, InTables};
+use super::Result;
+use super::codes::Code;
+use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
 -- What a message said, what was answered and what it moved (cardholder to suspense: its ledger entries) is
@@ -83,8 +83,10 @@ CREATE VIEW ledger_entries AS
     UNION ALL SELECT id, partition, at_ms, issuer, account, currency, 'funding', funding
         FROM transactions WHERE funding <> 0
     UNION ALL SELECT id, partition, at_ms, issuer, account, currency, 'suspense', suspense
-        FROM transactions WHERE suspense <> 0;
+        FROM transactions WHERE suspense <> 0;";
 
+/// What people read. Times, and what is printed with so many digits, are printed by functions that differ.
+pub(super) const LIST: &str = "
 CREATE VIEW transaction_list AS SELECT
     transactions.id, transactions.partition,
     strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at,
@@ -99,20 +101,24 @@ CREATE VIEW transaction_list AS SELECT
     JOIN messages ON messages.code = message
     JOIN responses ON responses.code = response
     JOIN reasons ON reasons.code = reason;";
+pub(super) const LIST_POSTGRES: &str = "
+CREATE VIEW transaction_list AS SELECT
+    transactions.id, transactions.partition,
+    to_char(to_timestamp(at_ms / 1000.0), 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS at,
+    kinds.name AS kind, messages.name AS message, responses.name AS response, reasons.name AS reason,
+    lpad(CAST(approval AS TEXT), 6, '0') AS approval, number, account, issuer, target, amount, currency,
+    acquirer, lpad(CAST(stan AS TEXT), 6, '0') AS stan, rrn, terminal, merchant, mcc, country,
+    lpad(CAST(entry_mode AS TEXT), 3, '0') AS entry_mode,
+    total_authorised, total_held, total_captured, total_refunded, use_returned,
+    ceiling, reversed, reverses, cardholder, held, settlement, funding, suspense
+    FROM transactions
+    JOIN kinds ON kinds.code = kind
+    JOIN messages ON messages.code = message
+    JOIN responses ON responses.code = response
+    JOIN reasons ON reasons.code = reason;";
 
-const ADD: &str =
-    "INSERT INTO transactions (reversed, use_returned, id, partition, at_ms, kind, message, response, reason,
-    approval, reference, identity, content, number, number_index, programme, account, target, stan, merchant,
-    amount, currency, ceiling, total_authorised, total_held, total_captured, total_refunded,
-    previous_follow_up, previous_by_number, previous_by_account, issuer, reverses, acquirer, rrn, terminal,
-    mcc, country, entry_mode, transmitted, local_date, local_time, cardholder, held, settlement, funding,
-    suspense) VALUES (0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const TOUCH: &str = "UPDATE transactions SET total_authorised = total_authorised + ?,
-    total_held = total_held + ?, total_captured = total_captured + ?, total_refunded = total_refunded + ?,
-    use_returned = max(use_returned, ?), reversed = reversed + ?,
-    last_follow_up = coalesce(?, last_follow_up), touched_ms = ? WHERE id = ?";
-const FOLLOW_UP: &str = "SELECT last_follow_up, previous_follow_up FROM transactions WHERE id = ?";
+const FOLLOW_UP: &str =
+    "SELECT last_follow_up, previous_follow_up FROM transactions WHERE partition = ? AND id = ?";
 
 /// What the core keeps of a transaction.
 const CORE: &str =
@@ -150,127 +156,12 @@ impl TransactionRow {
     }
 }
 
-/// What comes later to a purchase.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Touch {
-    pub(crate) change: TotalsChange,
-    pub(crate) use_returned: bool,
-    /// How much more of this very message was reversed.
-    pub(crate) reversed: i64,
-    /// The last that was done to it.
-    pub(crate) last_follow_up: Option<TransactionId>,
-    pub(crate) at_ms: TimeMs,
-}
-
-/// What a transaction comes after in each of the lists that it is put at the head of.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Links {
-    pub(crate) follow_up: Option<TransactionId>,
-    pub(crate) by_number: Option<TransactionId>,
-    pub(crate) by_account: Option<TransactionId>,
-}
-
-/// Writes transactions.
-pub(crate) struct TransactionWriter<'c> {
-    partition: PartitionId,
-    add: CachedStatement<'c>,
-    touch: CachedStatement<'c>,
-    follow_up: CachedStatement<'c>,
-}
-
-impl<'c> TransactionWriter<'c> {
-    pub(crate) fn new(connection: &'c Connection, partition: PartitionId) -> Result<Self> {
-        Ok(Self {
-            partition,
-            add: connection.prepare_cached(ADD)?,
-            touch: connection.prepare_cached(TOUCH)?,
-            follow_up: connection.prepare_cached(FOLLOW_UP)?,
-        })
-    }
-
-    pub(crate) fn add(&mut self, event: &Transacted, at_ms: TimeMs, links: Links) -> Result<()> {
-        let (facts, effect) = (&event.facts, &event.effect);
-        let books = effect.books();
-        let totals = if event.target.is_none() { effect.totals } else { TotalsChange::default() };
-        self.add.execute(params![
-            event.id.0 as i64,
-            self.partition.0,
-            at_ms as i64,
-            event.kind.code(),
-            event.message.code(),
-            event.response.code_in_tables(),
-            event.reason.code(),
-            event.approval.map(ApprovalCode::value),
-            event.reference.0 as i64,
-            event.identity.0 as i64,
-            event.content.0 as i64,
-            event.number.map(|number| number.id.0 as i64),
-            event.number.map(|number| number.index.0 as i64),
-            event.programme.map(|id| id.0 as i64),
-            event.account.map(|id| id.0 as i64),
-            event.target.map(|id| id.0 as i64),
-            facts.stan.value(),
-            facts.merchant.as_str(),
-            event.amount.signed(),
-            event.currency.number(),
-            event.ceiling.signed(),
-            totals.authorised,
-            totals.held,
-            totals.captured,
-            totals.refunded,
-            links.follow_up.map(|id| id.0 as i64),
-            links.by_number.map(|id| id.0 as i64),
-            links.by_account.map(|id| id.0 as i64),
-            event.issuer.map(|id| id.0 as i64),
-            event.reverses.map(|(id, _)| id.0 as i64),
-            facts.acquirer.as_str(),
-            facts.rrn.as_str(),
-            facts.terminal.as_str(),
-            facts.mcc.map(Mcc::value),
-            facts.country.map(Country::value),
-            facts.entry_mode.value(),
-            facts.transmitted,
-            facts.local_date,
-            facts.local_time,
-            books.cardholder,
-            books.held,
-            books.settlement,
-            books.funding,
-            books.suspense,
-        ])?;
-        Ok(())
-    }
-
-    /// The last that was done to a purchase.
-    pub(crate) fn last_follow_up(&mut self, id: TransactionId) -> Result<Option<TransactionId>> {
-        let found = self.follow_up.query_row([id.0 as i64], |row| row.get::<_, Option<i64>>(0)).optional()?;
-        Ok(found.flatten().map(|id| TransactionId(id as u64)))
-    }
-
-    /// Changes what stands of a purchase.
-    pub(crate) fn touch(&mut self, id: TransactionId, touch: &Touch) -> Result<()> {
-        let TotalsChange { authorised, held, captured, refunded } = touch.change;
-        self.touch.execute(params![
-            authorised,
-            held,
-            captured,
-            refunded,
-            touch.use_returned,
-            touch.reversed,
-            touch.last_follow_up.map(|id| id.0 as i64),
-            touch.at_ms as i64,
-            id.0 as i64,
-        ])?;
-        Ok(())
-    }
-}
-
-fn number(cells: &mut Cells<'_, '_>) -> Result<Option<NumberRef>> {
+fn number(cells: &mut Cells<'_>) -> Result<Option<NumberRef>> {
     let (id, index) = (cells.bits_or_none()?, cells.bits_or_none()?);
     Ok(id.zip(index).map(|(id, index)| NumberRef { id: NumberId(id), index: NumberIndex(index) }))
 }
 
-fn core(cells: &mut Cells<'_, '_>) -> Result<Transaction> {
+fn core(cells: &mut Cells<'_>) -> Result<Transaction> {
     Ok(Transaction {
         id: TransactionId(cells.bits()?),
         at_ms: cells.bits()?,
@@ -305,9 +196,8 @@ fn core(cells: &mut Cells<'_, '_>) -> Result<Transaction> {
     })
 }
 
-fn whole(row: &Row<'_>) -> Result<TransactionRow> {
-    let mut cells = Cells::new(row);
-    let transaction = core(&mut cells)?;
+fn whole(cells: &mut Cells<'_>) -> Result<TransactionRow> {
+    let transaction = core(cells)?;
     let previous_by_account = cells.bits_or_none()?.map(TransactionId);
     let issuer = cells.bits_or_none()?.map(IssuerId);
     let reverses = cells.bits_or_none()?.map(TransactionId);
@@ -335,90 +225,94 @@ fn whole(row: &Row<'_>) -> Result<TransactionRow> {
 }
 
 /// One transaction, as the core keeps it.
-pub(crate) fn find(connection: &Connection, id: TransactionId) -> Result<Option<Transaction>> {
-    let sql = format!("SELECT {CORE} FROM transactions WHERE id = ?");
-    connection.prepare_cached(&sql)?.query_row([id.0 as i64], |row| core(&mut Cells::new(row))).optional()
+pub(crate) fn find(sql: &Sql, partition: PartitionId, id: TransactionId) -> Result<Option<Transaction>> {
+    let find = format!("SELECT {CORE} FROM transactions WHERE partition = ? AND id = ?");
+    sql.one(&find, values![partition.0, id.0 as i64], core)
 }
 
 /// How much that was done to one purchase is found at the most, the latest first.
 const FOLLOW_UPS_MAX: usize = 1000;
 
 /// The purchase that a transaction belongs to, or is, and all that was done to it.
-pub(crate) fn family(connection: &Connection, id: TransactionId) -> Result<Vec<Transaction>> {
-    let Some(found) = find(connection, id)? else { return Ok(Vec::new()) };
+pub(crate) fn family(sql: &Sql, partition: PartitionId, id: TransactionId) -> Result<Vec<Transaction>> {
+    let Some(found) = find(sql, partition, id)? else { return Ok(Vec::new()) };
     let purchase = match found.target {
-        Some(target) => find(connection, target)?,
+        Some(target) => find(sql, partition, target)?,
         None => Some(found),
     };
     let Some(purchase) = purchase else { return Ok(Vec::new()) };
-    let mut link = connection.prepare_cached(FOLLOW_UP)?;
-    let mut follow = |id: TransactionId, column: usize| -> Result<Option<TransactionId>> {
-        let next: Option<i64> = link.query_row([id.0 as i64], |row| row.get(column))?;
-        Ok(next.map(|id| TransactionId(id as u64)))
+    // The last that was done to a transaction, and what was done before it to the same purchase.
+    let links = |id: TransactionId| {
+        let found = sql.one(FOLLOW_UP, values![partition.0, id.0 as i64], |cells| {
+            Ok((cells.bits_or_none()?, cells.bits_or_none()?))
+        })?;
+        Ok(found.unwrap_or_default())
     };
-    let mut next = follow(purchase.id, 0)?;
+    let mut next: Option<u64> = links(purchase.id)?.0;
     let mut family = vec![purchase];
-    while let Some(id) = next.filter(|_| family.len() <= FOLLOW_UPS_MAX) {
-        family.extend(find(connection, id)?);
-        next = follow(id, 1)?;
+    while let Some(id) = next.map(TransactionId).filter(|_| family.len() <= FOLLOW_UPS_MAX) {
+        family.extend(find(sql, partition, id)?);
+        next = links(id)?.1;
     }
     Ok(family)
 }
 
 /// One transaction, with all of it.
-pub(crate) fn find_whole(connection: &Connection, id: TransactionId) -> Result<Option<TransactionRow>> {
-    let sql = format!("SELECT {CORE}, {REST} FROM transactions WHERE id = ?");
-    connection.prepare_cached(&sql)?.query_row([id.0 as i64], whole).optional()
+pub(crate) fn find_whole(
+    sql: &Sql,
+    partition: PartitionId,
+    id: TransactionId,
+) -> Result<Option<TransactionRow>> {
+    let find = format!("SELECT {CORE}, {REST} FROM transactions WHERE partition = ? AND id = ?");
+    sql.one(&find, values![partition.0, id.0 as i64], whole)
 }
 
 /// The latest ones before `before`, at most `limit`, the latest first.
 pub(crate) fn latest(
-    connection: &Connection,
+    sql: &Sql,
     partition: PartitionId,
     before: TransactionId,
     limit: usize,
 ) -> Result<Vec<TransactionRow>> {
-    let sql = format!(
-        "SELECT {CORE}, {REST} FROM transactions WHERE id < ? AND partition = ? ORDER BY id DESC LIMIT ?"
+    let latest = format!(
+        "SELECT {CORE}, {REST} FROM transactions WHERE partition = ? AND id < ? ORDER BY id DESC LIMIT ?"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let before = i64::try_from(before.0).unwrap_or(i64::MAX);
-    connection.prepare_cached(&sql)?.query_map((before, partition.0, limit), whole)?.collect()
+    sql.all(&latest, values![partition.0, before, limit], whole)
 }
 
 /// Each one from `from` on, by id, and which one it takes back.
 pub(crate) fn each_from(
-    connection: &Connection,
+    sql: &Sql,
     partition: PartitionId,
     from: TransactionId,
     mut each: impl FnMut(Transaction, Option<TransactionId>),
 ) -> Result<()> {
-    let sql =
-        format!("SELECT {CORE}, reverses FROM transactions WHERE id >= ? AND partition = ? ORDER BY id");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query((from.0 as i64, partition.0))?;
-    while let Some(row) = rows.next()? {
-        let mut cells = Cells::new(row);
-        let transaction = core(&mut cells)?;
+    let all =
+        format!("SELECT {CORE}, reverses FROM transactions WHERE partition = ? AND id >= ? ORDER BY id");
+    sql.each(&all, values![partition.0, from.0 as i64], |cells| {
+        let transaction = core(cells)?;
         each(transaction, cells.bits_or_none()?.map(TransactionId));
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The first transaction that was decided at `at_ms` or later, of those before `next`: time never goes back, so
 /// ids are in its order, and half of them are ruled out by each look.
 pub(crate) fn first_since(
-    connection: &Connection,
+    sql: &Sql,
+    partition: PartitionId,
     at_ms: TimeMs,
     next: TransactionId,
 ) -> Result<TransactionId> {
-    let mut find = connection.prepare_cached("SELECT at_ms FROM transactions WHERE id = ?")?;
+    let find = "SELECT at_ms FROM transactions WHERE partition = ? AND id = ?";
     let (mut low, mut high) = (1, next.0);
     while low < high {
         let middle = low + (high - low) / 2;
-        let middle_ms: Option<i64> = find.query_row([middle as i64], |row| row.get(0)).optional()?;
+        let middle_ms = sql.one(find, values![partition.0, middle as i64], |cells| cells.bits())?;
         // Ids have no gaps; a missing one is as good as a later one, whoever loads finds out.
-        if middle_ms.is_some_and(|middle_ms| (middle_ms as u64) < at_ms) {
+        if middle_ms.is_some_and(|middle_ms| middle_ms < at_ms) {
             low = middle + 1;
         } else {
             high = middle;

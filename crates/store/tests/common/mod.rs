@@ -19,7 +19,7 @@ use mayfly_core::{
 };
 use mayfly_engine::{Head, Journal, Record};
 use mayfly_keys::NumberIndex;
-use mayfly_store::{FoldOptions, OpenOptions, Opened, SqliteJournal};
+use mayfly_store::{FoldOptions, OpenOptions, Opened, StoredJournal};
 
 pub(crate) const PARTITION: PartitionId = PartitionId(0);
 pub(crate) const BEGUN_MS: u64 = 1_790_000_000_000;
@@ -31,12 +31,12 @@ pub(crate) fn options() -> OpenOptions {
 }
 
 pub(crate) fn reopen(directory: &Path) -> Opened {
-    mayfly_store::open(directory, PARTITION, &options(), |_| ()).unwrap()
+    mayfly_store::open(&directory.into(), PARTITION, &options(), |_| ()).unwrap()
 }
 
 /// Views and journal say the same, row by row.
 pub(crate) fn assert_same(directory: &Path) {
-    let differences = mayfly_store::compare_with_replay(directory, PARTITION).unwrap();
+    let differences = mayfly_store::compare_with_replay(&directory.into(), PARTITION).unwrap();
     assert!(differences.is_empty(), "{}", differences.iter().map(|it| format!("{it}\n")).collect::<String>());
 }
 
@@ -53,7 +53,7 @@ struct Earlier {
 
 pub(crate) struct Play {
     pub(crate) directory: PathBuf,
-    pub(crate) journal: SqliteJournal,
+    pub(crate) journal: StoredJournal,
     pub(crate) state: State,
     pub(crate) head: Head,
     pub(crate) now_ms: u64,
@@ -73,7 +73,7 @@ pub(crate) fn usd() -> Currency {
 impl Play {
     /// In a directory without a journal.
     pub(crate) fn new(directory: &Path, seed: u64) -> Self {
-        let journal = SqliteJournal::open(directory).unwrap();
+        let journal = StoredJournal::open(&directory.into()).unwrap();
         let mut play = Self {
             directory: directory.to_owned(),
             journal,

@@ -92,7 +92,7 @@ impl Demo {
         stage.play(&cast)?;
         let Stage { mut admin, till, mut report, .. } = stage;
         till.finish(self.pcap.as_deref())?;
-        let journal = JournalReader::open(server.data_dir(), ONLY_PARTITION)
+        let journal = JournalReader::open(&server.data_dir().as_path().into(), ONLY_PARTITION)
             .map_err(|error| Failure::Unreachable(error.to_string()))?;
         report.read_journal(&journal, currency)?;
         let agree = agree(&mut admin, &cast, &report)?;

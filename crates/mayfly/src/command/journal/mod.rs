@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use mayfly_engine::{ONLY_PARTITION, Record};
-use mayfly_store::{JournalReader, StoreError};
+use mayfly_store::{Home, JournalReader, StoreError};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -53,7 +53,7 @@ impl JournalCommand {
 
 /// The journal of the data directory that the options name.
 fn open(place: &Place) -> Outcome<JournalReader> {
-    JournalReader::open(&place.data_dir()?, ONLY_PARTITION).map_err(failure)
+    JournalReader::open(&Home::from(place.data_dir()?.as_path()), ONLY_PARTITION).map_err(failure)
 }
 
 /// Damage is what was looked for; everything else means that the journal can't be read.
@@ -90,7 +90,7 @@ impl Read {
 fn print(record: &Record, journal: &JournalReader, output: Output) -> Outcome {
     let mut events = Vec::new();
     record.each_event(|event| events.push(event)).map_err(|why| {
-        failure(StoreError::Record { location: journal.path().into(), sequence: record.sequence, why })
+        failure(StoreError::Record { location: journal.location().clone(), sequence: record.sequence, why })
     })?;
     for event in &events {
         let view = EventView { sequence: record.sequence, at_ms: record.at_ms, event };

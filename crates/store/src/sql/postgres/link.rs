@@ -6,12 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
+use bytes::Bytes;
+use futures_util::{SinkExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::Database;
 use super::error::of_postgres;
+use super::{Column, Database};
 use crate::format::Durability;
 use crate::sql::{Access, Value, dialect};
 use crate::{Location, StoreError};
@@ -125,7 +127,8 @@ impl Link {
         };
         let done = work(live, &self.location, limit);
         match &done {
-            Err(StoreError::Lost { .. }) => self.live = None,
+            // A server that can't be written any more: the next connection finds the one that can.
+            Err(StoreError::Lost { .. } | StoreError::Refused { .. }) => self.live = None,
             // A table that was made anew, or a server behind the same address: prepared statements may be of another time.
             Err(StoreError::Database { .. }) => live.statements.clear(),
             _ => {}
@@ -159,6 +162,44 @@ impl Link {
                 each(&row)?;
             }
             Ok(())
+        })
+    }
+
+    /// Copies rows into a table: `sql` is `COPY … FROM STDIN BINARY`.
+    pub(crate) fn copy(&mut self, sql: &str, rows: Bytes) -> Result<()> {
+        self.with(|live, location, limit| {
+            let copied = async {
+                let sink = live.client.copy_in::<_, Bytes>(sql).await?;
+                let mut sink = pin!(sink);
+                sink.send(rows).await?;
+                sink.finish().await
+            };
+            live.wait(location, limit, copied).map(|_| ())
+        })
+    }
+
+    /// Does something with columns of values and, after them, a single one. Returns how many rows it changed.
+    pub(crate) fn run_columns(&mut self, sql: &str, columns: &[Column], last: i64) -> Result<u64> {
+        self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
+            let last: &(dyn ToSql + Sync) = &last;
+            let values: Vec<_> = columns.iter().map(Column::as_sql).chain([last]).collect();
+            live.wait(location, limit, live.client.execute(&statement, &values))
+        })
+    }
+
+    /// Each row that is found by a partition and many ids.
+    pub(crate) fn each_of(
+        &mut self,
+        sql: &str,
+        partition: i64,
+        ids: &[i64],
+        mut each: impl FnMut(&Row) -> Result<()>,
+    ) -> Result<()> {
+        self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
+            let found = live.wait(location, limit, live.client.query(&statement, &[&partition, &ids]))?;
+            found.iter().try_for_each(&mut each)
         })
     }
 

@@ -1,5 +1,6 @@
 //! PostgreSQL: where it is, how it is connected to, and what its errors mean.
 
+mod bulk;
 mod error;
 mod link;
 pub(crate) mod schema;
@@ -13,6 +14,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use crate::format::Durability;
+pub(crate) use bulk::{Column, Rows};
 pub(crate) use link::Link;
 use tls::Tls;
 

@@ -56,21 +56,39 @@ pub(crate) fn open(database: &Arc<Database>, format: &Format, access: Access) ->
     Ok(sql)
 }
 
-/// Takes away a schema with all that is in it.
-pub(crate) fn remove(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {
+/// Puts a schema out of the way, with all that is in it. The last one that was put aside is kept, for whoever wants to know
+/// why; an older one is removed.
+pub(crate) fn put_aside(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {
     let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
     let migration = Migration::begin(&sql)?;
-    if found(&sql, format)?.is_some() {
-        sql.script(&format!("DROP SCHEMA {} CASCADE", format.schema))?;
+    let name = format.schema;
+    if exists(&sql, format)? {
+        let aside =
+            format!("DROP SCHEMA IF EXISTS {name}_bad CASCADE; ALTER SCHEMA {name} RENAME TO {name}_bad");
+        sql.script(&aside)?;
     }
     migration.commit()
 }
 
+/// Says so if there is no such schema.
+pub(crate) fn require(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {
+    let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
+    if exists(&sql, format)? {
+        return Ok(());
+    }
+    Err(StoreError::Missing { location: sql.location().clone(), views: false })
+}
+
+/// Whether there is such a schema, with anything in it.
+fn exists(sql: &Sql, format: &Format) -> Result<bool, StoreError> {
+    let count = "SELECT count(*) FROM information_schema.tables WHERE table_schema = ?";
+    let tables = sql.one(count, values![format.schema], |cells| cells.bits())?;
+    Ok(tables.unwrap_or(0) > 0)
+}
+
 /// The version of the schema, none if there is no such schema. One that is not ours, or newer, is an error.
 fn found(sql: &Sql, format: &Format) -> Result<Option<u32>, StoreError> {
-    let exists = "SELECT count(*) FROM information_schema.tables WHERE table_schema = ?";
-    let tables = sql.one(exists, values![format.schema], |cells| cells.bits())?;
-    if tables.unwrap_or(0) == 0 {
+    if !exists(sql, format)? {
         return Ok(None);
     }
     let read = sql.one("SELECT application_id, version FROM format", &[], |cells| {
