@@ -11,6 +11,7 @@ use mayfly_core::{PartitionId, State, TimeMs};
 use mayfly_engine::Head;
 
 use crate::fold::ViewsWriter;
+use crate::journal::FORMAT;
 use crate::sql::postgres::schema;
 use crate::{
     DirectoryLock, FoldOptions, Home, JOURNAL_FILE, JournalReader, StoreError, StoredJournal, VIEWS_FILE,
@@ -99,11 +100,14 @@ pub fn open(
 ) -> Result<Opened, StoreError> {
     let lock = match home {
         Home::Files(directory) => Some(occupy(directory, options)?),
-        Home::Database(database) if !options.create => {
-            schema::require(database, &crate::journal::FORMAT)?;
+        Home::Database(database) => {
+            // As with files: a journal that was lost is not begun anew.
+            let views = schema::is_there(database, &views::FORMAT)?;
+            if views || !options.create {
+                schema::require(database, &FORMAT, views)?;
+            }
             None
         }
-        Home::Database(_) => None,
     };
     let journal = StoredJournal::open(home)?;
     let head = journal.head(partition)?;

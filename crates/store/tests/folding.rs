@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{PARTITION, Play, assert_same, options, reopen};
+use common::{Ground, PARTITION, Play, assert_same, on_both, options, reopen};
 use mayfly_card::{MerchantId, MinorUnits};
 use mayfly_core::state::Transaction;
 use mayfly_core::{
@@ -21,49 +21,61 @@ use proptest::prelude::*;
 fn fold(play: &Play, options: FoldOptions) {
     let progress = Arc::new(Progress::default());
     progress.set_durable(play.head.sequence, play.head.at_ms);
-    let folder =
-        Folder::start(&play.directory.as_path().into(), PARTITION, options, progress.clone(), |_| ())
-            .unwrap();
+    let folder = Folder::start(&play.home, PARTITION, options, progress.clone(), |_| ()).unwrap();
     folder.stop().unwrap();
     assert_eq!(progress.folded(), play.head.sequence);
     assert_eq!(progress.folded_transaction(), play.state.transactions.next_id());
     assert_eq!(progress.lag(u64::MAX), Lag { records: 0, ms: 0 });
 }
 
+/// However the events are cut into transactions of the views, the views are the state.
+fn folding_is_applying(ground: &Ground, (seed, commands, events_max): (u64, usize, u64)) {
+    let mut play = Play::new(&ground.home, seed);
+    play.run(commands);
+    fold(&play, FoldOptions { events_max, ..FoldOptions::default() });
+    assert_same(&ground.home);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// However the events are cut into transactions of the views, the views are the state.
     #[test]
-    fn folding_is_applying(seed: u64, commands in 100usize..2500, events_max in 1u64..2000) {
-        let directory = tempfile::tempdir().unwrap();
-        let mut play = Play::new(directory.path(), seed);
-        play.run(commands);
-        fold(&play, FoldOptions { events_max, ..FoldOptions::default() });
-        assert_same(directory.path());
+    fn folding_is_applying_on_sqlite(cut in (any::<u64>(), 100usize..2500, 1u64..2000)) {
+        folding_is_applying(&Ground::files(), cut);
+    }
+
+    // Each transaction takes twenty ways to the server.
+    #[test]
+    fn folding_is_applying_on_postgres(cut in (any::<u64>(), 100usize..1500, 100u64..2000)) {
+        folding_is_applying(&Ground::postgres(), cut);
     }
 }
 
+on_both!(
+    folding_goes_on_where_it_stopped,
+    the_books_add_up_in_sql,
+    the_archive_finds_what_memory_had,
+    the_archive_looks_into_every_generation,
+    an_archive_that_waits_in_vain_says_so,
+    a_folder_that_fails_says_so_and_loses_nothing,
+    queries_see_what_memory_has,
+);
+
 /// Folded in small pieces while the journal grows, by one folder after the other.
-#[test]
-fn folding_goes_on_where_it_stopped() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = Play::new(directory.path(), 11);
+fn folding_goes_on_where_it_stopped(ground: Ground) {
+    let mut play = Play::new(&ground.home, 11);
     for _ in 0..8 {
         play.run(300);
         fold(&play, options().fold);
-        assert_same(directory.path());
+        assert_same(&ground.home);
     }
 }
 
-#[test]
-fn the_books_add_up_in_sql() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = Play::new(directory.path(), 5);
+fn the_books_add_up_in_sql(ground: Ground) {
+    let mut play = Play::new(&ground.home, 5);
     play.run(4000);
     fold(&play, FoldOptions::default());
-    let views = rusqlite::Connection::open(directory.path().join("views.db")).unwrap();
-    let number = |sql: &str| views.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap();
+    let number = |sql: &str| ground.raw("views", sql);
     assert!(number("SELECT count(*) FROM ledger_entries") > 1000);
     for book in ["cardholder", "held", "settlement", "funding", "suspense"] {
         let sql = format!("SELECT count(*) FROM ledger_entries WHERE book = '{book}'");
@@ -71,7 +83,7 @@ fn the_books_add_up_in_sql() {
     }
     assert_eq!(number("SELECT sum(amount) FROM ledger_entries"), 0);
     let unbalanced = "SELECT count(*) FROM
-        (SELECT 1 FROM ledger_entries GROUP BY \"transaction\" HAVING sum(amount) <> 0)";
+        (SELECT 1 FROM ledger_entries GROUP BY \"transaction\" HAVING sum(amount) <> 0) AS unbalanced";
     assert_eq!(number(unbalanced), 0);
     // Balances are the sums of their entries.
     let accounts = "SELECT count(*) FROM accounts WHERE balance <> (SELECT coalesce(sum(amount), 0)
@@ -100,17 +112,12 @@ fn unlinked(transactions: impl IntoIterator<Item = Transaction>) -> Vec<Transact
     found
 }
 
-#[test]
-fn the_archive_finds_what_memory_had() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = Play::new(directory.path(), 23);
+fn the_archive_finds_what_memory_had(ground: Ground) {
+    let mut play = Play::new(&ground.home, 23);
     play.run(4000);
     let progress = Arc::new(Progress::default());
-    let folder =
-        Folder::start(&play.directory.as_path().into(), PARTITION, options().fold, progress.clone(), |_| ())
-            .unwrap();
-    let archive =
-        ViewsArchive::open(&play.directory.as_path().into(), PARTITION, progress.clone(), &folder).unwrap();
+    let folder = Folder::start(&play.home, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+    let archive = ViewsArchive::open(&play.home, PARTITION, progress.clone(), &folder).unwrap();
     // Only now: the archive waits until what it is asked for is folded.
     progress.set_durable(play.head.sequence, play.head.at_ms);
 
@@ -143,10 +150,8 @@ fn the_archive_finds_what_memory_had() {
 }
 
 /// One purchase, told by messages that lie generations of look-ups apart; and a number that was issued again.
-#[test]
-fn the_archive_looks_into_every_generation() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = Play::new(directory.path(), 1);
+fn the_archive_looks_into_every_generation(ground: Ground) {
+    let mut play = Play::new(&ground.home, 1);
     let number = |id| NumberRef { id: NumberId(id), index: NumberIndex(u64::MAX - 3) };
     let ids = [7, GENERATION + 1, 4 * GENERATION];
     for id in ids {
@@ -156,11 +161,8 @@ fn the_archive_looks_into_every_generation() {
     }
     play.commit();
     let progress = Arc::new(Progress::default());
-    let folder =
-        Folder::start(&play.directory.as_path().into(), PARTITION, options().fold, progress.clone(), |_| ())
-            .unwrap();
-    let archive =
-        ViewsArchive::open(&play.directory.as_path().into(), PARTITION, progress.clone(), &folder).unwrap();
+    let folder = Folder::start(&play.home, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+    let archive = ViewsArchive::open(&play.home, PARTITION, progress.clone(), &folder).unwrap();
     progress.set_durable(play.head.sequence, play.head.at_ms);
     let merchant = MerchantId::parse("SHOP-1").unwrap();
     for request in [
@@ -203,44 +205,30 @@ fn made_up(id: u64, number: NumberRef) -> Transacted {
     }
 }
 
-#[test]
-fn an_archive_that_waits_in_vain_says_so() {
-    let directory = tempfile::tempdir().unwrap();
-    let play = Play::new(directory.path(), 1);
+fn an_archive_that_waits_in_vain_says_so(ground: Ground) {
+    let play = Play::new(&ground.home, 1);
     let progress = Arc::new(Progress::default());
-    let folder =
-        Folder::start(&play.directory.as_path().into(), PARTITION, options().fold, progress.clone(), |_| ())
-            .unwrap();
-    let archive = ViewsArchive::open(&play.directory.as_path().into(), PARTITION, progress, &folder).unwrap();
+    let folder = Folder::start(&play.home, PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+    let archive = ViewsArchive::open(&play.home, PARTITION, progress, &folder).unwrap();
     let error = archive.page(&PageRequest::Reference(Hash64(1)), 99).unwrap_err();
     assert!(error.to_string().contains("not yet up to 99"), "{error}");
 }
 
-#[test]
-fn a_folder_that_fails_says_so_and_loses_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = Play::new(directory.path(), 3);
+fn a_folder_that_fails_says_so_and_loses_nothing(ground: Ground) {
+    let mut play = Play::new(&ground.home, 3);
     play.run(300);
     fold(&play, options().fold);
     let folded = play.head.sequence;
     play.run(300);
     // Somebody alters a record that is not folded yet.
-    let journal = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
-    let altered = journal
-        .execute("UPDATE journal SET at_ms = at_ms + 1 WHERE sequence = ?", [folded as i64 + 5])
-        .unwrap();
+    let altered = ground
+        .alter("journal", &format!("UPDATE journal SET at_ms = at_ms + 1 WHERE sequence = {}", folded + 5));
     assert_eq!(altered, 1);
     let progress = Arc::new(Progress::default());
     let (send, receive) = std::sync::mpsc::channel();
-    let folder = Folder::start(
-        &play.directory.as_path().into(),
-        PARTITION,
-        options().fold,
-        progress.clone(),
-        move |error| {
-            send.send(error.clone()).unwrap();
-        },
-    )
+    let folder = Folder::start(&play.home, PARTITION, options().fold, progress.clone(), move |error| {
+        send.send(error.clone()).unwrap();
+    })
     .unwrap();
     progress.set_durable(play.head.sequence, play.head.at_ms);
     let reported = receive.recv().unwrap();
@@ -249,13 +237,11 @@ fn a_folder_that_fails_says_so_and_loses_nothing() {
     assert_eq!(progress.folded(), folded);
 }
 
-#[test]
-fn queries_see_what_memory_has() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = Play::new(directory.path(), 31);
+fn queries_see_what_memory_has(ground: Ground) {
+    let mut play = Play::new(&ground.home, 31);
     play.run(3000);
     fold(&play, FoldOptions::default());
-    let views = Views::open(&directory.path().into(), PARTITION).unwrap();
+    let views = Views::open(&ground.home, PARTITION).unwrap();
     assert_eq!(views.folded().unwrap(), play.head);
     assert_eq!(views.issuers().unwrap().len(), 2);
     let programmes: Vec<_> = views.programmes().unwrap().into_iter().map(|(_, it)| it).collect();
@@ -323,5 +309,5 @@ fn queries_see_what_memory_has() {
     let latest = views.transactions(None, 5).unwrap();
     assert_eq!(latest.rows[0].transaction.id.0 + 1, play.state.transactions.next_id().0);
     drop(play.journal);
-    reopen(directory.path());
+    reopen(&ground.home);
 }

@@ -9,17 +9,26 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{PARTITION, Play, assert_same, options, reopen};
+use common::{Ground, PARTITION, Play, assert_same, on_both, options, reopen};
 use mayfly_core::State;
 use mayfly_core::state::Transaction;
 use mayfly_engine::{Progress, RecordError};
-use mayfly_store::{Folder, JOURNAL_FILE, OpenOptions, StoreError, VIEWS_FILE, compare_with_replay, open};
+use mayfly_store::{
+    Folder, Home, JOURNAL_FILE, JournalReader, OpenOptions, StoreError, VIEWS_FILE, compare_with_replay, open,
+};
+
+on_both!(
+    a_start_finds_the_state_as_it_was,
+    views_that_can_not_be_folded_are_built_again,
+    the_comparison_sees_differences,
+    a_damaged_journal_stops_the_start,
+);
 
 /// Folds everything, as a server that is stopped does.
-fn fold(directory: &Path, through: u64) {
+fn fold(home: &Home, through: u64) {
     let progress = Arc::new(Progress::default());
     progress.set_durable(through, 0);
-    Folder::start(&directory.into(), PARTITION, options().fold, progress, |_| ()).unwrap().stop().unwrap();
+    Folder::start(home, PARTITION, options().fold, progress, |_| ()).unwrap().stop().unwrap();
 }
 
 /// The state is as it was; of the transactions, those of the last 48 hours are there.
@@ -55,23 +64,21 @@ fn assert_state(loaded: &State, decided: &State) {
 }
 
 /// A world that was played for a while, folded and stopped.
-fn played(directory: &Path, seed: u64) -> Play {
-    let mut play = Play::new(directory, seed);
+fn played(home: &Home, seed: u64) -> Play {
+    let mut play = Play::new(home, seed);
     play.run(1500);
-    fold(directory, play.head.sequence);
+    fold(home, play.head.sequence);
     play
 }
 
-#[test]
-fn a_start_finds_the_state_as_it_was() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = Play::new(directory.path(), 7);
+fn a_start_finds_the_state_as_it_was(ground: Ground) {
+    let mut play = Play::new(&ground.home, 7);
     for _ in 0..6 {
         play.run(400);
-        fold(directory.path(), play.head.sequence);
+        fold(&ground.home, play.head.sequence);
         // What comes after the views' cursor is replayed.
         play.run(60);
-        let opened = reopen(directory.path());
+        let opened = reopen(&ground.home);
         assert_eq!(opened.rebuilt, None);
         assert_eq!(opened.head, play.head);
         assert!(opened.folded < play.head.sequence, "nothing was replayed: the test shows nothing");
@@ -85,23 +92,23 @@ fn a_new_directory_is_opened_empty() {
     let refuse = OpenOptions { create: false, ..options() };
     let missing = StoreError::Missing { location: directory.path().join(JOURNAL_FILE).into(), views: false };
     assert_eq!(open(&directory.path().into(), PARTITION, &refuse, |_| ()).err(), Some(missing));
-    let opened = reopen(directory.path());
+    let opened = reopen(&directory.path().into());
     assert_eq!((opened.head.sequence, opened.rebuilt), (0, None));
-    assert_same(directory.path());
+    assert_same(&directory.path().into());
 }
 
 /// Does something to the views of a stopped server; the next start must build them again.
 fn rebuilds(what: &str, spoil: impl FnOnce(&Path, &mut Play)) {
     let directory = tempfile::tempdir().unwrap();
-    let mut play = played(directory.path(), 42);
+    let mut play = played(&directory.path().into(), 42);
     spoil(directory.path(), &mut play);
-    let opened = reopen(directory.path());
+    let opened = reopen(&directory.path().into());
     assert!(opened.rebuilt.is_some(), "{what}: went unnoticed");
     assert_state(&opened.state, &play.state);
     drop(opened);
-    fold(directory.path(), play.head.sequence);
-    assert_same(directory.path());
-    assert_eq!(reopen(directory.path()).rebuilt, None, "{what}: not cured");
+    fold(&directory.path().into(), play.head.sequence);
+    assert_same(&directory.path().into());
+    assert_eq!(reopen(&directory.path().into()).rebuilt, None, "{what}: not cured");
 }
 
 fn length(file: &Path) -> u64 {
@@ -174,7 +181,7 @@ fn views_that_say_something_else_are_built_again() {
 #[test]
 fn a_crash_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let mut play = Play::new(directory.path(), 15);
+    let mut play = Play::new(&directory.path().into(), 15);
     let progress = Arc::new(Progress::default());
     let folder =
         Folder::start(&directory.path().into(), PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
@@ -192,82 +199,77 @@ fn a_crash_loses_nothing() {
         for file in ["views.db", "views.db-wal"] {
             fs::copy(directory.path().join(file), crashed.path().join(file)).unwrap();
         }
-        let opened = reopen(crashed.path());
+        let opened = reopen(&crashed.path().into());
         assert_eq!((opened.head, opened.rebuilt), (play.head, None));
         assert_state(&opened.state, &play.state);
-        assert_same(crashed.path());
+        assert_same(&crashed.path().into());
     }
     folder.stop().unwrap();
 }
 
 /// Views that look whole and can't be folded any further: the folder says so, and the next start cures it.
-#[test]
-fn views_that_can_not_be_folded_are_built_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = played(directory.path(), 12);
-    let views = rusqlite::Connection::open(directory.path().join(VIEWS_FILE)).unwrap();
+fn views_that_can_not_be_folded_are_built_again(ground: Ground) {
+    let mut play = played(&ground.home, 12);
     let next = play.state.next_number as i64;
     // Among the retired ones a number that is yet to be issued.
-    let sql = "UPDATE numbers SET id = ? WHERE id = (SELECT max(id) FROM retired_numbers)";
-    assert_eq!(views.execute(sql, [next]), Ok(1));
-    drop(views);
+    let sql = format!("UPDATE numbers SET id = {next} WHERE id = (SELECT max(id) FROM retired_numbers)");
+    assert_eq!(ground.alter("views", &sql), 1);
     while play.state.next_number as i64 == next {
         play.issue();
     }
     play.commit();
     let progress = Arc::new(Progress::default());
     progress.set_durable(play.head.sequence, play.head.at_ms);
-    let folder =
-        Folder::start(&directory.path().into(), PARTITION, options().fold, progress, |_| ()).unwrap();
-    assert!(matches!(folder.stop(), Err(StoreError::Database { .. })));
-    let opened = reopen(directory.path());
+    let folder = Folder::start(&ground.home, PARTITION, options().fold, progress, |_| ()).unwrap();
+    assert!(matches!(folder.stop(), Err(StoreError::Taken { .. })));
+    let opened = reopen(&ground.home);
     assert!(opened.rebuilt.is_some());
     assert_state(&opened.state, &play.state);
     drop(opened);
-    fold(directory.path(), play.head.sequence);
-    assert_same(directory.path());
-    assert_eq!(reopen(directory.path()).rebuilt, None);
+    fold(&ground.home, play.head.sequence);
+    assert_same(&ground.home);
+    assert_eq!(reopen(&ground.home).rebuilt, None);
 }
 
 /// An older copy is as good as any: what came after it is folded.
 #[test]
 fn an_older_copy_is_brought_up_to_date() {
     let directory = tempfile::tempdir().unwrap();
-    let mut play = played(directory.path(), 8);
+    let mut play = played(&directory.path().into(), 8);
     let copy = directory.path().join("copy");
     fs::copy(directory.path().join(VIEWS_FILE), &copy).unwrap();
     play.run(2500);
-    fold(directory.path(), play.head.sequence);
+    fold(&directory.path().into(), play.head.sequence);
     fs::copy(&copy, directory.path().join(VIEWS_FILE)).unwrap();
-    let opened = reopen(directory.path());
+    let opened = reopen(&directory.path().into());
     assert_eq!(opened.rebuilt, None);
     assert_state(&opened.state, &play.state);
     drop(opened);
-    assert_same(directory.path());
+    assert_same(&directory.path().into());
 }
 
 /// A newer file with an older one's write-ahead log, as a careless restore leaves it.
 #[test]
 fn views_with_another_times_log_end_right() {
     let directory = tempfile::tempdir().unwrap();
-    let mut play = played(directory.path(), 9);
+    let mut play = played(&directory.path().into(), 9);
     let views = directory.path().join(VIEWS_FILE);
     // Opened by somebody, so that the log stays; then copied as they lie.
     let reader = rusqlite::Connection::open(&views).unwrap();
     reader.query_row("SELECT count(*) FROM cursor", (), |_| Ok(())).unwrap();
     play.run(200);
-    fold(directory.path(), play.head.sequence);
+    fold(&directory.path().into(), play.head.sequence);
     let log = directory.path().join("views.db-wal");
     let copy = fs::read(&log).unwrap();
     drop(reader);
     play.run(2000);
-    fold(directory.path(), play.head.sequence);
+    fold(&directory.path().into(), play.head.sequence);
     fs::write(&log, copy).unwrap();
-    let opened = reopen(directory.path());
+    let opened = reopen(&directory.path().into());
     assert_state(&opened.state, &play.state);
     drop(opened);
-    fold(directory.path(), play.head.sequence);
-    assert_same(directory.path());
+    fold(&directory.path().into(), play.head.sequence);
+    assert_same(&directory.path().into());
 }
 
 #[test]
@@ -275,7 +277,7 @@ fn views_ahead_of_the_journal_are_built_again() {
     rebuilds("ahead", |directory, play| {
         // The journal of another directory, which has less.
         let other = tempfile::tempdir().unwrap();
-        let mut shorter = Play::new(other.path(), 42);
+        let mut shorter = Play::new(&other.path().into(), 42);
         shorter.run(300);
         let (target, source) = (directory.join(JOURNAL_FILE), other.path().join(JOURNAL_FILE));
         for suffix in ["", "-wal", "-shm"] {
@@ -284,7 +286,7 @@ fn views_ahead_of_the_journal_are_built_again() {
         let raw = rusqlite::Connection::open(&source).unwrap();
         raw.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         *play = shorter;
-        play.directory = directory.to_owned();
+        play.home = directory.into();
         fs::copy(source, target).unwrap();
     });
 }
@@ -292,7 +294,7 @@ fn views_ahead_of_the_journal_are_built_again() {
 #[test]
 fn newer_views_are_refused_and_kept() {
     let directory = tempfile::tempdir().unwrap();
-    played(directory.path(), 2);
+    played(&directory.path().into(), 2);
     let path = directory.path().join(VIEWS_FILE);
     rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
     let newer = StoreError::Newer { location: (&path).into(), version: 7, known: 3 };
@@ -300,29 +302,29 @@ fn newer_views_are_refused_and_kept() {
     assert!(path.exists());
 }
 
-#[test]
-fn a_damaged_journal_stops_the_start() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut play = played(directory.path(), 3);
+fn a_damaged_journal_stops_the_start(ground: Ground) {
+    let mut play = played(&ground.home, 3);
     play.run(100);
-    let path = directory.path().join(JOURNAL_FILE);
-    let raw = rusqlite::Connection::open(&path).unwrap();
+    let location = JournalReader::open(&ground.home, PARTITION).unwrap().location().clone();
     let last = play.head.sequence;
     for sequence in [last, last - 3] {
-        let spoil = "UPDATE journal SET at_ms = at_ms + ? WHERE sequence = ?";
-        assert_eq!(raw.execute(spoil, (1, sequence as i64)), Ok(1));
-        let error = open(&directory.path().into(), PARTITION, &options(), |_| ()).err();
-        let named = StoreError::Record { location: (&path).into(), sequence, why: RecordError::Hash };
+        let spoil = |by: i64| {
+            let sql = format!("UPDATE journal SET at_ms = at_ms + {by} WHERE sequence = {sequence}");
+            assert_eq!(ground.alter("journal", &sql), 1);
+        };
+        spoil(1);
+        let error = open(&ground.home, PARTITION, &options(), |_| ()).err();
+        let named = StoreError::Record { location: location.clone(), sequence, why: RecordError::Hash };
         assert_eq!(error, Some(named));
-        assert_eq!(raw.execute(spoil, (-1, sequence as i64)), Ok(1));
+        spoil(-1);
     }
-    assert_state(&reopen(directory.path()).state, &play.state);
+    assert_state(&reopen(&ground.home).state, &play.state);
 }
 
 #[test]
 fn a_lost_journal_is_not_begun_anew() {
     let directory = tempfile::tempdir().unwrap();
-    drop(played(directory.path(), 3));
+    drop(played(&directory.path().into(), 3));
     let path = directory.path().join(JOURNAL_FILE);
     fs::remove_file(&path).unwrap();
     let missing = StoreError::Missing { location: (&path).into(), views: true };
@@ -333,22 +335,19 @@ fn a_lost_journal_is_not_begun_anew() {
 #[test]
 fn a_second_server_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let first = reopen(directory.path());
+    let first = reopen(&directory.path().into());
     let error = open(&directory.path().into(), PARTITION, &options(), |_| ()).err().unwrap();
     assert!(matches!(error, StoreError::Locked { pid: Some(_), .. }), "{error}");
     drop(first);
-    reopen(directory.path());
+    reopen(&directory.path().into());
 }
 
 /// The comparison that the other tests rely on sees a difference where there is one.
-#[test]
-fn the_comparison_sees_differences() {
-    let directory = tempfile::tempdir().unwrap();
-    let play = played(directory.path(), 6);
-    let views = rusqlite::Connection::open(directory.path().join(VIEWS_FILE)).unwrap();
+fn the_comparison_sees_differences(ground: Ground) {
+    let play = played(&ground.home, 6);
     let same = |sql: &str| {
-        assert!(views.execute(sql, ()).unwrap() > 0, "{sql}");
-        compare_with_replay(&directory.path().into(), PARTITION).unwrap().is_empty()
+        assert!(ground.alter("views", sql) > 0, "{sql}");
+        compare_with_replay(&ground.home, PARTITION).unwrap().is_empty()
     };
     let middle = play.state.transactions.next_id().0 / 2;
     for (change, back) in [
@@ -392,11 +391,64 @@ fn a_directory_that_can_not_be_written_is_named() {
 fn a_journal_that_can_not_be_written_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
-    drop(played(directory.path(), 3));
+    drop(played(&directory.path().into(), 3));
     let path = directory.path().join(JOURNAL_FILE);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
     match open(&directory.path().into(), PARTITION, &options(), |_| ()) {
         Ok(_) => assert!(fs::File::options().write(true).open(&path).is_ok()),
         Err(error) => assert_eq!(error, StoreError::ReadOnly { location: path.into() }),
     }
+}
+
+/// What is wrong with the views in a database is found as it is in a file.
+#[test]
+fn views_in_a_database_that_do_not_fit_are_built_again() {
+    let ground = Ground::postgres();
+    let play = played(&ground.home, 42);
+    for spoil in [
+        "UPDATE cursor SET hash = decode(repeat('00', 32), 'hex')",
+        "UPDATE cursor SET sequence = sequence + 1",
+        "UPDATE cursor SET sequence = sequence - 1",
+        "DELETE FROM cursor",
+        "UPDATE accounts SET balance = balance + 1 WHERE id = 2",
+        "UPDATE accounts SET active_numbers = active_numbers + 1 WHERE id = 2",
+        "DELETE FROM accounts WHERE id = 1",
+        "DELETE FROM number_state WHERE id = (SELECT max(id) FROM number_state)",
+        "DELETE FROM transactions WHERE id = (SELECT max(id) FROM transactions)",
+        "UPDATE programmes SET terms = '{}'",
+        "UPDATE transactions SET kind = 200 WHERE id = (SELECT max(id) FROM transactions)",
+        "UPDATE format SET version = 0",
+        "DROP TABLE number_state CASCADE",
+        "DROP SCHEMA mayfly_views CASCADE",
+    ] {
+        ground.raw("views", &format!("{spoil}; SELECT 1"));
+        let opened = reopen(&ground.home);
+        assert!(opened.rebuilt.is_some(), "{spoil}: went unnoticed");
+        assert_state(&opened.state, &play.state);
+        drop(opened);
+        fold(&ground.home, play.head.sequence);
+        assert_same(&ground.home);
+        assert_eq!(reopen(&ground.home).rebuilt, None, "{spoil}: not cured");
+    }
+    let aside = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'mayfly_views_bad'";
+    assert_eq!(ground.raw("views", aside), 1);
+}
+
+#[test]
+fn a_database_that_is_not_ours_or_newer_is_refused_and_kept() {
+    let ground = Ground::postgres();
+    let refuse = OpenOptions { create: false, ..options() };
+    let error = || open(&ground.home, PARTITION, &options(), |_| ()).err().unwrap();
+    let none = open(&ground.home, PARTITION, &refuse, |_| ()).err().unwrap();
+    assert!(matches!(none, StoreError::Missing { views: false, .. }), "{none}");
+    played(&ground.home, 2);
+    ground.raw("views", "UPDATE format SET version = 7; SELECT 1");
+    assert!(matches!(error(), StoreError::Newer { version: 7, known: 3, .. }));
+    ground.raw("views", "UPDATE format SET version = 3; SELECT 1");
+    ground.raw("journal", "UPDATE format SET application_id = 7; SELECT 1");
+    assert!(matches!(error(), StoreError::Foreign { .. }));
+    // A journal that was lost is not begun anew.
+    ground.raw("journal", "DROP SCHEMA mayfly_journal CASCADE; SELECT 1");
+    assert!(matches!(error(), StoreError::Missing { views: true, .. }));
+    assert!(ground.raw("views", "SELECT count(*) FROM transactions") > 0);
 }

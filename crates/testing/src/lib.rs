@@ -35,7 +35,7 @@ impl TestDatabase {
         let database = Self { server, name };
         database.on_server(&format!("DROP DATABASE IF EXISTS {}", database.name));
         database
-            .on_server(&format!("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy", database.name));
+            .on_server(&format!("CREATE DATABASE {} TEMPLATE template0", database.name));
         database
     }
 

@@ -371,6 +371,8 @@ impl<'c, T: Tables> Batch<'c, T> {
         if !self.memory.retired.contains_key(&id) {
             // It may have retired in this very batch, without a transaction.
             self.write_numbers(true)?;
+            // What changes once more must not be kept back twice.
+            self.tables.finish()?;
         }
         self.memory.numbers.push((id, NumberChange::Followed(last)));
         Ok(self.memory.retired.insert(id, last))
@@ -436,8 +438,9 @@ impl<'c, T: Tables> Batch<'c, T> {
             self.change_account(account, |row| {
                 row.account.active_numbers = row.account.active_numbers.saturating_sub(1);
             })?;
-            if note_last {
-                self.memory.retired.extend(last.map(|last| (id, last)));
+            if let Some(last) = last.filter(|_| note_last) {
+                // One that is known already may have come after the retirement.
+                self.memory.retired.entry(id).or_insert(last);
             }
             let months = self.memory.months.get(&programme).copied().unwrap_or(QUARANTINE_MONTHS);
             let over = quarantine_over(at_ms, months);
@@ -490,6 +493,7 @@ impl<'c, T: Tables> Batch<'c, T> {
             Retired,
         }
         let mut stands = Stands::Row(UsageChange::default());
+        let mut followed = None;
         let Some((id, _)) = life.first() else { return Ok(()) };
         for (_, change) in life {
             match (change, &mut stands) {
@@ -517,10 +521,13 @@ impl<'c, T: Tables> Batch<'c, T> {
                 }
                 (NumberChange::Followed(last), _) => {
                     stands = Stands::Retired;
-                    self.tables.follow_retired(*id, *last)?;
+                    followed = Some(*last);
                 }
                 (NumberChange::Used(_), Stands::Retired) => {}
             }
+        }
+        if let Some(last) = followed {
+            self.tables.follow_retired(*id, last)?;
         }
         match stands {
             Stands::New(usage, _) => self.tables.add_active(*id, &usage),

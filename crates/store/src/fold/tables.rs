@@ -90,6 +90,6 @@ pub(super) trait Tables {
     /// Adds what was moved to an issuer's books.
     fn post(&mut self, issuer: IssuerId, currency: Currency, books: &Books) -> Result<()>;
 
-    /// Writes what was kept back.
+    /// Writes what was kept back. A row is changed once at the most between two of these.
     fn finish(&mut self) -> Result<()>;
 }

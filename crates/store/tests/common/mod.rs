@@ -4,7 +4,8 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use mayfly_card::{
     AcquirerId, Channel, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits,
@@ -19,7 +20,9 @@ use mayfly_core::{
 };
 use mayfly_engine::{Head, Journal, Record};
 use mayfly_keys::NumberIndex;
-use mayfly_store::{FoldOptions, OpenOptions, Opened, StoredJournal};
+use mayfly_store::{Database, DatabaseOptions, FoldOptions, Home, OpenOptions, Opened, StoredJournal};
+use mayfly_testing::TestDatabase;
+use tempfile::TempDir;
 
 pub(crate) const PARTITION: PartitionId = PartitionId(0);
 pub(crate) const BEGUN_MS: u64 = 1_790_000_000_000;
@@ -30,13 +33,76 @@ pub(crate) fn options() -> OpenOptions {
     OpenOptions { fold: FoldOptions { events_max: 300, ..FoldOptions::default() }, ..OpenOptions::default() }
 }
 
-pub(crate) fn reopen(directory: &Path) -> Opened {
-    mayfly_store::open(&directory.into(), PARTITION, &options(), |_| ()).unwrap()
+/// Where a test's data are: in files, or in a database of its own.
+pub(crate) struct Ground {
+    pub(crate) home: Home,
+    directory: Option<TempDir>,
+    database: Option<TestDatabase>,
+}
+
+impl Ground {
+    pub(crate) fn files() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { home: directory.path().into(), directory: Some(directory), database: None }
+    }
+
+    pub(crate) fn postgres() -> Self {
+        let database = TestDatabase::create();
+        let limit = Duration::from_secs(30);
+        let options = DatabaseOptions {
+            url: &database.url(),
+            password: None,
+            ca_file: None,
+            statement_time_max: limit,
+            connect_time_max: limit,
+        };
+        let home = Home::Database(Arc::new(Database::new(&options).unwrap()));
+        Self { home, directory: None, database: Some(database) }
+    }
+
+    /// A number that a statement finds or does, past the store: of the file `name.db`, or of the schema `mayfly_name`.
+    pub(crate) fn raw(&self, name: &str, sql: &str) -> i64 {
+        if let Some(database) = &self.database {
+            let said = database.psql(&format!("SET search_path = mayfly_{name}; {sql}"));
+            return said.parse().unwrap_or_else(|_| panic!("{sql}: {said}"));
+        }
+        let file = self.directory.as_ref().unwrap().path().join(format!("{name}.db"));
+        rusqlite::Connection::open(file).unwrap().query_row(sql, (), |row| row.get(0)).unwrap()
+    }
+
+    /// Changes something past the store. Returns how many rows.
+    pub(crate) fn alter(&self, name: &str, sql: &str) -> usize {
+        if self.database.is_some() {
+            return self.raw(name, &format!("WITH done AS ({sql} RETURNING 1) SELECT count(*) FROM done"))
+                as usize;
+        }
+        let file = self.directory.as_ref().unwrap().path().join(format!("{name}.db"));
+        rusqlite::Connection::open(file).unwrap().execute(sql, ()).unwrap()
+    }
+}
+
+/// Each of these functions is a test for either store: it takes a [`Ground`].
+#[allow(unused_macros)]
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[test] fn $name() { super::$name(super::common::Ground::files()); })*
+        }
+        mod on_postgres {
+            $(#[test] fn $name() { super::$name(super::common::Ground::postgres()); })*
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use on_both;
+
+pub(crate) fn reopen(home: &Home) -> Opened {
+    mayfly_store::open(home, PARTITION, &options(), |_| ()).unwrap()
 }
 
 /// Views and journal say the same, row by row.
-pub(crate) fn assert_same(directory: &Path) {
-    let differences = mayfly_store::compare_with_replay(&directory.into(), PARTITION).unwrap();
+pub(crate) fn assert_same(home: &Home) {
+    let differences = mayfly_store::compare_with_replay(home, PARTITION).unwrap();
     assert!(differences.is_empty(), "{}", differences.iter().map(|it| format!("{it}\n")).collect::<String>());
 }
 
@@ -52,7 +118,7 @@ struct Earlier {
 }
 
 pub(crate) struct Play {
-    pub(crate) directory: PathBuf,
+    pub(crate) home: Home,
     pub(crate) journal: StoredJournal,
     pub(crate) state: State,
     pub(crate) head: Head,
@@ -71,11 +137,11 @@ pub(crate) fn usd() -> Currency {
 }
 
 impl Play {
-    /// In a directory without a journal.
-    pub(crate) fn new(directory: &Path, seed: u64) -> Self {
-        let journal = StoredJournal::open(&directory.into()).unwrap();
+    /// Where no journal is.
+    pub(crate) fn new(home: &Home, seed: u64) -> Self {
+        let journal = StoredJournal::open(home).unwrap();
         let mut play = Self {
-            directory: directory.to_owned(),
+            home: home.clone(),
             journal,
             state: State::new(PARTITION),
             head: Head::START,

@@ -70,13 +70,18 @@ pub(crate) fn put_aside(database: &Arc<Database>, format: &Format) -> Result<(),
     migration.commit()
 }
 
-/// Says so if there is no such schema.
-pub(crate) fn require(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {
+/// Whether there is such a schema.
+pub(crate) fn is_there(database: &Arc<Database>, format: &Format) -> Result<bool, StoreError> {
+    exists(&Sql::postgres(Link::open(database, format.schema, format.durability)?), format)
+}
+
+/// Says so if there is no such schema; and whether the views are there, which were made from it.
+pub(crate) fn require(database: &Arc<Database>, format: &Format, views: bool) -> Result<(), StoreError> {
     let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
     if exists(&sql, format)? {
         return Ok(());
     }
-    Err(StoreError::Missing { location: sql.location().clone(), views: false })
+    Err(StoreError::Missing { location: sql.location().clone(), views })
 }
 
 /// Whether there is such a schema, with anything in it.
