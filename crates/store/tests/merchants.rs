@@ -113,7 +113,7 @@ fn an_order_is_written_once_and_listed_the_latest_first(place: &Place) {
         reference: OrderReference::parse(reference).unwrap(),
         amount: MinorUnits::new(1999).unwrap(),
         currency: Currency::from_number(840).unwrap(),
-        captures: id % 2 == 0,
+        captures: id == 2,
         last_four: LastFour::from_value(7).unwrap(),
         return_url: (id == 1).then(|| WebAddress::parse("https://shop.example/back").unwrap()),
         programme: (id == 2).then_some(ProgrammeId(3)),

@@ -9,7 +9,6 @@
 //! partition. Who writes them fast is [`fold`](crate::fold).
 
 pub(crate) mod accounts;
-pub(crate) mod cells;
 pub(crate) mod codes;
 pub(crate) mod cursor;
 pub(crate) mod issuers;
