@@ -6,6 +6,7 @@ import os
 import pytest
 
 import mayfly
+import stores
 
 # Six digits for each programme, none of which another one's numbers begin with.
 prefixes = (f"40{count:04}" for count in itertools.count())
@@ -13,6 +14,15 @@ prefixes = (f"40{count:04}" for count in itertools.count())
 
 def pytest_addoption(parser):
     parser.addoption("--binary", default=os.environ.get("MAYFLY_BINARY"), help="the mayfly under test")
+    parser.addoption("--store", choices=stores.KINDS, default="sqlite", help="where servers keep their data")
+
+
+def pytest_configure(config):
+    stores.use(config.getoption("--store"))
+
+
+def pytest_unconfigure():
+    stores.remove_all()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from pathlib import Path
 import iso8583
 from iso8583.specs import default_ascii as SPEC
 
+import stores
+
 PATIENCE_S = 60
 ANSWER_S = 10
 
@@ -57,7 +59,10 @@ class Card:
 
 
 class Server:
-    """`mayfly serve` in a directory of its own, on free ports."""
+    """`mayfly serve` in a directory of its own, on free ports; its data are in a store of its own."""
+
+    # What its configuration says, whatever the store.
+    CONFIG = CONFIG
 
     def __init__(self, binary, directory):
         self.binary = Path(binary)
@@ -70,8 +75,9 @@ class Server:
         self.address = None
         self.api = None
         self.metrics = None
-        self.run("init")
-        (self.directory / "mayfly.toml").write_text(CONFIG)
+        self.store = stores.make(self.directory)
+        self.run("init", *self.store.options)
+        (self.directory / "mayfly.toml").write_text(self.CONFIG + self.store.config)
 
     def start(self):
         with open(self.log_path, "ab") as log:
@@ -103,13 +109,15 @@ class Server:
         assert code == 0, f"the server ended with {code}:\n{self.log()}"
 
     def written(self):
-        """Everything that it has written, by where: the log, every file of its directory, and its metrics if it runs."""
+        """Everything that it has written, by where: the log, every file of its directory, what is stored elsewhere, and its
+        metrics if it runs."""
         found = {"the log": self.log().encode()}
         found |= {path.name: path.read_bytes() for path in self.directory.rglob("*") if path.is_file()}
+        found |= self.store.written()
         if self.process is not None and self.process.poll() is None:
             with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=ANSWER_S) as metrics:
                 found["the metrics"] = metrics.read()
-        assert found["the log"] and {"journal.db", "views.db", "directory.db"} <= found.keys()
+        assert found["the log"] and self.store.names <= found.keys()
         return found
 
     def holds_nothing_secret(self):

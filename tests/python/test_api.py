@@ -3,7 +3,6 @@
 import base64
 import json
 import socket
-import sqlite3
 import threading
 import time
 import uuid
@@ -451,8 +450,7 @@ def test_a_token_that_was_never_given_out_writes_nothing(server, bank):
     bank()
 
     def kept():
-        with sqlite3.connect(f"file:{server.directory}/directory.db?mode=ro", uri=True) as directory:
-            return directory.execute("SELECT count(*) FROM answers").fetchone()
+        return server.store.number("directory", "SELECT count(*) FROM answers")
 
     before = kept()
     for count in range(20):

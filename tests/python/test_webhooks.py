@@ -27,10 +27,7 @@ plain_http = true
 class Hooked(mayfly.Server):
     """A server whose webhooks may lead to this machine."""
 
-    def __init__(self, binary, directory):
-        super().__init__(binary, directory)
-        config = self.directory / "mayfly.toml"
-        config.write_text(config.read_text() + OUTBOUND)
+    CONFIG = mayfly.CONFIG + OUTBOUND
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

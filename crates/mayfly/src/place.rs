@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mayfly_server::config::{CONFIG_FILE, Config, Settings};
+use mayfly_store::Home;
 
 use crate::failure::{Failure, Outcome};
 
@@ -45,9 +46,9 @@ impl Place {
         self.config()?.check().map_err(|error| Failure::Usage(error.to_string()))
     }
 
-    /// The data directory that the configuration says.
-    pub(crate) fn data_dir(&self) -> Outcome<PathBuf> {
-        Ok(self.settings()?.data_dir)
+    /// Where the configuration says that the data are.
+    pub(crate) fn home(&self) -> Outcome<Home> {
+        Ok(self.settings()?.home)
     }
 
     /// The admin socket.

@@ -104,6 +104,44 @@ fn a_wrong_configuration_is_exit_code_2() {
 }
 
 #[test]
+fn a_database_is_named_once_and_without_a_password() {
+    const URL: &str = "postgres://mayfly@127.0.0.1:1/mayfly";
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    mayfly_in(&data, &["init", "--join"]).fails(2, "only an installation in a database can be joined");
+    mayfly_in(&data, &["init", "--database", "mysql://u@h/d"]).fails(2, "database.url");
+    mayfly_in(&data, &["init", "--database-ca-file", "ca.pem"]).fails(2, "--database <URL>");
+    let with_password = "postgres://mayfly:hunter22@127.0.0.1:1/mayfly";
+    let said = mayfly_in(&data, &["init", "--database", with_password]).fails(2, "has a password in it");
+    assert!(!said.contains("hunter22"), "{said}");
+    mayfly_in(&data, &["init", "--database", URL, "--join"]).fails(3, "root.key");
+    assert!(!data.exists());
+
+    // What stands in a configuration is not overwritten by what is said.
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("mayfly.toml"), "").unwrap();
+    mayfly_in(&data, &["init", "--database", URL]).fails(1, "is there already and is not overwritten");
+
+    // The password of the environment goes before the file, which is then not even looked at.
+    let config = format!("[database]\nurl = \"{URL}\"\npassword_file = \"password\"\n");
+    std::fs::write(data.join("mayfly.toml"), config).unwrap();
+    mayfly_in(&data, &["status"]).fails(2, "password, which can't be read");
+    let ran = command(&["status"])
+        .env("MAYFLY_DIR", &data)
+        .env("MAYFLY_DATABASE_PASSWORD", "hunter22")
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(3), "{ran:?}");
+    let printed = command(&["serve", "--print-config"])
+        .env("MAYFLY_DIR", &data)
+        .env("MAYFLY_DATABASE_PASSWORD", "hunter22")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains(URL) && !printed.contains("hunter22"), "{printed}");
+}
+
+#[test]
 fn completions_and_manual_pages_are_written() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(mayfly(&["completions", shell]).ok().contains("mayfly"), "{shell}");

@@ -1,4 +1,9 @@
-//! Makes a data directory: root key, empty journal, configuration. Nothing that is there is ever overwritten.
+//! Makes an installation: data directory, root key, empty journal, configuration. Nothing that is there is ever
+//! overwritten.
+//!
+//! What is stored is in files of the data directory or in a database. A database can serve several gateways: the first one
+//! [makes](init) the installation, and the others [join](join) it, each with a data directory of its own and a copy of the
+//! same root key.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -8,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use mayfly_keys::file::KeyFileError;
 use mayfly_keys::{CheckValue, Random, RandomError, RootKey};
-use mayfly_store::{DirectoryLock, JOURNAL_FILE, StoreError, StoredJournal, VIEWS_FILE};
+use mayfly_store::{Home, JOURNAL_FILE, StoreError, VIEWS_FILE};
 
-use crate::config::{Config, Settings};
+use crate::config::{Config, ConfigError, Settings};
 use crate::directory::{self, DirectoryError};
 
 /// What stands in a data directory about its root key: the check value, by which another key is found at start.
@@ -21,6 +26,8 @@ pub const KEY_CHECK_FILE: &str = "root.check";
 pub struct Initialised {
     /// The data directory.
     pub data_dir: PathBuf,
+    /// The database that keeps what is stored, without anything secret; none if that is in the data directory.
+    pub database: Option<String>,
     /// The root key's file. Without it no number can be found again: a copy belongs elsewhere.
     pub root_key_file: PathBuf,
     /// The root key's check value, to compare copies by.
@@ -29,14 +36,41 @@ pub struct Initialised {
     pub config_file: Option<PathBuf>,
 }
 
-/// Why a data directory was not made.
+/// Why an installation was not made, or not joined.
 #[derive(Debug)]
 pub enum InitError {
+    /// The configuration is wrong.
+    Config(ConfigError),
     /// Something is there already.
     Exists(PathBuf),
+    /// Another installation is in the database already.
+    Inhabited {
+        /// The database.
+        database: String,
+        /// The check value of its root key.
+        check_value: String,
+        /// Where the root key of one that joins it belongs.
+        root_key_file: PathBuf,
+    },
+    /// There is no database that could be joined.
+    NoDatabase,
+    /// There is no installation in the database that is to be joined.
+    Empty {
+        /// The database.
+        database: String,
+    },
+    /// The installation has another root key than the one that joins it.
+    OtherKey {
+        /// The root key's file.
+        file: PathBuf,
+        /// The check value of the installation's key.
+        expected: String,
+        /// That of the key in the file.
+        found: CheckValue,
+    },
     /// The directory can't be used.
     Directory(DirectoryError),
-    /// The root key could not be written.
+    /// The root key could not be written, or not be read.
     Key(KeyFileError),
     /// The operating system gave no randomness.
     Random(RandomError),
@@ -54,6 +88,25 @@ pub enum InitError {
 impl fmt::Display for InitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Inhabited { database, check_value, root_key_file } => write!(
+                f,
+                "{database} has an installation already, whose root key has check value {check_value}, and is not \
+                 overwritten; name another database, or, for one more gateway, copy that root key to {} and run \
+                 `mayfly init --join`",
+                root_key_file.display()
+            ),
+            Self::NoDatabase => f.write_str(
+                "only an installation in a database can be joined; name it by --database, or set database.url",
+            ),
+            Self::Empty { database } => {
+                write!(f, "there is no installation in {database}; leave --join out to make one")
+            }
+            Self::OtherKey { file, expected, found } => write!(
+                f,
+                "the root key in {} has check value {found}, the installation's has {expected}; copy the right one there",
+                file.display()
+            ),
             Self::Exists(path) => write!(
                 f,
                 "{} is there already and is not overwritten; name another directory, or start the server on \
@@ -71,46 +124,96 @@ impl fmt::Display for InitError {
 
 impl std::error::Error for InitError {}
 
-/// Makes the data directory of these settings.
+/// Makes an installation as this configuration says, and writes the configuration down if it is not there.
 ///
 /// # Errors
 /// If anything that belongs to a server is there already, or something can't be written. Then nothing new is left
 /// behind but an empty directory.
-pub fn init(settings: &Settings, random: &mut dyn Random) -> Result<Initialised, InitError> {
+pub fn init(config: &Config, random: &mut dyn Random) -> Result<Initialised, InitError> {
+    let settings = config.check().map_err(InitError::Config)?;
     let data_dir = &settings.data_dir;
-    let files = [JOURNAL_FILE, VIEWS_FILE, KEY_CHECK_FILE].map(|name| data_dir.join(name));
-    for path in [&settings.root_key_file].into_iter().chain(&files) {
-        if path.symlink_metadata().is_ok() {
-            return Err(InitError::Exists(path.clone()));
-        }
+    let mut files = vec![settings.root_key_file.clone()];
+    files.extend([JOURNAL_FILE, VIEWS_FILE, KEY_CHECK_FILE].map(|name| data_dir.join(name)));
+    refuse(&files)?;
+    if let Home::Database(database) = &settings.home
+        && let Some(check_value) = mayfly_store::root_check(&settings.home).map_err(InitError::Store)?
+    {
+        let (database, root_key_file) = (database.name().to_owned(), settings.root_key_file.clone());
+        return Err(InitError::Inhabited { database, check_value, root_key_file });
     }
     directory::make(data_dir).map_err(InitError::Directory)?;
     let root = RootKey::generate(random).map_err(InitError::Random)?;
     mayfly_keys::file::create(&settings.root_key_file, &root).map_err(InitError::Key)?;
-    let made = fill(settings, root.check_value());
+    let check_value = root.check_value();
+    let made = write_check(&settings, check_value)
+        .and_then(|()| {
+            mayfly_store::create(&settings.home, &check_value.to_string()).map_err(InitError::Store)
+        })
+        .and_then(|()| finish(config, &settings, check_value));
     if made.is_err() {
         // They are this call's own, and nothing was ever done with this key.
-        for path in [&settings.root_key_file].into_iter().chain(&files) {
-            drop(fs::remove_file(path));
-        }
+        remove(&files);
     }
     made
 }
 
-fn fill(settings: &Settings, check_value: CheckValue) -> Result<Initialised, InitError> {
-    let data_dir = &settings.data_dir;
-    write_new(&data_dir.join(KEY_CHECK_FILE), &format!("{check_value}\n"))?;
-    // Views follow from the journal: the first start makes them.
-    let lock = DirectoryLock::acquire(data_dir).map_err(InitError::Store)?;
-    drop(StoredJournal::open(&data_dir.as_path().into()).map_err(InitError::Store)?);
-    drop(lock);
+/// Makes a data directory for one more gateway of an installation that is in a database. Its root key must be there
+/// already: a copy of the installation's.
+///
+/// # Errors
+/// If the directory is a server's already, the installation is not there or has another root key, or something can't be
+/// written. Then nothing new is left behind but an empty directory.
+pub fn join(config: &Config) -> Result<Initialised, InitError> {
+    let settings = config.check().map_err(InitError::Config)?;
+    let Home::Database(database) = &settings.home else { return Err(InitError::NoDatabase) };
+    let files = [settings.data_dir.join(KEY_CHECK_FILE)];
+    refuse(&files)?;
+    let found = mayfly_keys::file::read(&settings.root_key_file).map_err(InitError::Key)?.check_value();
+    let expected = mayfly_store::root_check(&settings.home)
+        .map_err(InitError::Store)?
+        .ok_or_else(|| InitError::Empty { database: database.name().to_owned() })?;
+    if expected != found.to_string() {
+        return Err(InitError::OtherKey { file: settings.root_key_file.clone(), expected, found });
+    }
+    directory::make(&settings.data_dir).map_err(InitError::Directory)?;
+    let made = write_check(&settings, found).and_then(|()| finish(config, &settings, found));
+    if made.is_err() {
+        remove(&files);
+    }
+    made
+}
+
+/// Nothing of what is to be made may be there.
+fn refuse(files: &[PathBuf]) -> Result<(), InitError> {
+    match files.iter().find(|path| path.symlink_metadata().is_ok()) {
+        Some(path) => Err(InitError::Exists(path.clone())),
+        None => Ok(()),
+    }
+}
+
+fn remove(files: &[PathBuf]) {
+    for path in files {
+        drop(fs::remove_file(path));
+    }
+}
+
+fn write_check(settings: &Settings, check_value: CheckValue) -> Result<(), InitError> {
+    write_new(&settings.data_dir.join(KEY_CHECK_FILE), &format!("{check_value}\n"))
+}
+
+/// Writes the configuration, if there is none.
+fn finish(config: &Config, settings: &Settings, check_value: CheckValue) -> Result<Initialised, InitError> {
     let mut config_file = None;
     if !settings.file.exists() {
-        write_new(&settings.file, &Config::standard(&settings.file).print())?;
+        write_new(&settings.file, &config.print())?;
         config_file = Some(settings.file.clone());
     }
     Ok(Initialised {
-        data_dir: data_dir.clone(),
+        data_dir: settings.data_dir.clone(),
+        database: match &settings.home {
+            Home::Files(_) => None,
+            Home::Database(database) => Some(database.name().to_owned()),
+        },
         root_key_file: settings.root_key_file.clone(),
         check_value,
         config_file,

@@ -1,6 +1,6 @@
 //! What `mayfly serve` is made of: configuration, start and stop, the admin socket and the admin pages.
 //!
-//! [`init`] makes a data directory. [`Server::start`] starts everything on it: store, engine, network, admin
+//! [`init`] makes an installation. [`Server::start`] starts everything on it: store, engine, network, admin
 //! socket and admin pages; [`Server::stop`] ends it without losing anything that was acknowledged. Operators ask
 //! through the [`protocol`], with the [`client`]; what they can ask is done by the office (`mayfly-office`).
 //!
@@ -24,5 +24,5 @@ mod upkeep;
 
 pub use admin::SocketError;
 pub use health::Phase;
-pub use init::{InitError, Initialised, KEY_CHECK_FILE, init};
+pub use init::{InitError, Initialised, KEY_CHECK_FILE, init, join};
 pub use server::{Cause, ServeError, Server, StartError, StopError, serve};

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Running, directory, page, purchase, receive, send, settings};
+use common::{Running, config, directory, page, purchase, receive, send, settings};
 use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Journal, Record};
 use mayfly_keys::{OsRandom, RootKey, file};
@@ -32,7 +32,7 @@ fn mode(path: &Path) -> u32 {
 fn init_makes_everything_once() {
     let above = tempfile::tempdir().unwrap();
     let data_dir = above.path().join("data");
-    let made = init(&settings(&data_dir, ""), &mut OsRandom).unwrap();
+    let made = init(&config(&data_dir, ""), &mut OsRandom).unwrap();
     assert_eq!(mode(&data_dir), 0o700);
     for (name, expected) in [("root.key", 0o600), (KEY_CHECK_FILE, 0o600), (CONFIG_FILE, 0o600)] {
         assert_eq!(mode(&data_dir.join(name)), expected, "{name}");
@@ -42,12 +42,12 @@ fn init_makes_everything_once() {
     mayfly_server::config::Settings::of_directory(&data_dir).unwrap();
 
     let key = fs::read(data_dir.join("root.key")).unwrap();
-    let again = init(&settings(&data_dir, ""), &mut OsRandom).unwrap_err();
+    let again = init(&config(&data_dir, ""), &mut OsRandom).unwrap_err();
     assert!(matches!(again, InitError::Exists(path) if path == data_dir.join("root.key")));
     for name in [JOURNAL_FILE, KEY_CHECK_FILE] {
         fs::rename(data_dir.join("root.key"), above.path().join("away")).unwrap();
         let other = data_dir.join(name);
-        let error = init(&settings(&data_dir, ""), &mut OsRandom).unwrap_err();
+        let error = init(&config(&data_dir, ""), &mut OsRandom).unwrap_err();
         assert!(matches!(error, InitError::Exists(_)), "{name}: {error}");
         assert!(!data_dir.join("root.key").exists() && other.exists());
         fs::rename(above.path().join("away"), data_dir.join("root.key")).unwrap();

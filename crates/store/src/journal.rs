@@ -4,6 +4,7 @@ use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Digest, Head, Journal, Record};
 
 use crate::format::{Durability, Format, Step};
+use crate::installation;
 use crate::reader;
 use crate::sql::{Sql, values};
 use crate::sqlite::Access;
@@ -57,7 +58,7 @@ pub(crate) const FORMAT: Format = Format {
     schema: "mayfly_journal",
     application_id: 0x4d59_464a,
     durability: Durability::Full,
-    steps: &[Step::each(1, SCHEMA, SCHEMA_POSTGRES)],
+    steps: &[Step::each(1, SCHEMA, SCHEMA_POSTGRES), Step::each(1, "", installation::CREATE_POSTGRES)],
     upgrades: true,
 };
 

@@ -34,8 +34,7 @@ impl TestDatabase {
         let name = format!("mayfly_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let database = Self { server, name };
         database.on_server(&format!("DROP DATABASE IF EXISTS {}", database.name));
-        database
-            .on_server(&format!("CREATE DATABASE {} TEMPLATE template0", database.name));
+        database.on_server(&format!("CREATE DATABASE {} TEMPLATE template0", database.name));
         database
     }
 

@@ -40,6 +40,8 @@ pub enum Kind {
         /// What it must look like.
         form: &'static str,
     },
+    /// The URL of a database, without a password; empty for none.
+    DatabaseUrl,
     /// One of a few words.
     Choice {
         /// If nothing is set.
@@ -68,6 +70,9 @@ impl Key {
             Kind::Number { default, min, max, unit } => format!("Default {default}; {min} to {max} {unit}."),
             Kind::Flag { default } => format!("Default {default}; true or false."),
             Kind::Text { default, form } => format!("Default \"{default}\"; {form}."),
+            Kind::DatabaseUrl => {
+                "Default \"\"; postgres://user@host:port,host2:port/database, or empty for files.".to_owned()
+            }
             Kind::Choice { default, of } => format!("Default \"{default}\"; one of {}.", of.join(", ")),
             Kind::Listeners { max, .. } => format!("Default: the one below; 1 to {max} listeners."),
         }
@@ -104,6 +109,21 @@ macro_rules! keys {
 keys! {
     DATA_DIR = text("", "data_dir", (".", "a directory; if relative, to that of this file"),
         "Where journal, views, root key and admin socket are.");
+
+    DATABASE_URL = Key { section: "database", name: "url", kind: Kind::DatabaseUrl,
+        meaning: "The PostgreSQL database that keeps journal, views and directory; several hosts are tried in their order for \
+            the one that can be written to. Empty: files of SQLite in data_dir. A host that is not this machine is spoken to \
+            over TLS unless ?sslmode=disable is added. Never with a password." };
+    DATABASE_PASSWORD_FILE = text("database", "password_file",
+        ("", "a path; if relative, to data_dir; empty for none"),
+        "The password of the database's user, on one line. Its file must be readable by its owner alone. The environment \
+         variable MAYFLY_DATABASE_PASSWORD goes before it.");
+    DATABASE_CA_FILE = text("database", "ca_file", ("", "a path; if relative, to data_dir; empty for the public ones"),
+        "Certificate authorities, as PEM, that are believed when the server connects to the database.");
+    DATABASE_STATEMENT_TIME_MAX_MS = number("database", "statement_time_max_ms", (5000, 100, 600_000, "milliseconds"),
+        "A statement that is not done after so long is given up.");
+    DATABASE_CONNECT_TIME_MAX_MS = number("database", "connect_time_max_ms", (5000, 100, 60_000, "milliseconds"),
+        "How long it may take to connect to the database, all of its hosts together.");
 
     LISTENERS = Key { section: "iso8583", name: "listeners",
         kind: Kind::Listeners { default: ("127.0.0.1:8583", "ascii87"), max: 16 },
@@ -216,7 +236,7 @@ mod tests {
                 Kind::Choice { default, of } => assert!(of.contains(default), "{}", key.path()),
                 Kind::Text { form, .. } => assert!(!form.is_empty(), "{}", key.path()),
                 Kind::Listeners { max, .. } => assert!(*max > 0),
-                Kind::Flag { .. } => {}
+                Kind::Flag { .. } | Kind::DatabaseUrl => {}
             }
             assert!(key.meaning.ends_with('.'), "{}", key.path());
         }

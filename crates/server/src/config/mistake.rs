@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use mayfly_store::DatabaseError;
+
 /// Everything that is wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -96,6 +98,44 @@ pub enum Wrong {
     Level(String),
     /// A batch that the queue can't hold.
     BatchOverQueue,
+    /// No database can be meant by it.
+    Database(DatabaseError),
+    /// It is about a database, and none is named.
+    NoDatabase,
+    /// The file of a password can't be used.
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: SecretFault,
+    },
+    /// The password in the environment is no text.
+    PasswordVariable,
+    /// The file of certificate authorities can't be used.
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What is wrong with a file that holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretFault {
+    /// It can't be read.
+    Unreadable(std::io::ErrorKind),
+    /// It is a directory, a device or a pipe.
+    NotAFile,
+    /// Group or others may read, write or execute it.
+    OpenToOthers {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// There is nothing in it.
+    Empty,
+    /// It is longer than any password, has more than one line, or is no text.
+    NotOneLine,
 }
 
 impl fmt::Display for ConfigError {
@@ -191,6 +231,48 @@ impl fmt::Display for Mistake {
             ),
             Wrong::BatchOverQueue => {
                 write!(f, "`{key}` is more than `engine.queue_max`; set it to that or less")
+            }
+            Wrong::Database(DatabaseError::Password) => write!(
+                f,
+                "`{key}` has a password in it; put it into a file of its own, and set database.password_file"
+            ),
+            Wrong::Database(error) => write!(f, "`{key}` can't be used: {error}"),
+            Wrong::NoDatabase => write!(f, "`{key}` is set, and database.url is not; set both, or none"),
+            Wrong::PasswordFile { path, fault } => {
+                let path = path.display();
+                match fault {
+                    SecretFault::Unreadable(kind) => write!(
+                        f,
+                        "`{key}` names {path}, which can't be read ({kind}); check the path, and that the file belongs \
+                         to the user that runs this program"
+                    ),
+                    SecretFault::NotAFile => {
+                        write!(f, "`{key}` names {path}, which is not a regular file; check the path")
+                    }
+                    SecretFault::OpenToOthers { mode } => write!(
+                        f,
+                        "`{key}` names {path}, which has mode {mode:04o}, so that its group or others can use it; run \
+                         `chmod 600 {path}`, and change the password if somebody else may have read it"
+                    ),
+                    SecretFault::Empty => {
+                        write!(f, "`{key}` names {path}, which is empty; write the password there")
+                    }
+                    SecretFault::NotOneLine => write!(
+                        f,
+                        "`{key}` names {path}, which holds more than one line of text; write the password there, and \
+                         nothing else"
+                    ),
+                }
+            }
+            Wrong::PasswordVariable => {
+                write!(f, "the environment variable {} is no text", super::PASSWORD_VARIABLE)
+            }
+            Wrong::CaFile { path, why } => {
+                write!(
+                    f,
+                    "`{key}` names {}, which can't be used ({why}); set a file of certificates in PEM",
+                    path.display()
+                )
             }
         }
     }

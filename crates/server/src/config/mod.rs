@@ -3,6 +3,7 @@
 //! The [table of keys](KEYS) has every key with its default, bounds and unit; [`Config`] is what was read by
 //! it, and [`Settings`] what was made of it: addresses, paths and dialects instead of texts.
 
+mod database;
 mod keys;
 mod mistake;
 mod print;
@@ -12,8 +13,9 @@ mod settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use database::{DatabaseAsked, PASSWORD_VARIABLE};
 pub use keys::{KEYS, Key, Kind};
-pub use mistake::{ConfigError, Mistake, Wrong};
+pub use mistake::{ConfigError, Mistake, SecretFault, Wrong};
 pub use settings::{ApiSettings, LogFilter, LogFormat, Settings};
 
 /// The configuration's file name within a data directory.

@@ -30,7 +30,7 @@ fn value(config: &Config, key: &Key) -> String {
     match &key.kind {
         Kind::Flag { .. } => config.flag(key).to_string(),
         Kind::Number { .. } => config.number(key).to_string(),
-        Kind::Text { .. } | Kind::Choice { .. } => quoted(config.text(key)),
+        Kind::Text { .. } | Kind::DatabaseUrl | Kind::Choice { .. } => quoted(config.text(key)),
         Kind::Listeners { .. } => {
             let mut list = String::from("[");
             for ListenerText { address, dialect } in config.listeners(key) {

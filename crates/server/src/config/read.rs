@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key, Kind, LISTENER_KEYS};
 use super::mistake::{ConfigError, Mistake, Wrong};
-use super::{Config, ListenerText, Value};
+use super::{Config, ListenerText, Value, database};
 
 /// Reads a configuration's text. `file` is for the messages.
 pub(super) fn read(text: &str, file: &Path) -> Result<Config, ConfigError> {
@@ -77,6 +77,11 @@ impl Reader<'_> {
                 flag.ok_or(Wrong::Type { expected: "true or false", found: found.type_str() })
             }
             Kind::Text { .. } => text(value.get_ref()).map(Value::Text),
+            // Looked at here, so that a configuration never holds one with a password, and never prints it.
+            Kind::DatabaseUrl => text(value.get_ref()).and_then(|url| {
+                database::check_url(&url).map_err(Wrong::Database)?;
+                Ok(Value::Text(url))
+            }),
             Kind::Choice { of, .. } => text(value.get_ref()).and_then(|found| {
                 if of.contains(&found.as_str()) {
                     Ok(Value::Text(found))

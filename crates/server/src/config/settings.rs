@@ -8,6 +8,7 @@ use mayfly_iso8583::Dialect;
 use mayfly_network::Endpoint;
 use mayfly_office::ReceptionOptions;
 use mayfly_outbound::{ClientOptions, TargetRules};
+use mayfly_store::Home;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -21,8 +22,10 @@ const DIALECT_BYTES_MAX: u64 = 256 * 1024;
 /// What a server runs with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where journal, views and run.json are.
+    /// Where the root key's check value, the admin socket and run.json are; and what is stored, if it is in files.
     pub data_dir: PathBuf,
+    /// Where journal, views and directory are: in files there, or in a database.
+    pub home: Home,
     /// The configuration file, whether or not there is one.
     pub file: PathBuf,
     /// Where the network connects, and what is spoken there.
@@ -130,8 +133,8 @@ pub(super) fn check(config: &Config) -> Result<Settings, ConfigError> {
     }
 }
 
-struct Check<'a> {
-    config: &'a Config,
+pub(super) struct Check<'a> {
+    pub(super) config: &'a Config,
     mistakes: Vec<Mistake>,
 }
 
@@ -143,6 +146,7 @@ impl Check<'_> {
             _ => PathBuf::from("."),
         };
         let data_dir = self.path(&keys::DATA_DIR, &base);
+        let home = self.home(&data_dir);
         let endpoints = self.endpoints(&base);
         let http_address = self.http_address();
         let socket = self.path(&keys::SOCKET, &data_dir);
@@ -174,6 +178,7 @@ impl Check<'_> {
             },
             log_filter: log_filter.ok()?,
             drain: self.seconds(&keys::DRAIN_S),
+            home: home?,
             data_dir,
         })
     }
@@ -217,9 +222,7 @@ impl Check<'_> {
             self.wrong(&keys::API_ADDRESS, Wrong::Address(text.to_owned()));
             return None;
         };
-        let file = |key: &Key| {
-            Some(self.config.text(key)).filter(|text| !text.is_empty()).map(|text| base.join(text))
-        };
+        let file = |key: &Key| self.file(key, base);
         let tls = match (file(&keys::API_CERTIFICATE), file(&keys::API_CERTIFICATE_KEY)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -252,13 +255,12 @@ impl Check<'_> {
     }
 
     fn outbound(&self, base: &Path) -> ClientOptions {
-        let ca_file = self.config.text(&keys::OUTBOUND_CA_FILE);
         ClientOptions {
             rules: TargetRules {
                 plain_http: self.config.flag(&keys::OUTBOUND_PLAIN_HTTP),
                 private_addresses: self.config.flag(&keys::OUTBOUND_PRIVATE_ADDRESSES),
             },
-            ca_file: Some(ca_file).filter(|text| !text.is_empty()).map(|text| base.join(text)),
+            ca_file: self.file(&keys::OUTBOUND_CA_FILE, base),
         }
     }
 
@@ -327,6 +329,11 @@ impl Check<'_> {
         if text == "." { base.to_owned() } else { base.join(text) }
     }
 
+    /// A file that can be left out.
+    pub(super) fn file(&self, key: &Key, base: &Path) -> Option<PathBuf> {
+        Some(self.config.text(key)).filter(|text| !text.is_empty()).map(|text| base.join(text))
+    }
+
     fn count(&self, key: &Key) -> usize {
         // No bound in the table is beyond 32 bits.
         usize::try_from(self.config.number(key)).unwrap_or(usize::MAX)
@@ -336,7 +343,7 @@ impl Check<'_> {
         Duration::from_secs(self.config.number(key))
     }
 
-    fn wrong(&mut self, key: &Key, wrong: Wrong) {
+    pub(super) fn wrong(&mut self, key: &Key, wrong: Wrong) {
         self.wrong_at(key, key.path(), wrong);
     }
 

@@ -48,7 +48,7 @@ pub struct Server {
     pages: Option<AdminPages>,
     engine: Engine,
     folder: Folder,
-    lock: Option<DirectoryLock>,
+    lock: DirectoryLock,
 }
 
 impl fmt::Debug for Server {

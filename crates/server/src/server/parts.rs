@@ -19,7 +19,8 @@ use mayfly_notify::{
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
-    DirectoryLock, FoldOptions, Folder, OpenOptions, Opened, Opening, StoredJournal, ViewsArchive,
+    DirectoryLock, FoldOptions, Folder, Home, Location, OpenOptions, Opened, Opening, StoreError,
+    StoredJournal, ViewsArchive,
 };
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -82,8 +83,10 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         admin::bind(&settings.socket).map_err(StartError::Socket)?
     };
     let Opened { state, head, journal, lock, .. } = opened;
-    let directory =
-        Directory::open(&settings.data_dir.as_path().into(), directory_keys).map_err(StartError::Records)?;
+    // Where data are in a database the directory still has the socket, and one server.
+    let lock =
+        lock.map_or_else(|| DirectoryLock::acquire(&settings.data_dir), Ok).map_err(StartError::Store)?;
+    let directory = Directory::open(&settings.home, directory_keys).map_err(StartError::Records)?;
     let ground = Ground {
         settings: &settings,
         catalogue,
@@ -136,6 +139,17 @@ fn key_service(settings: &Settings) -> Result<KeyService, StartError> {
 
 fn check_key(settings: &Settings, root: &RootKey) -> Result<(), StartError> {
     let found = root.check_value();
+    if let Home::Database(database) = &settings.home {
+        // Another gateway may have made it: what stands in this directory says nothing of it.
+        let expected = mayfly_store::root_check(&settings.home).map_err(StartError::Store)?;
+        let Some(expected) = expected else {
+            let location = Location::Schema { database: database.name().into(), name: "mayfly_journal" };
+            return Err(StartError::Store(StoreError::Missing { location, views: false }));
+        };
+        if expected != found.to_string() {
+            return Err(StartError::OtherKey { file: settings.root_key_file.clone(), expected, found });
+        }
+    }
     match fs::read_to_string(settings.data_dir.join(KEY_CHECK_FILE)) {
         Ok(expected) if expected.trim() == found.to_string() => Ok(()),
         Ok(expected) => Err(StartError::OtherKey {
@@ -160,7 +174,7 @@ fn open(settings: &Settings, health: &Health) -> Result<Opened, StartError> {
     };
     let begun = Instant::now();
     let mut told = begun;
-    let opened = mayfly_store::open(&settings.data_dir.as_path().into(), ONLY_PARTITION, &options, |step| {
+    let opened = mayfly_store::open(&settings.home, ONLY_PARTITION, &options, |step| {
         let what = match step {
             Opening::Checking => "the views are being checked".to_owned(),
             Opening::Loading => "the state is being loaded".to_owned(),
@@ -216,21 +230,10 @@ impl Core {
         let on_error = move |error: &mayfly_store::StoreError| {
             fail(&health.health, &of_folder, &format!("the views can't be folded: {error}"));
         };
-        let folder = Folder::start(
-            &settings.data_dir.as_path().into(),
-            ONLY_PARTITION,
-            fold,
-            progress.clone(),
-            on_error,
-        )
-        .map_err(StartError::Store)?;
-        let archive = ViewsArchive::open(
-            &settings.data_dir.as_path().into(),
-            ONLY_PARTITION,
-            progress.clone(),
-            &folder,
-        )
-        .map_err(StartError::Store)?;
+        let folder = Folder::start(&settings.home, ONLY_PARTITION, fold, progress.clone(), on_error)
+            .map_err(StartError::Store)?;
+        let archive = ViewsArchive::open(&settings.home, ONLY_PARTITION, progress.clone(), &folder)
+            .map_err(StartError::Store)?;
         let parts = Parts {
             state,
             head,
@@ -284,9 +287,8 @@ async fn front(
 ) -> Result<Front, StartError> {
     let Ground { settings, catalogue, clock, shared, directory, .. } = ground;
     let handle = core.engine.handle();
-    let views =
-        Views::open(&settings.data_dir.as_path().into(), ONLY_PARTITION, handle.clone(), core.folder.waker())
-            .map_err(StartError::Store)?;
+    let views = Views::open(&settings.home, ONLY_PARTITION, handle.clone(), core.folder.waker())
+        .map_err(StartError::Store)?;
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
     let office = Arc::new(Office::new(

@@ -26,15 +26,19 @@ use tempfile::TempDir;
 pub const PORTS: &str = "[iso8583]\nlisteners = [{ address = \"127.0.0.1:0\", dialect = \"ascii87\" }]\n\
                          [admin]\nhttp_address = \"127.0.0.1:0\"\n[api]\naddress = \"127.0.0.1:0\"\n";
 
-pub fn settings(directory: &Path, more: &str) -> Settings {
+pub fn config(directory: &Path, more: &str) -> Config {
     let file = directory.join("mayfly.toml");
-    Config::parse(&format!("{PORTS}{more}"), &file).unwrap().check().unwrap()
+    Config::parse(&format!("{PORTS}{more}"), &file).unwrap()
+}
+
+pub fn settings(directory: &Path, more: &str) -> Settings {
+    config(directory, more).check().unwrap()
 }
 
 /// An initialised directory.
 pub fn directory() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    init(&settings(directory.path(), ""), &mut OsRandom).unwrap();
+    init(&config(directory.path(), ""), &mut OsRandom).unwrap();
     directory
 }
 

@@ -14,7 +14,7 @@ use mayfly_engine::ONLY_PARTITION;
 use mayfly_iso8583::Dialect;
 use mayfly_keys::OsRandom;
 use mayfly_server::Server;
-use mayfly_server::config::{CONFIG_FILE, Settings};
+use mayfly_server::config::{CONFIG_FILE, Config};
 use mayfly_server::protocol::AdminRequest;
 use mayfly_store::JournalReader;
 
@@ -108,9 +108,9 @@ impl Demo {
 fn start(dir: &Path) -> Outcome<Server> {
     let failed = |error: &dyn std::fmt::Display| Failure::Unreachable(error.to_string());
     std::fs::write(dir.join(CONFIG_FILE), CONFIG).map_err(|error| failed(&error))?;
-    let settings = Settings::of_directory(dir).map_err(|error| failed(&error))?;
-    mayfly_server::init(&settings, &mut OsRandom).map_err(|error| failed(&error))?;
-    Server::start(settings).map_err(|error| failed(&error))
+    let config = Config::read(&dir.join(CONFIG_FILE)).map_err(|error| failed(&error))?;
+    mayfly_server::init(&config, &mut OsRandom).map_err(|error| failed(&error))?;
+    Server::start(config.check().map_err(|error| failed(&error))?).map_err(|error| failed(&error))
 }
 
 /// Whether the server's balances are those that follow from its journal.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use mayfly_engine::{ONLY_PARTITION, Record};
-use mayfly_store::{Home, JournalReader, StoreError};
+use mayfly_store::{JournalReader, StoreError};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -51,9 +51,9 @@ impl JournalCommand {
     }
 }
 
-/// The journal of the data directory that the options name.
+/// The journal that the options name.
 fn open(place: &Place) -> Outcome<JournalReader> {
-    JournalReader::open(&Home::from(place.data_dir()?.as_path()), ONLY_PARTITION).map_err(failure)
+    JournalReader::open(&place.home()?, ONLY_PARTITION).map_err(failure)
 }
 
 /// Damage is what was looked for; everything else means that the journal can't be read.

@@ -1,7 +1,7 @@
 //! `mayfly journal verify`: walks the chain from its first record to its last.
 
 use clap::Args;
-use mayfly_store::{Home, JournalReader, Verified, compare_with_replay};
+use mayfly_store::{JournalReader, Verified, compare_with_replay};
 use serde_json::json;
 
 use super::{failure, open};
@@ -49,7 +49,7 @@ impl Verify {
 /// Replays the journal and compares; every difference is told.
 fn compare(journal: &JournalReader, place: &Place, output: Output) -> Outcome {
     let spinner = output.spinner("comparing the views with a replay");
-    let differences = compare_with_replay(&Home::from(place.data_dir()?.as_path()), journal.partition());
+    let differences = compare_with_replay(&place.home()?, journal.partition());
     spinner.finish_and_clear();
     let differences = differences.map_err(failure)?;
     if differences.is_empty() {
