@@ -1,14 +1,16 @@
-//! Moving an installation from one store to another: the directory row by row, the journal record by record, each of them
+//! Moving an installation from one store to another, backing it up, and bringing it back as it was: the directory row by row, the journal record by record, each of them
 //! checked; the views follow from the journal, and the first start builds them.
 //!
-//! Nobody may work on either of them meanwhile. What is half copied is never taken for an installation: files come to their
+//! A backup is a copy of an installation that is in service: the directory as of one moment, and the journal up to where it
+//! ended after that, so that whatever the directory names is in it. To bring an installation back as it was at some time is
+//! to copy such a backup and leave out the records that came later. What is half copied is never taken for an installation: files come to their
 //! names at the end, a database says last of all whose it is.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use mayfly_core::PartitionId;
+use mayfly_core::{PartitionId, TimeMs};
 use mayfly_engine::Head;
 
 use crate::format::Format;
@@ -56,13 +58,29 @@ const FILES: [&str; 2] = [directory::DIRECTORY_FILE, crate::JOURNAL_FILE];
 /// Where files are until they are whole.
 const PARTIAL: &str = "copy.partial";
 
+/// How something is copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// The installation is in service meanwhile. Otherwise nobody may work on it.
+    pub online: bool,
+    /// Records of later than this are left out, in milliseconds since 1970 (UTC).
+    pub until_ms: Option<TimeMs>,
+}
+
 /// Copies an installation to where none is, for a root key with this check value.
 ///
 /// # Errors
 /// If either can't be used or is in use, there is an installation at `to` already, or a record or an entry of the audit
 /// stream is not what was written. Then there is no installation at `to`.
-pub fn copy(from: &Home, to: &Home, root_check: &str, mut progress: impl FnMut(Copying)) -> Result<Copied> {
-    let _locks = (lock(from)?, lock(to)?);
+pub fn copy(
+    from: &Home,
+    to: &Home,
+    root_check: &str,
+    options: CopyOptions,
+    mut progress: impl FnMut(Copying),
+) -> Result<Copied> {
+    let of_source = if options.online { None } else { lock(from)? };
+    let _locks = (of_source, lock(to)?);
     match to {
         Home::Files(directory) => {
             for file in FILES.iter().chain([&views::VIEWS_FILE]) {
@@ -81,7 +99,7 @@ pub fn copy(from: &Home, to: &Home, root_check: &str, mut progress: impl FnMut(C
                 std::fs::remove_dir_all(&partial).map_err(failed)?;
             }
             std::fs::create_dir(&partial).map_err(failed)?;
-            let copied = fill(from, &Home::Files(partial.clone()), &mut progress)?;
+            let copied = fill(from, &Home::Files(partial.clone()), options, &mut progress)?;
             for file in FILES {
                 // Only its owner reads it, wherever it is moved.
                 let mode = std::fs::Permissions::from_mode(0o600);
@@ -94,7 +112,7 @@ pub fn copy(from: &Home, to: &Home, root_check: &str, mut progress: impl FnMut(C
         }
         Home::Database(database) => {
             make_room(database, to)?;
-            let copied = fill(from, to, &mut progress)?;
+            let copied = fill(from, to, options, &mut progress)?;
             installation::create(to, root_check)?;
             Ok(copied)
         }
@@ -126,7 +144,7 @@ fn make_room(database: &Arc<Database>, home: &Home) -> Result<()> {
     Ok(())
 }
 
-fn fill(from: &Home, to: &Home, progress: &mut impl FnMut(Copying)) -> Result<Copied> {
+fn fill(from: &Home, to: &Home, options: CopyOptions, progress: &mut impl FnMut(Copying)) -> Result<Copied> {
     let rows = copy_tables(from, to, &directory::FORMAT, progress)?;
     let mut partitions = Vec::new();
     let source = from.open(&journal::FORMAT, Access::Read, CACHE_BYTES)?;
@@ -138,40 +156,50 @@ fn fill(from: &Home, to: &Home, progress: &mut impl FnMut(Copying)) -> Result<Co
     let of = heads.iter().map(|head| head.sequence).sum();
     let mut records = 0;
     let mut target = StoredJournal::open(to)?;
+    let mut copied = Vec::with_capacity(journals.len());
     for (journal, head) in journals.iter().zip(&heads) {
-        copy_journal(journal, head, &mut target, || {
+        let until = (head.sequence, options.until_ms.unwrap_or(TimeMs::MAX));
+        copied.push(copy_journal(journal, until, &mut target, || {
             records += 1;
             progress(Copying::Journal { records, of });
-        })?;
+        })?);
     }
     drop(target);
-    for (journal, head) in journals.iter().zip(&heads) {
-        let partition = journal.partition();
-        let copied = JournalReader::open(to, partition)?;
-        let verified = verify(&copied, |sequence| progress(Copying::Verifying(sequence)))?;
-        if verified.head != *head || journal.head()? != *head {
+    for ((journal, head), copied) in journals.iter().zip(&heads).zip(&copied) {
+        if !options.online && journal.head()? != *head {
             let why = "the journal grew while it was copied: stop whoever writes it".to_owned();
             return Err(StoreError::Database { location: journal.location().clone(), why });
+        }
+        let partition = journal.partition();
+        let target = JournalReader::open(to, partition)?;
+        let verified = verify(&target, |sequence| progress(Copying::Verifying(sequence)))?;
+        if verified.head != *copied {
+            let why = "it does not have what was copied".to_owned();
+            return Err(StoreError::Damaged { location: target.location().clone(), why });
         }
         partitions.push((partition, verified));
     }
     Ok(Copied { rows, partitions })
 }
 
-/// Copies a partition's records up to `head`, each of them checked.
+/// Copies a partition's records up to a sequence and a time, each of them checked. Returns the last one's head.
 fn copy_journal(
     journal: &JournalReader,
-    head: &Head,
+    (last, until_ms): (u64, TimeMs),
     target: &mut StoredJournal,
     mut copied: impl FnMut(),
-) -> Result<()> {
+) -> Result<Head> {
     let mut before = Head::START;
     let mut batch = Vec::with_capacity(BATCH);
-    for record in journal.records(1).take(head.sequence as usize) {
+    for record in journal.records(1).take(last as usize) {
         let record = record?;
         let sequence = record.sequence;
         let bad = |why| StoreError::Record { location: journal.location().clone(), sequence, why };
         record.check(&before).map_err(bad)?;
+        // Time never goes back: no later one belongs to it either.
+        if record.at_ms > until_ms {
+            break;
+        }
         before = record.head();
         batch.push(record);
         copied();
@@ -180,7 +208,8 @@ fn copy_journal(
             batch.clear();
         }
     }
-    target.append_all(&batch)
+    target.append_all(&batch)?;
+    Ok(before)
 }
 
 /// Copies all rows of all tables. Both stores call tables and columns the same.

@@ -32,7 +32,7 @@ mod verify;
 mod views;
 
 pub use archive::ViewsArchive;
-pub use copy::{Copied, Copying, copy};
+pub use copy::{Copied, CopyOptions, Copying, copy};
 pub use error::{Location, StoreError};
 pub use fold::{FoldOptions, Folder, FolderWaker};
 pub use home::Home;

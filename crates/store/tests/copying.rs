@@ -9,7 +9,7 @@ use mayfly_core::{IssuerId, Name};
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::{DirectoryKeys, KeyService, OsRandom, RootKey};
 use mayfly_store::directory::{By, Directory, DirectoryError, NewKey, Role};
-use mayfly_store::{Home, JournalReader, StoreError, copy, root_check};
+use mayfly_store::{CopyOptions, Home, JournalReader, StoreError, copy, root_check};
 
 fn keys() -> DirectoryKeys {
     KeyService::new(&RootKey::from_bytes(&[3; 32])).directory_keys()
@@ -41,7 +41,7 @@ fn moved(from: &Ground, to: &Ground) {
     let play = furnished(&from.home);
     let (head, state) = (play.head, play.state);
     drop(play.journal);
-    let copied = copy(&from.home, &to.home, "abcdef", |_| ()).unwrap();
+    let copied = copy(&from.home, &to.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
     assert_eq!(copied.partitions.len(), 1);
     assert_eq!((copied.partitions[0].0, copied.partitions[0].1.head), (PARTITION, head));
     assert!(copied.rows > 3000, "{}", copied.rows);
@@ -65,7 +65,7 @@ fn moved(from: &Ground, to: &Ground) {
         );
     }
     // What is there is not overwritten.
-    let again = copy(&from.home, &to.home, "abcdef", |_| ());
+    let again = copy(&from.home, &to.home, "abcdef", CopyOptions::default(), |_| ());
     assert!(matches!(again, Err(StoreError::Occupied { .. })), "{again:?}");
 }
 
@@ -73,7 +73,7 @@ fn moved(from: &Ground, to: &Ground) {
 fn from_files_to_a_database_and_back() {
     let (files, database, other) = (Ground::files(), Ground::postgres(), Ground::files());
     moved(&files, &database);
-    let copied = copy(&database.home, &other.home, "abcdef", |_| ()).unwrap();
+    let copied = copy(&database.home, &other.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
     let reader = JournalReader::open(&files.home, PARTITION).unwrap();
     assert_eq!(copied.partitions[0].1.head, reader.head().unwrap());
     reopen(&other.home);
@@ -104,10 +104,10 @@ fn what_is_half_copied_is_no_installation() {
             assert_eq!(from.alter("journal", &sql), 1);
         };
         alter(1);
-        let refused = copy(&from.home, &to.home, "abcdef", |_| ());
+        let refused = copy(&from.home, &to.home, "abcdef", CopyOptions::default(), |_| ());
         assert!(matches!(refused, Err(StoreError::Record { .. })), "{refused:?}");
         let cut_off = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            copy(&from.home, &to.home, "abcdef", |step| {
+            copy(&from.home, &to.home, "abcdef", CopyOptions::default(), |step| {
                 assert!(!matches!(step, mayfly_store::Copying::Journal { records: 5, .. }), "cut off");
             })
         }));
@@ -118,7 +118,40 @@ fn what_is_half_copied_is_no_installation() {
             assert!(matches!(missing, Some(StoreError::Missing { .. })), "{missing:?}");
         }
         alter(-1);
-        let copied = copy(&from.home, &to.home, "abcdef", |_| ()).unwrap();
+        let copied = copy(&from.home, &to.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
         assert_eq!(copied.partitions[0].1.head, play.head);
     }
+}
+
+/// A backup while the installation is in service, and the installation as it was at some time.
+fn backed_up(from: &Ground, to: &Ground, back: &Ground) {
+    let mut play = furnished(&from.home);
+    let (until_ms, balances) = (play.now_ms, play.state.accounts.clone());
+    let at = play.head;
+    play.now_ms += 1;
+    play.run(500);
+    // Whoever serves it goes on.
+    let serving = reopen(&from.home);
+    let online = CopyOptions { online: true, until_ms: None };
+    let backup = copy(&from.home, &to.home, "abcdef", online, |_| ()).unwrap();
+    assert_eq!(backup.partitions[0].1.head, play.head);
+    drop(serving);
+    play.run(100);
+    let earlier = CopyOptions { online: false, until_ms: Some(until_ms) };
+    let restored = copy(&to.home, &back.home, "abcdef", earlier, |_| ()).unwrap();
+    assert_eq!(restored.partitions[0].1.head, at);
+    let opened = reopen(&back.home);
+    assert_eq!(opened.state.accounts, balances);
+    drop(opened);
+    assert_same(&back.home);
+}
+
+#[test]
+fn a_backup_of_files_in_service_is_brought_back_as_of_a_time() {
+    backed_up(&Ground::files(), &Ground::files(), &Ground::files());
+}
+
+#[test]
+fn a_backup_of_a_database_in_service_is_brought_back_as_of_a_time() {
+    backed_up(&Ground::postgres(), &Ground::files(), &Ground::postgres());
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mayfly_server::KEY_CHECK_FILE;
 use mayfly_server::config::{CONFIG_FILE, Config, DatabaseAsked};
-use mayfly_store::{Copied, Copying, Home, StoreError};
+use mayfly_store::{Copied, CopyOptions, Copying, Home, StoreError};
 use serde_json::json;
 
 use crate::command::init::absolute;
@@ -17,7 +17,7 @@ use crate::table::pairs;
 
 /// Copy an installation from files to a database, from a database to files, or to another place of the same kind
 ///
-/// Stop the server first. The journal is copied record by record and verified by its hashes, what stands beside it row by
+/// Stop the server first, or say --online: then it is a backup, as of now. The journal is copied record by record and verified by its hashes, what stands beside it row by
 /// row; the views follow from the journal, and the next start builds them. Nothing that is there is ever overwritten, and
 /// what is copied stays where it was.
 #[derive(Debug, Args)]
@@ -29,6 +29,12 @@ pub(crate) struct Copy {
     /// The directory in whose files its data are to be, or a database
     #[arg(long, value_name = "DIR|URL")]
     to: String,
+    /// The installation is in service meanwhile: the copy is a backup
+    #[arg(long)]
+    online: bool,
+    /// Leave out what came later than this time, as in 2026-11-22T14:26:51Z
+    #[arg(long, value_name = "TIME")]
+    until: Option<jiff::Timestamp>,
     /// The file that holds the password of a database's user
     #[arg(long, value_name = "FILE")]
     database_password_file: Option<PathBuf>,
@@ -54,7 +60,10 @@ impl Copy {
             make(directory, &root_check)?;
         }
         let spinner = output.spinner("copying");
-        let copied = mayfly_store::copy(&from, &to, &root_check, |step| spinner.set_message(told(step)));
+        let until_ms = self.until.map(|until| u64::try_from(until.as_millisecond()).unwrap_or(0));
+        let options = CopyOptions { online: self.online, until_ms };
+        let tell = |step| spinner.set_message(told(step));
+        let copied = mayfly_store::copy(&from, &to, &root_check, options, tell);
         spinner.finish_and_clear();
         let copied = copied.map_err(failed)?;
         if let Home::Files(directory) = &to {
