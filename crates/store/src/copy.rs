@@ -1,8 +1,8 @@
 //! Moving an installation from one store to another, backing it up, and bringing it back as it was: the directory row by row, the journal record by record, each of them
 //! checked; the views follow from the journal, and the first start builds them.
 //!
-//! A backup is a copy of an installation that is in service: the directory as of one moment, and the journal up to where it
-//! ended after that, so that whatever the directory names is in it. To bring an installation back as it was at some time is
+//! A backup is a copy of an installation that is in service: the journal up to where it ended, and the directory as of a
+//! moment after that: an order without its purchase is harmless, a purchase without its order could not be captured. To bring an installation back as it was at some time is
 //! to copy such a backup and leave out the records that came later. What is half copied is never taken for an installation: files come to their
 //! names at the end, a database says last of all whose it is.
 
@@ -145,7 +145,6 @@ fn make_room(database: &Arc<Database>, home: &Home) -> Result<()> {
 }
 
 fn fill(from: &Home, to: &Home, options: CopyOptions, progress: &mut impl FnMut(Copying)) -> Result<Copied> {
-    let rows = copy_tables(from, to, &directory::FORMAT, progress)?;
     let mut partitions = Vec::new();
     let source = from.open(&journal::FORMAT, Access::Read, CACHE_BYTES)?;
     let journals: Vec<JournalReader> = installation::partitions(&source)?
@@ -154,6 +153,7 @@ fn fill(from: &Home, to: &Home, options: CopyOptions, progress: &mut impl FnMut(
         .collect::<Result<_>>()?;
     let heads: Vec<Head> = journals.iter().map(JournalReader::head).collect::<Result<_>>()?;
     let of = heads.iter().map(|head| head.sequence).sum();
+    let rows = copy_tables(from, to, &directory::FORMAT, progress)?;
     let mut records = 0;
     let mut target = StoredJournal::open(to)?;
     let mut copied = Vec::with_capacity(journals.len());
