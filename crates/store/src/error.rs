@@ -208,7 +208,8 @@ impl fmt::Display for StoreError {
                 location
             ),
             Self::Missing { location, views: false } => {
-                write!(f, "there is no journal at {}: is this the right directory?", location)
+                let what = if matches!(location, Location::File(_)) { "directory" } else { "database" };
+                write!(f, "there is no journal at {location}: is this the right {what}?")
             }
             Self::Newer { location, version, known } => write!(
                 f,

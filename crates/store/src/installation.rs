@@ -6,7 +6,7 @@ use crate::journal::FORMAT;
 use crate::sql::postgres::schema;
 use crate::sql::{Sql, values};
 use crate::sqlite::Access;
-use crate::{DirectoryLock, Home, StoreError, StoredJournal};
+use crate::{DirectoryLock, Home, StoreError, StoredJournal, views};
 
 /// Part of a journal's schema: a database has nothing beside it in which this could stand.
 pub(crate) const CREATE_POSTGRES: &str = "
@@ -39,7 +39,13 @@ pub fn create(home: &Home, root_check: &str) -> Result<(), StoreError> {
 pub fn root_check(home: &Home) -> Result<Option<String>, StoreError> {
     match home {
         Home::Files(_) => Ok(None),
-        Home::Database(database) if !schema::is_there(database, &FORMAT)? => Ok(None),
+        Home::Database(database) if !schema::is_there(database, &FORMAT)? => {
+            // One that was lost must not be taken for one that was never there.
+            if schema::is_there(database, &views::FORMAT)? {
+                return Err(StoreError::Missing { location: home.location(&FORMAT), views: true });
+            }
+            Ok(None)
+        }
         Home::Database(_) => {
             let sql = home.open(&FORMAT, Access::Read, CACHE_BYTES)?;
             sql.one("SELECT root_check FROM installation", &[], |cells| cells.next())
