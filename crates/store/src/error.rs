@@ -172,6 +172,11 @@ pub enum StoreError {
         /// What it said.
         why: String,
     },
+    /// There is an installation already, where none must be.
+    Occupied {
+        /// Where.
+        location: Location,
+    },
     /// A row is there already, and there may be only one.
     Taken {
         /// The file.
@@ -259,6 +264,9 @@ impl fmt::Display for StoreError {
             }
             Self::Conflict { location, why } => {
                 write!(f, "{location}: somebody else changed the same ({why}): try again")
+            }
+            Self::Occupied { location } => {
+                write!(f, "{location} is there already and is not overwritten: name another place")
             }
             Self::Taken { location } => write!(f, "{location}: there is such a row already"),
             Self::Unwritable { why } => write!(f, "a value can't be written down: {why}"),

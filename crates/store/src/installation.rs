@@ -1,8 +1,10 @@
 //! Making an installation, and finding out whose it is.
 
+use mayfly_core::PartitionId;
+
 use crate::journal::FORMAT;
 use crate::sql::postgres::schema;
-use crate::sql::values;
+use crate::sql::{Sql, values};
 use crate::sqlite::Access;
 use crate::{DirectoryLock, Home, StoreError, StoredJournal, views};
 
@@ -49,4 +51,10 @@ pub fn root_check(home: &Home) -> Result<Option<String>, StoreError> {
             sql.one("SELECT root_check FROM installation", &[], |cells| cells.next())
         }
     }
+}
+
+/// The partitions that have records, the first first.
+pub(crate) fn partitions(journal: &Sql) -> Result<Vec<PartitionId>, StoreError> {
+    let all = "SELECT DISTINCT partition FROM journal ORDER BY partition";
+    journal.all(all, &[], |cells| cells.next().map(PartitionId))
 }
