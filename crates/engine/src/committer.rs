@@ -11,7 +11,7 @@ use mayfly_core::{Answer, MessageAnswer, Reason, Refusal};
 use crate::mailbox::deliver;
 use crate::queue::Queue;
 use crate::writer::refusal;
-use crate::{AppendError, Asker, Head, Journal, Meter, Progress, Question, Record, Ticket};
+use crate::{AppendError, Asker, Head, Journal, Meter, Progress, Question, RETRY_FOR, Record, Ticket};
 
 /// A batch: its record if anything changed, and what may be told when it is durable.
 #[derive(Default)]
@@ -118,7 +118,7 @@ impl Committer {
         self.queue.set_writing(Some(begun));
         let done = loop {
             match work(&mut *self.journal) {
-                Err(error @ AppendError::Unknown(_)) if self.journal.is_hopeful(begun.elapsed()) => {
+                Err(error @ AppendError::Unknown(_)) if self.is_hopeful(begun.elapsed()) => {
                     if pause == RETRY_PAUSE {
                         tracing::warn!(%error, sequence, "trying the same again");
                     }
@@ -135,6 +135,11 @@ impl Committer {
         }
         self.queue.set_writing(None);
         done
+    }
+
+    /// Whoever wants to stop does not wait for ever.
+    fn is_hopeful(&self, tried_for: Duration) -> bool {
+        self.journal.is_hopeful(tried_for) && (!self.queue.is_stopping() || tried_for < RETRY_FOR)
     }
 
     /// Nothing more is acknowledged: what waits is refused, what was being written is never answered with more

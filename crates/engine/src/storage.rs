@@ -30,7 +30,7 @@ pub trait Journal: Send {
 }
 
 /// How long a disk is given to come back.
-const RETRY_FOR: Duration = Duration::from_secs(10);
+pub const RETRY_FOR: Duration = Duration::from_secs(10);
 
 /// Why an append was not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
