@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::{Client, Error, NoTls, Statement};
+use mayfly_store::{Database, DatabaseError, DatabaseOptions, Home};
+use tokio_postgres::{Client, Config, Error, NoTls, Statement};
 
 use crate::drive::{Figures, Latency};
 
@@ -76,6 +77,33 @@ pub async fn authorise(url: &str, numbers: u64, run_for: Duration) -> Result<Fig
     let figures = latency.figures(run_for);
     setup.batch_execute("DROP SCHEMA mayfly_bench CASCADE").await?;
     Ok(figures)
+}
+
+/// The same database as a home for the engine's data.
+pub fn home(url: &str) -> Result<Home, DatabaseError> {
+    let parsed: Result<Config, Error> = url.parse();
+    let config = parsed.map_err(|error| DatabaseError::Url(error.to_string()))?;
+    // Those of a benchmark may stand in its URL.
+    let password = config.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
+    let without = password
+        .as_ref()
+        .map_or_else(|| url.to_owned(), |password| url.replace(&format!(":{password}@"), "@"));
+    let limit = Duration::from_secs(60);
+    let database = Database::new(&DatabaseOptions {
+        url: &without,
+        password: password.as_deref(),
+        ca_file: None,
+        statement_time_max: limit,
+        connect_time_max: limit,
+    })?;
+    Ok(Home::Database(Arc::new(database)))
+}
+
+/// Takes away what an engine has left there.
+pub async fn clear(url: &str) -> Result<(), Error> {
+    let clear = "DROP SCHEMA IF EXISTS mayfly_journal CASCADE; DROP SCHEMA IF EXISTS mayfly_views CASCADE;
+        DROP SCHEMA IF EXISTS mayfly_views_bad CASCADE";
+    connect(url).await?.batch_execute(clear).await
 }
 
 async fn purchases(

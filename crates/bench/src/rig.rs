@@ -1,7 +1,6 @@
 //! A store, an engine and a folder in a directory of their own, as a server has them.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,7 +10,7 @@ use mayfly_engine::{
     Catalogue, Clock, Engine, Handle, NobodyAsked, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
 };
 use mayfly_keys::{KeyService, RootKey};
-use mayfly_store::{FoldOptions, Folder, OpenOptions, StoreError};
+use mayfly_store::{DatabaseError, FoldOptions, Folder, Home, OpenOptions, StoreError};
 
 /// What went wrong with a benchmark.
 #[derive(Debug)]
@@ -38,6 +37,7 @@ macro_rules! from_error {
 from_error!(
     std::io::Error,
     StoreError,
+    DatabaseError,
     crate::credentials::LoadError,
     mayfly_engine::AppendError,
     tokio_postgres::Error,
@@ -50,10 +50,19 @@ pub(crate) fn catalogue() -> Result<Arc<Catalogue>, BenchError> {
     Ok(Arc::new(Catalogue::new(service).map_err(|error| BenchError(error.to_string()))?))
 }
 
-/// An engine on SQLite, with its views.
+/// What becomes of the views while something is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folding {
+    /// They are folded, as in a server.
+    On,
+    /// Nobody folds: the journal alone is measured.
+    Off,
+}
+
+/// An engine with its store.
 pub struct Rig {
-    /// Where its files are.
-    pub directory: PathBuf,
+    /// Where its data are.
+    pub home: Home,
     /// To ask it.
     pub handle: Handle,
     /// Its programmes and keys.
@@ -61,7 +70,7 @@ pub struct Rig {
     /// How long it took to open, the state loaded.
     pub opened_in: Duration,
     engine: Engine,
-    folder: Folder,
+    folder: Option<Folder>,
     _lock: Option<mayfly_store::DirectoryLock>,
 }
 
@@ -69,21 +78,18 @@ pub struct Rig {
 const VIEWS_LAG_MAX_MS: u64 = 600_000;
 
 impl Rig {
-    /// In `directory`, which is made if it is not there.
-    pub fn open(directory: &Path) -> Result<Self, BenchError> {
-        std::fs::create_dir_all(directory)?;
+    /// A directory is made if it is not there.
+    pub fn open(home: &Home, folding: Folding) -> Result<Self, BenchError> {
+        if let Home::Files(directory) = home {
+            std::fs::create_dir_all(directory)?;
+        }
         let begun = Instant::now();
-        let opened = mayfly_store::open(&directory.into(), ONLY_PARTITION, &OpenOptions::default(), |_| ())?;
+        let opened = mayfly_store::open(home, ONLY_PARTITION, &OpenOptions::default(), |_| ())?;
         let opened_in = begun.elapsed();
         let catalogue = catalogue()?;
         let progress = Arc::new(Progress::default());
-        let folder = Folder::start(
-            &directory.into(),
-            ONLY_PARTITION,
-            FoldOptions::default(),
-            progress.clone(),
-            |_| (),
-        )?;
+        let fold = || Folder::start(home, ONLY_PARTITION, FoldOptions::default(), progress.clone(), |_| ());
+        let folder = (folding == Folding::On).then(fold).transpose()?;
         let engine = Engine::start(Parts {
             state: opened.state,
             head: opened.head,
@@ -92,11 +98,11 @@ impl Rig {
             catalogue: catalogue.clone(),
             asker: Arc::new(NobodyAsked),
             clock: Arc::new(SystemClock),
-            progress,
+            progress: progress.clone(),
             options: Options { views_lag_max_ms: VIEWS_LAG_MAX_MS, ..Options::default() },
         })?;
         Ok(Self {
-            directory: directory.to_owned(),
+            home: home.clone(),
             handle: engine.handle(),
             catalogue,
             opened_in,
@@ -108,6 +114,9 @@ impl Rig {
 
     /// Waits until the views have everything, at most for `limit`. Returns how long that took, if they have.
     pub fn caught_up(&self, limit: Duration) -> Option<Duration> {
+        if self.folder.is_none() {
+            return None;
+        }
         let begun = Instant::now();
         let durable = self.handle.progress().durable();
         while self.handle.progress().folded() < durable {
@@ -119,10 +128,16 @@ impl Rig {
         Some(begun.elapsed())
     }
 
-    /// The bytes of all its files.
+    /// Whether it has views.
+    pub fn folds(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// The bytes of all its files; nothing of a database, which has them elsewhere.
     pub fn bytes_on_disk(&self) -> Result<u64, BenchError> {
+        let Home::Files(directory) = &self.home else { return Ok(0) };
         let mut bytes = 0;
-        for entry in std::fs::read_dir(&self.directory)? {
+        for entry in std::fs::read_dir(directory)? {
             bytes += entry?.metadata()?.len();
         }
         Ok(bytes)
@@ -131,7 +146,7 @@ impl Rig {
     /// Stops it, the views folded to the end.
     pub fn stop(self) -> Result<(), BenchError> {
         self.engine.stop()?;
-        self.folder.stop()?;
+        self.folder.map_or(Ok(()), Folder::stop)?;
         Ok(())
     }
 }

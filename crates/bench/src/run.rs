@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::credentials::{Bank, Credential};
 use crate::drive::{self, Load, Requests};
 use crate::report::{Line, Report};
-use crate::rig::{BenchError, LagWatch, Rig, memory_bytes};
+use crate::rig::{BenchError, Folding, LagWatch, Rig, memory_bytes};
 use crate::{limit, postgres};
+use mayfly_store::Home;
 
 /// What is measured, and how.
 #[derive(Clone, Debug)]
@@ -26,7 +27,9 @@ pub struct Plan {
     pub sustained_rate: f64,
     /// The same for the server over TCP.
     pub sustained_rate_tcp: f64,
-    /// Where PostgreSQL is, if it is to be compared.
+    /// How many a second are offered where the data are in PostgreSQL.
+    pub sustained_rate_store: f64,
+    /// Where PostgreSQL is, if it is to be measured.
     pub postgres: Option<String>,
     /// What to measure.
     pub parts: Vec<Part>,
@@ -47,7 +50,9 @@ pub enum Part {
     Tcp,
     /// Issue-and-authorise pairs.
     Pairs,
-    /// PostgreSQL.
+    /// The engine with its data in PostgreSQL.
+    Store,
+    /// PostgreSQL with a transaction for each authorisation.
     Postgres,
     /// A start with the numbers that are there.
     Start,
@@ -57,8 +62,16 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Limit, Self::Engine, Self::Tcp, Self::Pairs, Self::Start, Self::Memory, Self::Postgres];
+    pub const ALL: [Self; 8] = [
+        Self::Limit,
+        Self::Engine,
+        Self::Tcp,
+        Self::Pairs,
+        Self::Start,
+        Self::Memory,
+        Self::Store,
+        Self::Postgres,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -67,6 +80,7 @@ impl Part {
             Self::Engine => "engine",
             Self::Tcp => "tcp",
             Self::Pairs => "pairs",
+            Self::Store => "store",
             Self::Postgres => "postgres",
             Self::Start => "start",
             Self::Memory => "memory",
@@ -113,7 +127,8 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError>
         }
     }
     if [Part::Engine, Part::Tcp, Part::Pairs, Part::Start].into_iter().any(has) {
-        let mut bench = Loaded::new(plan, &directory.path().join("engine"), plan.credentials, &mut say)?;
+        let home = Home::Files(directory.path().join("engine"));
+        let mut bench = Loaded::new(plan, &home, Folding::On, plan.credentials, &mut say)?;
         if has(Part::Start) {
             bench = bench.again(&mut report, &mut say)?;
         }
@@ -127,6 +142,9 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError>
             bench.pairs(plan, &mut report, &mut say)?;
         }
         bench.finish(&mut report)?;
+    }
+    if has(Part::Store) {
+        in_postgres(plan, &mut report, &mut say)?;
     }
     let mut peer = None;
     if has(Part::Postgres) {
@@ -154,15 +172,18 @@ struct Loaded {
 impl Loaded {
     fn new(
         plan: &Plan,
-        directory: &Path,
+        home: &Home,
+        folding: Folding,
         count: usize,
         say: &mut impl FnMut(&str),
     ) -> Result<Self, BenchError> {
         say(&format!("issuing {count} numbers"));
-        let rig = Rig::open(directory)?;
+        let rig = Rig::open(home, folding)?;
         let mut bank = Bank::open(rig.handle.clone(), rig.catalogue.clone(), count)?;
         let credentials = bank.load(count, plan.uses, |done| say(&format!("issued {done} of {count}")))?;
-        rig.caught_up(CATCH_UP).ok_or_else(|| BenchError("the views did not catch up".into()))?;
+        if folding == Folding::On {
+            rig.caught_up(CATCH_UP).ok_or_else(|| BenchError("the views did not catch up".into()))?;
+        }
         let loaded_bytes = rig.bytes_on_disk()?;
         Ok(Self { rig, bank, credentials, requests: Requests::default(), loaded_bytes })
     }
@@ -180,7 +201,7 @@ impl Loaded {
         let after = self.rig.handle.meter().counts();
         let mut line = Line::new(name, figures);
         line.journal_bytes = Some((after.bytes - before.bytes) as f64 / line.figures.answers.max(1) as f64);
-        line.views_lag_ms_max = Some(lag_ms);
+        line.views_lag_ms_max = self.rig.folds().then_some(lag_ms);
         line.caught_up_ms = self.rig.caught_up(CATCH_UP).map(|took| took.as_millis() as u64);
         Ok(line)
     }
@@ -199,13 +220,21 @@ impl Loaded {
                 Load { in_flight: 512, run_for: plan.sustained, rate: Some(plan.sustained_rate) },
             ),
         ];
-        for (name, load) in loads {
-            say(name);
-            let line = self.line(name.to_owned(), load, |bench, load| {
-                Ok(drive::authorise(&bench.rig.handle, &bench.credentials, load, &mut bench.requests))
-            })?;
-            report.lines.push(line);
-        }
+        loads.into_iter().try_for_each(|(name, load)| self.authorise(name, load, report, say))
+    }
+
+    fn authorise(
+        &mut self,
+        name: &str,
+        load: Load,
+        report: &mut Report,
+        say: &mut impl FnMut(&str),
+    ) -> Result<(), BenchError> {
+        say(name);
+        let line = self.line(name.to_owned(), load, |bench, load| {
+            Ok(drive::authorise(&bench.rig.handle, &bench.credentials, load, &mut bench.requests))
+        })?;
+        report.lines.push(line);
         Ok(())
     }
 
@@ -253,9 +282,9 @@ impl Loaded {
     /// Stops the engine and starts it again: what a restart with these numbers takes.
     fn again(self, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<Self, BenchError> {
         say("starting again with the numbers that are there");
-        let directory = self.rig.directory.clone();
+        let home = self.rig.home.clone();
         self.rig.stop()?;
-        let rig = Rig::open(&directory)?;
+        let rig = Rig::open(&home, Folding::On)?;
         report.start_ms = Some(rig.opened_in.as_millis() as u64);
         let bank = self.bank.moved_to(rig.handle.clone(), rig.catalogue.clone());
         Ok(Self { rig, bank, ..self })
@@ -270,6 +299,46 @@ impl Loaded {
             Some(self.rig.bytes_on_disk()?.saturating_sub(before) as f64 / answers as f64);
         self.rig.stop()
     }
+}
+
+/// The engine with its data in PostgreSQL: the journal alone, and then with the views folded into the same server.
+fn in_postgres(plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
+    let Some(url) = &plan.postgres else {
+        report.notes.push("no data were kept in PostgreSQL: give its address with --postgres".into());
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let home = postgres::home(url)?;
+    for folding in [Folding::Off, Folding::On] {
+        if mayfly_store::root_check(&home)?.is_some() {
+            return Err(BenchError("there is an installation in that database: name another one".into()));
+        }
+        // What a run that was cut off has left.
+        runtime.block_on(postgres::clear(url))?;
+        let mut bench = Loaded::new(plan, &home, folding, plan.credentials, say)?;
+        let (peak, sustained) = (plan.peak, plan.sustained);
+        let loads: &[(&str, Load)] = match folding {
+            Folding::Off => &[
+                ("journal in PostgreSQL, 512 in flight", Load { in_flight: 512, run_for: peak, rate: None }),
+                ("journal in PostgreSQL, 64 in flight", Load { in_flight: 64, run_for: peak, rate: None }),
+            ],
+            Folding::On => {
+                let rate = Some(plan.sustained_rate_store);
+                &[
+                    ("all in PostgreSQL, 512 in flight", Load { in_flight: 512, run_for: peak, rate: None }),
+                    (
+                        "all in PostgreSQL sustained, 512 in flight",
+                        Load { in_flight: 512, run_for: sustained, rate },
+                    ),
+                ]
+            }
+        };
+        let measured = loads.iter().try_for_each(|(name, load)| bench.authorise(name, *load, report, say));
+        let stopped = bench.rig.stop();
+        runtime.block_on(postgres::clear(url))?;
+        measured.and(stopped)?;
+    }
+    Ok(())
 }
 
 fn against_postgres(
@@ -306,8 +375,8 @@ fn compare_sizes(
     say: &mut impl FnMut(&str),
 ) -> Result<(), BenchError> {
     let directory = tempfile::Builder::new().prefix("mayfly-bench-").tempdir_in(&plan.directory)?;
-    let mut few = Loaded::new(plan, &directory.path().join("few"), first, say)?;
-    let mut many = Loaded::new(plan, &directory.path().join("many"), second, say)?;
+    let mut few = Loaded::new(plan, &Home::Files(directory.path().join("few")), Folding::On, first, say)?;
+    let mut many = Loaded::new(plan, &Home::Files(directory.path().join("many")), Folding::On, second, say)?;
     let mut rates = [Vec::new(), Vec::new()];
     for round in 1..=rounds {
         for (bench, rates) in [&mut few, &mut many].into_iter().zip(&mut rates) {

@@ -52,7 +52,8 @@ pub(crate) fn drive(
     run: u32,
     command: &[String],
 ) -> Result<Figures, BenchError> {
-    let numbers = rig.directory.join("numbers");
+    let directory = tempfile::tempdir()?;
+    let numbers = directory.path().join("numbers");
     write_numbers(&numbers, credentials)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let dialect = Dialect::builtin(DIALECT).ok_or_else(|| BenchError("no such dialect".into()))?;

@@ -133,7 +133,7 @@ mod tests {
     };
     use mayfly_keys::{KeyService, OsRandom, RootKey};
     use mayfly_store::directory::Directory;
-    use mayfly_store::{FoldOptions, Folder, Home, OpenOptions, ViewsArchive};
+    use mayfly_store::{FoldOptions, Folder, OpenOptions, ViewsArchive};
 
     use super::*;
     use mayfly_office::{NumberOrder, Views};
@@ -160,7 +160,7 @@ mod tests {
             let clock = Arc::new(ManualClock::at(BEGUN_MS));
             let shared: Arc<dyn Clock> = clock.clone();
             let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
-            let records = Arc::new(Directory::open(&Home::from(path), service.directory_keys()).unwrap());
+            let records = Arc::new(Directory::open(&path.into(), service.directory_keys()).unwrap());
             let catalogue = Arc::new(Catalogue::new(service).unwrap());
             let progress = Arc::new(Progress::default());
             let folder =

@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[macro_use]
-mod homes;
+mod common;
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt;
 
-use homes::Place;
+use common::{Ground, on_both};
 use mayfly_card::Pan;
 use mayfly_core::{AccountId, IssuerId, Name};
 use mayfly_identity::name::{LoginName, PersonName};
@@ -20,32 +18,32 @@ use mayfly_store::StoreError;
 use mayfly_store::directory::*;
 use serde_json::json;
 
-on_both! {
-    a_key_is_found_by_its_hash_and_listed_for_its_issuer
-    keys_are_listed_page_by_page
-    only_operators_keys_have_no_issuer
-    a_rotated_key_is_good_for_the_overlap
-    a_revoked_key_is_over_at_once
-    another_issuers_cardholder_is_as_good_as_not_there
-    an_account_belongs_to_one_cardholder
-    an_invitation_is_good_once
-    a_log_in_name_is_taken_once_and_the_invitation_stays_open
-    a_second_invitation_gives_another_password_and_ends_sessions
-    a_session_is_refreshed_until_its_end
-    a_refresh_token_that_was_used_before_ends_the_session
-    who_is_blocked_is_out
-    a_password_is_renewed_only_if_it_is_still_the_same
-    failures_are_counted_before_they_are_known
-    a_change_with_a_key_is_done_once_even_across_a_restart
-    what_counts_for_nothing_is_forgotten_in_bounded_steps
-    an_altered_audit_entry_is_found
-    nothing_stands_there_readably
-    a_newer_one_and_another_root_key_are_refused
-    what_was_moved_to_another_row_does_not_open
-    many_threads_read_and_write_at_once
-    what_is_taken_spoils_nothing_else
-    two_may_write_the_same
-}
+on_both!(
+    a_key_is_found_by_its_hash_and_listed_for_its_issuer,
+    keys_are_listed_page_by_page,
+    only_operators_keys_have_no_issuer,
+    a_rotated_key_is_good_for_the_overlap,
+    a_revoked_key_is_over_at_once,
+    another_issuers_cardholder_is_as_good_as_not_there,
+    an_account_belongs_to_one_cardholder,
+    an_invitation_is_good_once,
+    a_log_in_name_is_taken_once_and_the_invitation_stays_open,
+    a_second_invitation_gives_another_password_and_ends_sessions,
+    a_session_is_refreshed_until_its_end,
+    a_refresh_token_that_was_used_before_ends_the_session,
+    who_is_blocked_is_out,
+    a_password_is_renewed_only_if_it_is_still_the_same,
+    failures_are_counted_before_they_are_known,
+    a_change_with_a_key_is_done_once_even_across_a_restart,
+    what_counts_for_nothing_is_forgotten_in_bounded_steps,
+    an_altered_audit_entry_is_found,
+    nothing_stands_there_readably,
+    a_newer_one_and_another_root_key_are_refused,
+    what_was_moved_to_another_row_does_not_open,
+    many_threads_read_and_write_at_once,
+    what_is_taken_spoils_nothing_else,
+    two_may_write_the_same,
+);
 
 const ACME: IssuerId = IssuerId(1);
 const OTHER: IssuerId = IssuerId(2);
@@ -79,8 +77,8 @@ fn keys(root: u8) -> DirectoryKeys {
     KeyService::new(&RootKey::from_bytes(&[root; 32])).directory_keys()
 }
 
-fn world(place: &Place) -> World {
-    let directory = Directory::open(place.home(), keys(7)).unwrap();
+fn world(ground: &Ground) -> World {
+    let directory = Directory::open(&ground.home, keys(7)).unwrap();
     World { directory, random: Counting(0), now_ms: NOW_MS }
 }
 
@@ -195,8 +193,8 @@ fn record(password: &str) -> PasswordRecord {
     hasher.hash(&Password::choose(password).unwrap(), &mut Counting(0)).unwrap()
 }
 
-fn a_key_is_found_by_its_hash_and_listed_for_its_issuer(place: &Place) {
-    let mut world = world(place);
+fn a_key_is_found_by_its_hash_and_listed_for_its_issuer(ground: Ground) {
+    let mut world = world(&ground);
     let (token, key) = world.key(Role::Gateway, Some(ACME));
     let (_, operator) = world.key(Role::Operator, None);
     assert_eq!(world.find_key(&token), Some(key.clone()));
@@ -214,8 +212,8 @@ fn a_key_is_found_by_its_hash_and_listed_for_its_issuer(place: &Place) {
     }
 }
 
-fn keys_are_listed_page_by_page(place: &Place) {
-    let mut world = world(place);
+fn keys_are_listed_page_by_page(ground: Ground) {
+    let mut world = world(&ground);
     let made: Vec<KeyId> = (0..5).map(|_| world.key(Role::Issuer, Some(ACME)).1.id).collect();
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
@@ -229,8 +227,8 @@ fn keys_are_listed_page_by_page(place: &Place) {
     assert_eq!(listed, made);
 }
 
-fn only_operators_keys_have_no_issuer(place: &Place) {
-    let mut world = world(place);
+fn only_operators_keys_have_no_issuer(ground: Ground) {
+    let mut world = world(&ground);
     let token = world.token(TokenKind::ApiKey);
     for role in Role::ALL {
         let issuer = (role == Role::Operator).then_some(ACME);
@@ -243,8 +241,8 @@ fn only_operators_keys_have_no_issuer(place: &Place) {
     assert_eq!(world.actions(), Vec::<String>::new());
 }
 
-fn a_rotated_key_is_good_for_the_overlap(place: &Place) {
-    let mut world = world(place);
+fn a_rotated_key_is_good_for_the_overlap(ground: Ground) {
+    let mut world = world(&ground);
     let (old_token, old) = world.key(Role::Gateway, Some(ACME));
     let new_token = world.token(TokenKind::ApiKey);
     let secret = NewSecret::of(&new_token, None, HOUR_MS);
@@ -269,8 +267,8 @@ fn a_rotated_key_is_good_for_the_overlap(place: &Place) {
     assert_eq!(world.actions(), ["key.created", "key.rotated"]);
 }
 
-fn a_revoked_key_is_over_at_once(place: &Place) {
-    let mut world = world(place);
+fn a_revoked_key_is_over_at_once(ground: Ground) {
+    let mut world = world(&ground);
     let (token, key) = world.key(Role::Issuer, Some(ACME));
     assert_eq!(world.write(|w| w.revoke_key(Some(OTHER), key.id)), None);
     assert_eq!(world.write(|w| w.revoke_key(None, key.id)), None);
@@ -283,8 +281,8 @@ fn a_revoked_key_is_over_at_once(place: &Place) {
     assert_eq!(world.actions(), ["key.created", "key.revoked"]);
 }
 
-fn another_issuers_cardholder_is_as_good_as_not_there(place: &Place) {
-    let mut world = world(place);
+fn another_issuers_cardholder_is_as_good_as_not_there(ground: Ground) {
+    let mut world = world(&ground);
     let ada = world.registered(ACME, LOGIN);
     let (id, unknown) = (ada.id, CardholderId(99));
     let pan = Pan::parse(PAN).unwrap();
@@ -325,8 +323,8 @@ fn another_issuers_cardholder_is_as_good_as_not_there(place: &Place) {
     assert_ne!(other.id, id);
 }
 
-fn an_account_belongs_to_one_cardholder(place: &Place) {
-    let mut world = world(place);
+fn an_account_belongs_to_one_cardholder(ground: Ground) {
+    let mut world = world(&ground);
     let (ada, bob, other) = (world.cardholder(ACME), world.cardholder(ACME), world.cardholder(OTHER));
     let account = AccountId(5);
     let linked = world.write(|w| w.link_account(ACME, ada.id, account)).unwrap();
@@ -351,8 +349,8 @@ fn an_account_belongs_to_one_cardholder(place: &Place) {
     assert_eq!(refused, Err(DirectoryError::TooManyAccounts));
 }
 
-fn an_invitation_is_good_once(place: &Place) {
-    let mut world = world(place);
+fn an_invitation_is_good_once(ground: Ground) {
+    let mut world = world(&ground);
     let ada = world.cardholder(ACME);
     let voided = world.invite(&ada);
     let token = world.invite(&ada);
@@ -373,8 +371,8 @@ fn an_invitation_is_good_once(place: &Place) {
     assert_eq!(world.redeem(&late, LOGIN), Ok(Redeemed::NotOpen));
 }
 
-fn a_log_in_name_is_taken_once_and_the_invitation_stays_open(place: &Place) {
-    let mut world = world(place);
+fn a_log_in_name_is_taken_once_and_the_invitation_stays_open(ground: Ground) {
+    let mut world = world(&ground);
     world.registered(ACME, LOGIN);
     let bob = world.cardholder(ACME);
     let token = world.invite(&bob);
@@ -382,8 +380,8 @@ fn a_log_in_name_is_taken_once_and_the_invitation_stays_open(place: &Place) {
     assert!(matches!(world.redeem(&token, "bob"), Ok(Redeemed::Done(_))));
 }
 
-fn a_second_invitation_gives_another_password_and_ends_sessions(place: &Place) {
-    let mut world = world(place);
+fn a_second_invitation_gives_another_password_and_ends_sessions(ground: Ground) {
+    let mut world = world(&ground);
     let ada = world.registered(ACME, LOGIN);
     let (session, refresh, _) = world.session(&ada);
     let token = world.invite(&ada);
@@ -395,8 +393,8 @@ fn a_second_invitation_gives_another_password_and_ends_sessions(place: &Place) {
     assert_eq!(world.directory.login(ACME, &old_name).unwrap(), None);
 }
 
-fn a_session_is_refreshed_until_its_end(place: &Place) {
-    let mut world = world(place);
+fn a_session_is_refreshed_until_its_end(ground: Ground) {
+    let mut world = world(&ground);
     let ada = world.registered(ACME, LOGIN);
     let (session, refresh, opened) = world.session(&ada);
     assert_eq!(world.directory.find_session(&session.hash(), NOW_MS).unwrap(), Some(opened));
@@ -421,8 +419,8 @@ fn a_session_is_refreshed_until_its_end(place: &Place) {
     assert_eq!(world.refresh(&refresh).2, Refreshed::NotOpen);
 }
 
-fn a_refresh_token_that_was_used_before_ends_the_session(place: &Place) {
-    let mut world = world(place);
+fn a_refresh_token_that_was_used_before_ends_the_session(ground: Ground) {
+    let mut world = world(&ground);
     let ada = world.registered(ACME, LOGIN);
     let (_, stolen, _) = world.session(&ada);
     let (elsewhere, _, _) = world.session(&ada);
@@ -438,8 +436,8 @@ fn a_refresh_token_that_was_used_before_ends_the_session(place: &Place) {
     assert_eq!(reused, 1);
 }
 
-fn who_is_blocked_is_out(place: &Place) {
-    let mut world = world(place);
+fn who_is_blocked_is_out(ground: Ground) {
+    let mut world = world(&ground);
     let ada = world.registered(ACME, LOGIN);
     let (session, refresh, _) = world.session(&ada);
     let token = world.invite(&ada);
@@ -458,8 +456,8 @@ fn who_is_blocked_is_out(place: &Place) {
     assert!(world.lets_in(&session));
 }
 
-fn a_password_is_renewed_only_if_it_is_still_the_same(place: &Place) {
-    let mut world = world(place);
+fn a_password_is_renewed_only_if_it_is_still_the_same(ground: Ground) {
+    let mut world = world(&ground);
     let ada = world.registered(ACME, LOGIN);
     let (session, _, _) = world.session(&ada);
     let (checked, changed, renewed) =
@@ -474,8 +472,8 @@ fn a_password_is_renewed_only_if_it_is_still_the_same(place: &Place) {
     assert_eq!(world.directory.login(ACME, &login).unwrap().unwrap().password, Some(changed));
 }
 
-fn failures_are_counted_before_they_are_known(place: &Place) {
-    let mut world = world(place);
+fn failures_are_counted_before_they_are_known(ground: Ground) {
+    let mut world = world(&ground);
     let key = world.directory.throttle_key(ThrottleScope::Name, &[b"ada"]);
     let policy = ThrottlePolicy::NAME;
     let scope = ThrottleScope::Name;
@@ -494,8 +492,8 @@ fn failures_are_counted_before_they_are_known(place: &Place) {
     assert_eq!(world.directory.throttle(scope, key).unwrap(), Throttle::CLEAR);
 }
 
-fn a_change_with_a_key_is_done_once_even_across_a_restart(place: &Place) {
-    let mut first = world(place);
+fn a_change_with_a_key_is_done_once_even_across_a_restart(ground: Ground) {
+    let mut first = world(&ground);
     let (token, key) = (first.token(TokenKind::ApiKey), OnceKey([1; 16]));
     let new = NewKey {
         role: Role::Issuer,
@@ -521,7 +519,7 @@ fn a_change_with_a_key_is_done_once_even_across_a_restart(place: &Place) {
     assert_eq!(done, Once::Done(b"key_1".into()));
     drop(first);
 
-    let second = world(place);
+    let second = world(&ground);
     let never = |_: &Writing<'_>| -> Result<Vec<u8>, DirectoryError> { panic!("done before") };
     let last_ms = NOW_MS + ONCE_KEPT_MS - 1;
     let repeated = second.directory.once(by(last_ms), (key, [1; 32]), never).unwrap();
@@ -534,8 +532,8 @@ fn a_change_with_a_key_is_done_once_even_across_a_restart(place: &Place) {
     assert_eq!(forgotten, Ok(Once::Done(b"anew".to_vec())));
 }
 
-fn what_counts_for_nothing_is_forgotten_in_bounded_steps(place: &Place) {
-    let mut world = world(place);
+fn what_counts_for_nothing_is_forgotten_in_bounded_steps(ground: Ground) {
+    let mut world = world(&ground);
     let ada = world.registered(ACME, LOGIN);
     for byte in 0..5 {
         let (_, refresh, _) = world.session(&ada);
@@ -557,7 +555,7 @@ fn what_counts_for_nothing_is_forgotten_in_bounded_steps(place: &Place) {
     assert_eq!(purge(&world), Purged { sessions: 3, invitations: 1, throttles: 3, answers: 3, attempts: 0 });
     assert_eq!(purge(&world), Purged { sessions: 2, invitations: 0, throttles: 2, answers: 2, attempts: 0 });
     assert_eq!(purge(&world), Purged::default());
-    let left = |table: &str| place.number(&format!("SELECT count(*) FROM {table}"));
+    let left = |table: &str| ground.raw("directory", &format!("SELECT count(*) FROM {table}"));
     for table in ["sessions", "used_refreshes", "invitations", "throttles", "answers"] {
         assert_eq!(left(table), 0, "{table}");
     }
@@ -565,8 +563,8 @@ fn what_counts_for_nothing_is_forgotten_in_bounded_steps(place: &Place) {
     assert_eq!(world.session(&ada).2.id, SessionId(6));
 }
 
-fn an_altered_audit_entry_is_found(place: &Place) {
-    let mut world = world(place);
+fn an_altered_audit_entry_is_found(ground: Ground) {
+    let mut world = world(&ground);
     assert_eq!(world.directory.verify_audit(), Ok(AuditHead::START));
     let (_, key) = world.key(Role::Issuer, Some(ACME));
     world.write(|w| w.revoke_key(Some(ACME), key.id));
@@ -587,10 +585,10 @@ fn an_altered_audit_entry_is_found(place: &Place) {
     assert_eq!(world.directory.audit(AuditScope::Of(None), None, 10).unwrap().rows.len(), 1);
 
     for change in ["UPDATE audit SET actor = 'key_9'", "DELETE FROM audit"] {
-        assert!(place.refuses(change));
+        assert!(ground.refuses(change));
     }
-    place.unguard_audit();
-    place.run("CREATE TABLE kept AS SELECT * FROM audit");
+    ground.unguard_audit();
+    ground.run("CREATE TABLE kept AS SELECT * FROM audit");
     let altered = Err(DirectoryError::Audit { sequence: 2, why: AuditFault::Altered });
     for (column, value) in [
         ("actor", "'key_9'"),
@@ -602,19 +600,19 @@ fn an_altered_audit_entry_is_found(place: &Place) {
         ("at_ms", "1"),
         ("hash", "(SELECT hash FROM kept WHERE sequence = 3)"),
     ] {
-        place.run(&format!("UPDATE audit SET {column} = {value} WHERE sequence = 2"));
+        ground.run(&format!("UPDATE audit SET {column} = {value} WHERE sequence = 2"));
         assert_eq!(world.directory.verify_audit(), altered, "{column}");
         let kept = format!("(SELECT {column} FROM kept WHERE sequence = 2)");
-        place.run(&format!("UPDATE audit SET {column} = {kept} WHERE sequence = 2"));
+        ground.run(&format!("UPDATE audit SET {column} = {kept} WHERE sequence = 2"));
         assert_eq!(world.directory.verify_audit(), Ok(head));
     }
-    place.run("DELETE FROM audit WHERE sequence = 2");
+    ground.run("DELETE FROM audit WHERE sequence = 2");
     let missing = Err(DirectoryError::Audit { sequence: 2, why: AuditFault::Missing });
     assert_eq!(world.directory.verify_audit(), missing);
 }
 
-fn nothing_stands_there_readably(place: &Place) {
-    let mut world = world(place);
+fn nothing_stands_there_readably(ground: Ground) {
+    let mut world = world(&ground);
     let mut secrets =
         vec!["Ada Lovelace".to_owned(), LOGIN.to_owned(), PAN.to_owned(), "correct horse".to_owned()];
     let (token, key) = world.key(Role::Issuer, Some(ACME));
@@ -636,32 +634,28 @@ fn nothing_stands_there_readably(place: &Place) {
     }
 
     let secrets: Vec<&[u8]> = secrets.iter().map(|secret| secret.as_bytes()).collect();
-    place.assert_nowhere(&secrets);
-    for file in place.as_files().iter().flat_map(|files| std::fs::read_dir(files.path()).unwrap()) {
-        let file = file.unwrap();
-        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{}", file.path().display());
-    }
+    ground.assert_nowhere(&secrets);
+    assert!(ground.modes().iter().all(|mode| *mode == 0o600), "{:?}", ground.modes());
     let shown = format!("{:?} {ada:?}", world.directory);
     assert!(!shown.contains("Lovelace"), "{shown}");
 }
 
-fn a_newer_one_and_another_root_key_are_refused(place: &Place) {
-    drop(world(place));
-    let refused = |keys| Directory::open(place.home(), keys).unwrap_err();
+fn a_newer_one_and_another_root_key_are_refused(ground: Ground) {
+    drop(world(&ground));
+    let refused = |keys| Directory::open(&ground.home, keys).unwrap_err();
     let DirectoryError::OtherRootKey { location } = refused(keys(8)) else { panic!("it is another's") };
-    place.mark(0x4d59_4644, 1000);
+    ground.mark(0x4d59_4644, 1000);
     let newer = refused(keys(7));
     assert!(matches!(newer, DirectoryError::Store(StoreError::Newer { version: 1000, .. })), "{newer}");
-    place.mark(7, 1);
+    ground.mark(7, 1);
     assert_eq!(refused(keys(7)), DirectoryError::Store(StoreError::Foreign { location }));
 }
 
-fn what_was_moved_to_another_row_does_not_open(place: &Place) {
-    let mut world = world(place);
+fn what_was_moved_to_another_row_does_not_open(ground: Ground) {
+    let mut world = world(&ground);
     let (ada, bob) = (world.cardholder(ACME), world.cardholder(ACME));
     let (from, to) = (ada.id.0, bob.id.0);
-    place.run(&format!(
+    ground.run(&format!(
         "UPDATE cardholders SET name = (SELECT name FROM cardholders WHERE id = {from}) WHERE id = {to}"
     ));
     assert!(world.directory.cardholder(ACME, ada.id).unwrap().is_some());
@@ -669,8 +663,8 @@ fn what_was_moved_to_another_row_does_not_open(place: &Place) {
     assert!(matches!(refused, Err(DirectoryError::Sealed { what: "cardholders.name", .. })), "{refused:?}");
 }
 
-fn many_threads_read_and_write_at_once(place: &Place) {
-    let mut world = world(place);
+fn many_threads_read_and_write_at_once(ground: Ground) {
+    let mut world = world(&ground);
     let (token, _) = world.key(Role::Issuer, Some(ACME));
     let world = &world;
     let ids: HashSet<CardholderId> = std::thread::scope(|scope| {
@@ -690,8 +684,8 @@ fn many_threads_read_and_write_at_once(place: &Place) {
 }
 
 /// Whatever else is done in the same transaction is done.
-fn what_is_taken_spoils_nothing_else(place: &Place) {
-    let mut world = world(place);
+fn what_is_taken_spoils_nothing_else(ground: Ground) {
+    let mut world = world(&ground);
     let (token, _) = world.key(Role::Issuer, Some(ACME));
     let (first, second) = (world.cardholder(ACME), world.cardholder(ACME));
     let invitation = world.invite(&second);
@@ -720,8 +714,8 @@ fn what_is_taken_spoils_nothing_else(place: &Place) {
 }
 
 /// Two that have the same directory open take turns: no id is given twice, and the audit stream is one.
-fn two_may_write_the_same(place: &Place) {
-    let worlds = [world(place), world(place)];
+fn two_may_write_the_same(ground: Ground) {
+    let worlds = [world(&ground), world(&ground)];
     let ids: HashSet<CardholderId> = std::thread::scope(|scope| {
         let threads: Vec<_> = worlds
             .iter()
@@ -742,19 +736,19 @@ fn two_may_write_the_same(place: &Place) {
 /// Who reads does not notice that a connection broke, nor who has not begun to write; whoever was about to write hears it.
 #[test]
 fn a_lost_connection_loses_nothing() {
-    let place = Place::database();
-    let mut world = world(&place);
+    let ground = Ground::postgres();
+    let mut world = world(&ground);
     let (token, key) = world.key(Role::Issuer, Some(ACME));
     let at_once = |_| world.find_key(&token);
-    place.break_connections();
+    ground.break_connections();
     assert_eq!(at_once(()), Some(key.clone()));
-    place.break_connections();
+    ground.break_connections();
     let by = By { actor: "key_1", now_ms: NOW_MS };
     let once = (OnceKey([1; 16]), [1; 32]);
     let revoke = |w: &Writing<'_>| w.revoke_key(Some(ACME), key.id).map(|_| b"done".to_vec());
     let lost = world.directory.once(by, once, |w| {
         revoke(w)?;
-        place.break_connections();
+        ground.break_connections();
         Ok::<_, DirectoryError>(b"done".to_vec())
     });
     assert!(matches!(lost, Err(DirectoryError::Store(StoreError::Lost { .. }))), "{lost:?}");

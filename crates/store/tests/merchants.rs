@@ -1,10 +1,9 @@
 //! Merchants, and what they ordered, as the directory keeps them.
 #![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
-#[macro_use]
-mod homes;
+mod common;
 
-use homes::Place;
+use common::{Ground, on_both};
 use mayfly_card::{Country, Currency, LastFour, Mcc, MerchantId, MinorUnits};
 use mayfly_core::{IssuerId, Name, ProgrammeId};
 use mayfly_identity::token::{Token, TokenKind};
@@ -14,12 +13,12 @@ use mayfly_store::directory::{
     NewSecret, OrderReference, Payment, PaymentId, Placed, Role, WebAddress, Writing,
 };
 
-on_both! {
-    an_issuers_merchants_are_its_own
-    a_merchants_key_is_for_one_merchant_of_its_issuer
-    an_order_is_written_once_and_listed_the_latest_first
-    a_programme_has_one_console
-}
+on_both!(
+    an_issuers_merchants_are_its_own,
+    a_merchants_key_is_for_one_merchant_of_its_issuer,
+    an_order_is_written_once_and_listed_the_latest_first,
+    a_programme_has_one_console,
+);
 
 const ACME: IssuerId = IssuerId(1);
 const OTHER: IssuerId = IssuerId(2);
@@ -29,9 +28,9 @@ struct World {
     directory: Directory,
 }
 
-fn world(place: &Place) -> World {
+fn world(ground: &Ground) -> World {
     let keys = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap()).directory_keys();
-    World { directory: Directory::open(place.home(), keys).unwrap() }
+    World { directory: Directory::open(&ground.home, keys).unwrap() }
 }
 
 impl World {
@@ -54,8 +53,8 @@ impl World {
     }
 }
 
-fn an_issuers_merchants_are_its_own(place: &Place) {
-    let world = world(place);
+fn an_issuers_merchants_are_its_own(ground: Ground) {
+    let world = world(&ground);
     let made = world.merchant(ACME, "SHOP-1").unwrap();
     assert_eq!(world.merchant(ACME, "SHOP-1"), Err(DirectoryError::CardAcceptorTaken));
     // What another issuer calls its merchants is its own business.
@@ -77,8 +76,8 @@ fn an_issuers_merchants_are_its_own(place: &Place) {
     assert_eq!(actions, ["merchant.created", "merchant.created", "merchant.closed"]);
 }
 
-fn a_merchants_key_is_for_one_merchant_of_its_issuer(place: &Place) {
-    let world = world(place);
+fn a_merchants_key_is_for_one_merchant_of_its_issuer(ground: Ground) {
+    let world = world(&ground);
     let (ours, theirs) = (world.merchant(ACME, "SHOP-1").unwrap(), world.merchant(OTHER, "SHOP-1").unwrap());
     let key = |role, merchant: Option<MerchantEntryId>| {
         let token = Token::draw(TokenKind::ApiKey, &mut OsRandom).unwrap();
@@ -101,8 +100,8 @@ fn a_merchants_key_is_for_one_merchant_of_its_issuer(place: &Place) {
     }
 }
 
-fn an_order_is_written_once_and_listed_the_latest_first(place: &Place) {
-    let world = world(place);
+fn an_order_is_written_once_and_listed_the_latest_first(ground: Ground) {
+    let world = world(&ground);
     let shop = world.merchant(ACME, "SHOP-1").unwrap();
     let order = |id: u8, reference: &str| Payment {
         number: 0,
@@ -113,7 +112,7 @@ fn an_order_is_written_once_and_listed_the_latest_first(place: &Place) {
         reference: OrderReference::parse(reference).unwrap(),
         amount: MinorUnits::new(1999).unwrap(),
         currency: Currency::from_number(840).unwrap(),
-        captures: id % 2 == 0,
+        captures: id == 2,
         last_four: LastFour::from_value(7).unwrap(),
         return_url: (id == 1).then(|| WebAddress::parse("https://shop.example/back").unwrap()),
         programme: (id == 2).then_some(ProgrammeId(3)),
@@ -144,8 +143,8 @@ fn an_order_is_written_once_and_listed_the_latest_first(place: &Place) {
     assert!(list(OTHER, None, None, 10).rows.is_empty());
 }
 
-fn a_programme_has_one_console(place: &Place) {
-    let world = world(place);
+fn a_programme_has_one_console(ground: Ground) {
+    let world = world(&ground);
     let set = |issuer, url: Option<&str>| {
         let url = url.map(|url| WebAddress::parse(url).unwrap());
         world.write(|w| w.set_console(issuer, ProgrammeId(4), url.as_ref())).unwrap();

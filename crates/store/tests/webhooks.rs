@@ -2,25 +2,24 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[macro_use]
-mod homes;
+mod common;
 
-use homes::Place;
+use common::{Ground, on_both};
 use mayfly_core::IssuerId;
 use mayfly_keys::{DirectoryKeys, KeyService, OsRandom, RootKey};
 use mayfly_store::EventPlace;
 use mayfly_store::directory::*;
 
-on_both! {
-    a_webhook_is_its_issuers_and_comes_back_as_it_was_made
-    an_issuer_has_so_many_and_no_id_comes_twice
-    a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers
-    the_old_secret_signs_for_the_overlap
-    changes_are_counted_and_only_active_ones_are_told
-    the_latest_attempts_are_kept_and_old_ones_forgotten
-    where_an_issuer_is_asked_is_read_once_and_again_after_a_change
-    nothing_stands_there_readably
-}
+on_both!(
+    a_webhook_is_its_issuers_and_comes_back_as_it_was_made,
+    an_issuer_has_so_many_and_no_id_comes_twice,
+    a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers,
+    the_old_secret_signs_for_the_overlap,
+    changes_are_counted_and_only_active_ones_are_told,
+    the_latest_attempts_are_kept_and_old_ones_forgotten,
+    where_an_issuer_is_asked_is_read_once_and_again_after_a_change,
+    nothing_stands_there_readably,
+);
 
 const ACME: IssuerId = IssuerId(1);
 const OTHER: IssuerId = IssuerId(2);
@@ -33,8 +32,8 @@ fn keys() -> DirectoryKeys {
     KeyService::new(&RootKey::from_bytes(&[7; 32])).directory_keys()
 }
 
-fn open(home: &Place) -> Directory {
-    Directory::open(home.home(), keys()).unwrap()
+fn open(ground: &Ground) -> Directory {
+    Directory::open(&ground.home, keys()).unwrap()
 }
 
 fn write<T>(directory: &Directory, work: impl FnOnce(&Writing<'_>) -> Result<T, DirectoryError>) -> T {
@@ -73,8 +72,8 @@ fn progress(webhook: &Webhook, sequence: u64) -> WebhookProgress {
     }
 }
 
-fn a_webhook_is_its_issuers_and_comes_back_as_it_was_made(home: &Place) {
-    let directory = open(home);
+fn a_webhook_is_its_issuers_and_comes_back_as_it_was_made(ground: Ground) {
+    let directory = open(&ground);
     let kinds = ["transacted".to_owned(), "number_issued".to_owned()];
     let made = write(&directory, |w| w.create_webhook(&new(ACME, &kinds), &mut OsRandom));
     assert_eq!(
@@ -83,7 +82,7 @@ fn a_webhook_is_its_issuers_and_comes_back_as_it_was_made(home: &Place) {
     );
     assert_eq!((made.state, made.place), (WebhookState::Active, place(5)));
     drop(directory);
-    let directory = open(home);
+    let directory = open(&ground);
     assert_eq!(directory.webhook(ACME, made.id).unwrap().as_ref(), Some(&made));
     assert_eq!(directory.webhooks(ACME).unwrap().as_slice(), std::slice::from_ref(&made));
     let order = directory.webhook_order(made.id, NOW_MS).unwrap().unwrap();
@@ -100,8 +99,8 @@ fn a_webhook_is_its_issuers_and_comes_back_as_it_was_made(home: &Place) {
     assert_eq!(directory.webhook(ACME, made.id).unwrap(), Some(made));
 }
 
-fn an_issuer_has_so_many_and_no_id_comes_twice(home: &Place) {
-    let directory = open(home);
+fn an_issuer_has_so_many_and_no_id_comes_twice(ground: Ground) {
+    let directory = open(&ground);
     let made: Vec<Webhook> = (0..WEBHOOKS_MAX).map(|_| make(&directory, ACME)).collect();
     let more = try_write(&directory, NOW_MS, |w| w.create_webhook(&new(ACME, &[]), &mut OsRandom));
     assert_eq!(more, Err(DirectoryError::TooManyWebhooks));
@@ -111,8 +110,8 @@ fn an_issuer_has_so_many_and_no_id_comes_twice(home: &Place) {
     assert_eq!(make(&directory, ACME).id, WebhookId(WEBHOOKS_MAX as u64 + 2));
 }
 
-fn a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers(home: &Place) {
-    let directory = open(home);
+fn a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers(ground: Ground) {
+    let directory = open(&ground);
     let made = make(&directory, ACME);
     write(&directory, |w| w.note_webhooks(&[progress(&made, 9)]));
     let noted = directory.webhook(ACME, made.id).unwrap().unwrap();
@@ -126,8 +125,8 @@ fn a_place_that_the_issuer_set_is_not_overwritten_by_who_delivers(home: &Place) 
     assert_eq!(directory.webhook(ACME, made.id).unwrap().unwrap().place, place(10));
 }
 
-fn the_old_secret_signs_for_the_overlap(home: &Place) {
-    let directory = open(home);
+fn the_old_secret_signs_for_the_overlap(ground: Ground) {
+    let directory = open(&ground);
     let made = make(&directory, ACME);
     let secret = (&NEXT_SECRET[..], 1000);
     write(&directory, |w| w.rotate_webhook_secret(ACME, made.id, secret, &mut OsRandom)).unwrap();
@@ -140,8 +139,8 @@ fn the_old_secret_signs_for_the_overlap(home: &Place) {
     assert!(order(NOW_MS).previous.is_none());
 }
 
-fn changes_are_counted_and_only_active_ones_are_told(home: &Place) {
-    let directory = open(home);
+fn changes_are_counted_and_only_active_ones_are_told(ground: Ground) {
+    let directory = open(&ground);
     let made = make(&directory, ACME);
     let (changes, active) = (directory.webhook_changes(), directory.active_webhooks().unwrap());
     assert_eq!(active, [(made.id, 1)]);
@@ -172,8 +171,8 @@ fn attempt(event: u64, at_ms: u64) -> WebhookAttempt {
     WebhookAttempt { at_ms, event: place(event), attempt: 1, status: Some(500), error, took_ms: 4 }
 }
 
-fn the_latest_attempts_are_kept_and_old_ones_forgotten(home: &Place) {
-    let directory = open(home);
+fn the_latest_attempts_are_kept_and_old_ones_forgotten(ground: Ground) {
+    let directory = open(&ground);
     let (ours, theirs) = (make(&directory, ACME), make(&directory, OTHER));
     let list = |issuer, webhook: &Webhook, from, limit| {
         directory.webhook_attempts(issuer, webhook.id, from, limit).unwrap()
@@ -206,8 +205,8 @@ fn the_latest_attempts_are_kept_and_old_ones_forgotten(home: &Place) {
     assert!(list(ACME, &ours, None, 10).rows.is_empty());
 }
 
-fn where_an_issuer_is_asked_is_read_once_and_again_after_a_change(home: &Place) {
-    let directory = open(home);
+fn where_an_issuer_is_asked_is_read_once_and_again_after_a_change(ground: Ground) {
+    let directory = open(&ground);
     let asked = |issuer| {
         let found = directory.decision_endpoint(issuer).unwrap();
         found.map(|endpoint| (endpoint.url.clone(), endpoint.secret.expose().to_vec()))
@@ -224,8 +223,8 @@ fn where_an_issuer_is_asked_is_read_once_and_again_after_a_change(home: &Place) 
     assert_eq!(asked(ACME), Some(("https://shop.example/other".to_owned(), SECRET.to_vec())));
     assert!(set(URL, Some(&NEXT_SECRET)));
     assert_eq!(asked(ACME), Some((URL.to_owned(), NEXT_SECRET.to_vec())));
-    let elsewhere = open(home);
-    if home.as_database().is_some() {
+    let elsewhere = open(&ground);
+    if !ground.is_files() {
         write(&elsewhere, |w| w.set_decision_endpoint(ACME, URL, Some(&SECRET), &mut OsRandom));
         assert_eq!(asked(ACME), Some((URL.to_owned(), SECRET.to_vec())), "another gateway changed it");
     }
@@ -236,8 +235,8 @@ fn where_an_issuer_is_asked_is_read_once_and_again_after_a_change(home: &Place) 
 
 /// Neither URLs nor secrets stand there, in a file not even those that were replaced or deleted; and all of it is in the audit
 /// stream.
-fn nothing_stands_there_readably(home: &Place) {
-    let directory = open(home);
+fn nothing_stands_there_readably(ground: Ground) {
+    let directory = open(&ground);
     let made = make(&directory, ACME);
     let secret = (&NEXT_SECRET[..], 1000);
     write(&directory, |w| w.rotate_webhook_secret(ACME, made.id, secret, &mut OsRandom));
@@ -259,5 +258,5 @@ fn nothing_stands_there_readably(home: &Place) {
     );
     let text = format!("{entries:?} {made:?} {:?}", directory.decision_endpoint(ACME));
     assert!(!text.contains("shop.example"), "{text}");
-    home.assert_nowhere(&[b"url-that-is-secret", &SECRET[..16], &NEXT_SECRET[..16]]);
+    ground.assert_nowhere(&[b"url-that-is-secret", &SECRET[..16], &NEXT_SECRET[..16]]);
 }

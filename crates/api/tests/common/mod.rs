@@ -35,7 +35,7 @@ use mayfly_store::directory::{
     By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, NewWebhook,
     OrderReference, PaymentId, Role, WebhookId,
 };
-use mayfly_store::{DirectoryLock, FoldOptions, Folder, Home, OpenOptions, ViewsArchive};
+use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -146,8 +146,7 @@ impl Rig {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let data = tempfile::tempdir().unwrap();
         let service = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap());
-        let directory =
-            Arc::new(Directory::open(&Home::from(data.path()), service.directory_keys()).unwrap());
+        let directory = Arc::new(Directory::open(&data.path().into(), service.directory_keys()).unwrap());
         let catalogue = Arc::new(Catalogue::new(service).unwrap());
         let opened =
             mayfly_store::open(&data.path().into(), ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();

@@ -35,10 +35,14 @@ pub(crate) struct Bench {
     /// The same for the server over TCP
     #[arg(long, default_value_t = 65_000, value_name = "RATE")]
     sustained_rate_tcp: u32,
-    /// A PostgreSQL database to compare with (a schema mayfly_bench is made in it and removed)
+    /// The same for the engine with its data in PostgreSQL
+    #[arg(long, default_value_t = 40_000, value_name = "RATE")]
+    sustained_rate_store: u32,
+    /// A PostgreSQL database of the benchmark's own, to keep the data in and to compare with (schemas mayfly_… are made
+    /// in it and removed)
     #[arg(long, value_name = "URL", env = "MAYFLY_BENCH_POSTGRES", hide_env_values = true)]
     postgres: Option<String>,
-    /// What to measure: limit, engine, tcp, pairs, start, memory, postgres
+    /// What to measure: limit, engine, tcp, pairs, start, memory, store, postgres
     #[arg(long, value_delimiter = ',', value_name = "PART", value_parser = part)]
     only: Vec<Part>,
     /// Compare the rate with so many and with so many active numbers, in turn
@@ -90,6 +94,7 @@ impl Bench {
             sustained: Duration::from_secs(self.sustained),
             sustained_rate: f64::from(self.sustained_rate.max(1)),
             sustained_rate_tcp: f64::from(self.sustained_rate_tcp.max(1)),
+            sustained_rate_store: f64::from(self.sustained_rate_store.max(1)),
             postgres: self.postgres,
             parts,
             sizes: self.sizes.map(|(few, many)| (few, many, self.rounds as usize)),

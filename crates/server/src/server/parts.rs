@@ -97,7 +97,8 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     };
     let (hook, questions) = mayfly_notify::hook();
     let core = Core::start(&ground, (state, head, journal), hook)?;
-    let front = runtime.block_on(front(&ground, (&core, questions), listener, pages.as_ref(), pepper));
+    let views = core.views(&settings)?;
+    let front = runtime.block_on(front(&ground, (&core, views, questions), listener, pages.as_ref(), pepper));
     match front {
         Ok(Front { network, api, delivery, socket, addresses, background }) => {
             shared.health.enter(Phase::Serving);
@@ -250,6 +251,12 @@ impl Core {
         Ok(Self { engine, folder, failed, failure })
     }
 
+    /// What it has written, to read. Opening a database blocks, so it is done here and not where others are served.
+    fn views(&self, settings: &Settings) -> Result<Views, StartError> {
+        Views::open(&settings.home, ONLY_PARTITION, self.engine.handle(), self.folder.waker())
+            .map_err(StartError::Store)
+    }
+
     /// Of a start that did not come to its end: what went wrong is told already.
     fn stop(self) {
         drop(self.engine.stop());
@@ -280,15 +287,13 @@ struct Front {
 
 async fn front(
     ground: &Ground<'_>,
-    (core, questions): (&Core, HookQueue),
+    (core, views, questions): (&Core, Views, HookQueue),
     listener: UnixListener,
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
 ) -> Result<Front, StartError> {
     let Ground { settings, catalogue, clock, shared, directory, .. } = ground;
     let handle = core.engine.handle();
-    let views = Views::open(&settings.home, ONLY_PARTITION, handle.clone(), core.folder.waker())
-        .map_err(StartError::Store)?;
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
     let office = Arc::new(Office::new(

@@ -1,8 +1,5 @@
 //! What earlier versions of the software wrote is used by this one.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use mayfly_card::{Country, Mcc, MerchantId};
 use mayfly_core::{IssuerId, Name};
 use mayfly_identity::name::PersonName;
@@ -11,8 +8,8 @@ use mayfly_keys::{DirectoryKeys, KeyService, OsRandom, RootKey};
 use mayfly_testing::TestDatabase;
 
 use super::*;
+use crate::EventPlace;
 use crate::sqlite::Access as Opening;
-use crate::{Database, DatabaseOptions, EventPlace};
 
 const ACME: IssuerId = IssuerId(1);
 const NOW_MS: u64 = 1_790_000_000_000;
@@ -160,15 +157,7 @@ fn files(version: u32) {
 
 fn database(version: u32) {
     let test = TestDatabase::create();
-    let limit = Duration::from_secs(10);
-    let options = DatabaseOptions {
-        url: &test.url(),
-        password: None,
-        ca_file: None,
-        statement_time_max: limit,
-        connect_time_max: limit,
-    };
-    let home = Home::Database(Arc::new(Database::new(&options).unwrap()));
+    let home = Home::Database(crate::sql::tests::database(&test.url()));
     let before = write_as_of(&home, version);
     use_today(&home, version, &before);
 }

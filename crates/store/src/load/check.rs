@@ -54,7 +54,8 @@ fn look(
 ) -> Result<Option<String>, StoreError> {
     let partition = journal.partition();
     let Some(cursor) = views::cursor::find(views, partition)? else {
-        return Ok(Some("they don't say up to which record they are folded".to_owned()));
+        let unsaid = "they don't say up to which record they are folded";
+        return Ok((head.sequence > 0).then(|| unsaid.to_owned()));
     };
     let sequence = cursor.head.sequence;
     if sequence > head.sequence {

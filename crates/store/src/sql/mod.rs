@@ -34,7 +34,7 @@ pub(crate) struct Sql {
 
 enum Inner {
     Sqlite(Connection),
-    Postgres(RefCell<Link>),
+    Postgres(Box<RefCell<Link>>),
 }
 
 /// What a transaction may do.
@@ -52,7 +52,7 @@ impl Sql {
     }
 
     pub(crate) fn postgres(link: Link) -> Self {
-        Self { location: link.location().clone(), inner: Inner::Postgres(RefCell::new(link)) }
+        Self { location: link.location().clone(), inner: Inner::Postgres(Box::new(RefCell::new(link))) }
     }
 
     /// What it is connected to.

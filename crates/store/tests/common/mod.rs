@@ -3,6 +3,8 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+mod directory;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
