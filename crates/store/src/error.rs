@@ -300,7 +300,7 @@ impl StoreError {
 
     /// Whether it may be over after a while without anybody's doing: a database that is away, is full, or was busy. Files of
     /// this machine are never away.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         match self {
             Self::Lost { .. } | Self::Conflict { .. } => true,
             Self::Busy { location } | Self::Full { location } | Self::Refused { location, .. } => {

@@ -180,6 +180,14 @@ impl StoredJournal {
         }
     }
 
+    /// Somebody else writes: that is how one learns that the lease is lost, before its keeper does.
+    fn stepped_down(&self, done: Result<(), AppendError>) -> Result<(), AppendError> {
+        if let (Some(claim), Err(AppendError::Refused)) = (&self.claim, &done) {
+            claim.standing.lose();
+        }
+        done
+    }
+
     /// Whether the journal ends with `head`.
     fn ends_with(&self, partition: PartitionId, head: &Head) -> Result<bool, StoreError> {
         let from = values![partition.0, head.sequence as i64];
@@ -217,7 +225,7 @@ impl Journal for StoredJournal {
         match self.insert(record) {
             Ok(true) => Ok(()),
             // Written by an earlier try perhaps, before the lease was lost.
-            Ok(false) | Err(StoreError::Taken { .. }) => self.taken(record),
+            Ok(false) | Err(StoreError::Taken { .. }) => self.stepped_down(self.taken(record)),
             Err(error) => Err(append_error(&error)),
         }
     }
@@ -227,7 +235,7 @@ impl Journal for StoredJournal {
         self.may()?;
         match self.ends_with(partition, head) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(AppendError::Refused),
+            Ok(false) => self.stepped_down(Err(AppendError::Refused)),
             Err(error) => Err(append_error(&error)),
         }
     }

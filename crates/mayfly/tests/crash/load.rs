@@ -15,7 +15,7 @@ const BURST_MAX: u64 = 16;
 const STOCK: usize = 8;
 /// How often a number for many purchases may be used.
 const MANY: u32 = 1000;
-/// How often a message is sent again that is answered 96: the server may be catching up.
+/// How often a message is sent again that is shed: the server may be catching up.
 const TRIES: usize = 200;
 
 /// A message that was sent, and what came back if something did.
@@ -81,12 +81,12 @@ pub(crate) fn repeat(peer: &mut Peer, message: &Message) -> Answer {
         peer.send(&message.wire(true)).unwrap();
         let (key, answer) = peer.receive().unwrap();
         assert_eq!(key, message.key());
-        if answer.code != "96" {
+        if !answer.is_shed() {
             return answer;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("{message:?} is answered 96 again and again");
+    panic!("{message:?} is shed again and again");
 }
 
 struct Worker {
@@ -244,7 +244,7 @@ impl Worker {
         while !waiting.is_empty() {
             let (key, answer) = self.peer.receive()?;
             let at = waiting.remove(&key).unwrap_or_else(|| panic!("{key:?} was not asked"));
-            if answer.code == "96" {
+            if answer.is_shed() {
                 // Shed: whether it was done shows when it is sent again.
                 continue;
             }

@@ -116,6 +116,11 @@ impl Answer {
     pub(crate) fn approved(&self) -> bool {
         self.code == "00"
     }
+
+    /// Whether it says that it may be tried again: too much is to be done, or what is done is not confirmed.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.code == "96" || self.code == "91"
+    }
 }
 
 fn dialect() -> &'static Dialect {
