@@ -143,6 +143,11 @@ impl Peer {
         Ok(Self { stream, received: Vec::new() })
     }
 
+    /// How long it waits for an answer.
+    pub(crate) fn be_patient(&mut self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
+    }
+
     /// Sends bytes, whatever they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
