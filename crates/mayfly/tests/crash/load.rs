@@ -38,6 +38,8 @@ pub(crate) struct Done {
 }
 
 /// Workers that go on until the server is gone, or they are told to stop.
+// Only one of the tests that share this tells them to.
+#[allow(dead_code)]
 pub(crate) struct Load {
     workers: Vec<JoinHandle<Done>>,
     stop: Arc<AtomicBool>,
@@ -72,6 +74,7 @@ impl Load {
     }
 
     /// Has them stop; the server is there. Gives what they did.
+    #[allow(dead_code)]
     pub(crate) fn stop(self) -> Done {
         self.stop.store(true, Ordering::Relaxed);
         self.end()
