@@ -221,6 +221,8 @@ reasons! {
     Unfinished => Malfunction, "unfinished";
     /// The account is closed.
     AccountClosed => NotAllowed, "account-closed";
+    /// The journal does not confirm what is written, or is written by somebody else.
+    Unconfirmed => IssuerUnavailable, "unconfirmed";
 }
 
 /// The answer to a card message.

@@ -11,7 +11,7 @@ use mayfly_core::{Answer, MessageAnswer, Reason, Refusal};
 use crate::mailbox::deliver;
 use crate::queue::Queue;
 use crate::writer::refusal;
-use crate::{AppendError, Asker, Journal, Meter, Progress, Question, Record, Ticket};
+use crate::{AppendError, Asker, Head, Journal, Meter, Progress, Question, RETRY_FOR, Record, Ticket};
 
 /// A batch: its record if anything changed, and what may be told when it is durable.
 #[derive(Default)]
@@ -39,12 +39,14 @@ impl Batch {
     }
 }
 
-/// How long an append whose outcome is unknown is tried again.
-const RETRY_FOR: Duration = Duration::from_secs(10);
+/// How long it is waited before something unknown is tried again: at first, and at the most.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 pub(crate) struct Committer {
     pub(crate) journal: Box<dyn Journal>,
+    /// The last record that was appended.
+    pub(crate) head: Head,
     pub(crate) batches: Receiver<Batch>,
     /// Set while it has nothing to do, for the writer to see.
     pub(crate) waiting: Arc<AtomicBool>,
@@ -60,9 +62,11 @@ impl Committer {
     /// Runs until the writer is done, or an append has failed for good.
     pub(crate) fn run(mut self) {
         while let Some(mut batch) = self.next() {
-            if let Some(record) = &batch.record
-                && let Err(error) = self.append(record)
-            {
+            let done = match &batch.record {
+                Some(record) => self.append(record),
+                None => self.confirm(&batch),
+            };
+            if let Err(error) = done {
                 return self.give_up(error, batch);
             }
             self.meter.answered(batch.answers.len() as u64);
@@ -87,26 +91,55 @@ impl Committer {
 
     fn append(&mut self, record: &Record) -> Result<(), AppendError> {
         let begun = Instant::now();
-        let mut unconfirmed = false;
-        loop {
-            match self.journal.append(record) {
-                Ok(()) => break,
-                Err(error @ AppendError::Unknown(_)) if begun.elapsed() < RETRY_FOR => {
-                    tracing::warn!(%error, sequence = record.sequence, "trying the same record again");
-                    // Until it is known what became of this one, new work would only wait.
-                    self.queue.set_unconfirmed(true);
-                    unconfirmed = true;
-                    thread::sleep(RETRY_PAUSE);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if unconfirmed {
-            self.queue.set_unconfirmed(false);
-        }
+        self.insist(record.sequence, |journal| journal.append(record))?;
+        self.head = record.head();
         self.meter.appended(record, begun.elapsed());
         self.progress.set_durable(record.sequence, record.at_ms);
         Ok(())
+    }
+
+    /// What was only looked up leaves as long as nobody else writes.
+    fn confirm(&mut self, batch: &Batch) -> Result<(), AppendError> {
+        if batch.answers.is_empty() && batch.looks.is_empty() {
+            return Ok(());
+        }
+        let head = self.head;
+        self.insist(head.sequence, |journal| journal.confirm(&head))
+    }
+
+    /// Does something until its outcome is known. Meanwhile new work would only wait, and is shed.
+    fn insist(
+        &mut self,
+        sequence: u64,
+        mut work: impl FnMut(&mut dyn Journal) -> Result<(), AppendError>,
+    ) -> Result<(), AppendError> {
+        let begun = Instant::now();
+        let mut pause = RETRY_PAUSE;
+        self.queue.set_writing(Some(begun));
+        let done = loop {
+            match work(&mut *self.journal) {
+                Err(error @ AppendError::Unknown(_)) if self.is_hopeful(begun.elapsed()) => {
+                    if pause == RETRY_PAUSE {
+                        tracing::warn!(%error, sequence, "trying the same again");
+                    }
+                    self.queue.set_unconfirmed();
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(RETRY_PAUSE_MAX);
+                }
+                done => break done,
+            }
+        };
+        if pause > RETRY_PAUSE && done.is_ok() {
+            let took_ms = begun.elapsed().as_millis() as u64;
+            tracing::info!(sequence, took_ms, "the journal is there again");
+        }
+        self.queue.set_writing(None);
+        done
+    }
+
+    /// Whoever wants to stop does not wait for ever.
+    fn is_hopeful(&self, tried_for: Duration) -> bool {
+        self.journal.is_hopeful(tried_for) && (!self.queue.is_stopping() || tried_for < RETRY_FOR)
     }
 
     /// Nothing more is acknowledged: what waits is refused, what was being written is never answered with more
@@ -114,6 +147,11 @@ impl Committer {
     fn give_up(self, error: AppendError, batch: Batch) {
         tracing::error!(%error, "the engine stops");
         self.queue.stop();
+        // A broken disk is our own fault; otherwise whoever is asked next may well know.
+        let reason = match error {
+            AppendError::Failed(_) => Reason::Overloaded,
+            AppendError::Unknown(_) | AppendError::Refused => Reason::Unconfirmed,
+        };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         let mut batches = vec![batch];
         let mut waiting = Vec::new();
@@ -122,24 +160,24 @@ impl Committer {
                 batches.push(batch);
             }
             let more = self.queue.take(&mut waiting, Duration::ZERO);
-            let mut refused: Vec<_> = waiting.drain(..).filter_map(refusal).collect();
+            let mut refused: Vec<_> = waiting.drain(..).filter_map(|work| refusal(work, reason)).collect();
             deliver(&mut refused);
             if !more {
                 break;
             }
         }
-        batches.into_iter().for_each(refuse);
+        batches.into_iter().for_each(|batch| refuse(batch, reason));
     }
 }
 
 /// Tells whoever waits for a batch that was not written.
-pub(crate) fn refuse(batch: Batch) {
+pub(crate) fn refuse(batch: Batch, reason: Reason) {
     let mut answers: Vec<_> = batch
         .answers
         .into_iter()
         .map(|(ticket, answer)| {
             let unknown = match answer {
-                Answer::Message(_) => Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded)),
+                Answer::Message(_) => Answer::Message(MessageAnswer::unrecorded(reason)),
                 _ => Answer::Refused(Refusal::Storage),
             };
             (ticket, unknown)

@@ -113,6 +113,7 @@ impl Engine {
         let waiting = Arc::new(AtomicBool::new(true));
         let committer = Committer {
             journal,
+            head,
             batches,
             waiting: waiting.clone(),
             spare: spare_sender,
@@ -174,7 +175,8 @@ impl Engine {
         let _ = self.committer.join();
         let mut left = Vec::new();
         self.handle.queue.take(&mut left, std::time::Duration::ZERO);
-        crate::mailbox::deliver(&mut left.drain(..).filter_map(refusal).collect());
+        let refused = left.drain(..).filter_map(|work| refusal(work, Reason::Overloaded));
+        crate::mailbox::deliver(&mut refused.collect());
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -202,6 +204,7 @@ impl Drop for Guard {
 #[derive(Default)]
 pub struct Submission {
     work: Vec<Work>,
+    told: Vec<Work>,
 }
 
 impl Submission {
@@ -210,22 +213,27 @@ impl Submission {
         self.work.push(Work::Decide(command, Ticket::Mailbox(mailbox.clone(), key)));
     }
 
-    /// Adds a command whose answer nobody waits for.
+    /// Adds a command whose answer nobody waits for, and which must not be lost: it is queued even if nothing new is taken.
     pub fn tell(&mut self, command: Command) {
-        self.work.push(Work::Decide(command, Ticket::Nobody));
+        self.told.push(Work::Decide(command, Ticket::Nobody));
     }
 
     /// Whether nothing waits to be queued.
     pub fn is_empty(&self) -> bool {
-        self.work.is_empty()
+        self.work.is_empty() && self.told.is_empty()
     }
 }
 
 impl Handle {
-    /// Queues everything that was collected. What there is no room for is answered at once: 96.
+    /// Queues everything that was collected. What there is no room for is answered at once: 96, or 91 if the journal does
+    /// not confirm what it has.
     pub fn submit(&self, submission: &mut Submission) {
-        if self.queue.add(&mut submission.work).is_err() {
-            crate::mailbox::deliver(&mut submission.work.drain(..).filter_map(refusal).collect());
+        for told in submission.told.drain(..) {
+            self.queue.add_again(told);
+        }
+        if let Err(refused) = self.queue.add(&mut submission.work) {
+            let left = submission.work.drain(..).filter_map(|work| refusal(work, refused.reason()));
+            crate::mailbox::deliver(&mut left.collect());
         }
     }
 
@@ -250,13 +258,17 @@ impl Handle {
 
     /// Queues one command and waits for its answer, on a thread that may wait.
     pub fn ask_blocking(&self, command: Command) -> Answer {
-        let refused = match &command {
-            Command::Message(_) => Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded)),
-            _ => Answer::Refused(Refusal::Busy),
+        let is_message = matches!(command, Command::Message(_));
+        let told = |reason| {
+            if is_message {
+                Answer::Message(MessageAnswer::unrecorded(reason))
+            } else {
+                Answer::Refused(Refusal::Busy)
+            }
         };
         match self.ask(command) {
-            Ok(answer) => answer.blocking_recv().unwrap_or(refused),
-            Err(_) => refused,
+            Ok(answer) => answer.blocking_recv().unwrap_or_else(|_| told(Reason::Overloaded)),
+            Err(refused) => told(refused.reason()),
         }
     }
 
@@ -287,6 +299,11 @@ impl Handle {
     /// How many commands wait.
     pub fn waiting(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Whether nothing new is taken because the journal does not confirm what it has.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.queue.is_unconfirmed()
     }
 
     /// Whether nothing more is taken, because the engine stops or has failed.

@@ -37,5 +37,5 @@ pub use meter::{Counts, Meter};
 pub use notes::{DaySeal, MemoryNoteKeys, NoteError, NoteKeys, day_of};
 pub use queue::{Look, Refused};
 pub use record::{Digest, Head, Record, RecordError};
-pub use storage::{AppendError, Archive, ArchiveError, Journal, Lag, Progress};
+pub use storage::{AppendError, Archive, ArchiveError, Journal, Lag, Progress, RETRY_FOR};
 pub use writer::ONLY_PARTITION;

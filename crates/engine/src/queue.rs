@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mayfly_core::state::Transaction;
-use mayfly_core::{Answer, Command, State};
+use mayfly_core::{Answer, Command, Reason, State};
 
 use crate::Ticket;
 
@@ -60,7 +60,18 @@ struct Inner {
     waiting: Vec<Work>,
     stopping: bool,
     unconfirmed: bool,
+    /// Since when the journal has been written, if it is.
+    writing: Option<Instant>,
     lagging: bool,
+}
+
+/// If the journal has not confirmed anything after so long, whoever comes now would only wait.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+impl Inner {
+    fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed || self.writing.is_some_and(|since| since.elapsed() > SILENCE_MAX)
+    }
 }
 
 pub(crate) struct Queue {
@@ -80,7 +91,7 @@ impl Queue {
         if inner.stopping {
             return Err(Refused::Stopping);
         }
-        if inner.unconfirmed {
+        if inner.is_unconfirmed() {
             return Err(Refused::Unconfirmed);
         }
         if inner.lagging {
@@ -120,9 +131,21 @@ impl Queue {
         self.filled.notify_all();
     }
 
-    /// Sheds new work, or no longer, because the journal does not confirm.
-    pub(crate) fn set_unconfirmed(&self, unconfirmed: bool) {
-        self.lock().unconfirmed = unconfirmed;
+    /// Sheds new work, because the journal does not confirm.
+    pub(crate) fn set_unconfirmed(&self) {
+        self.lock().unconfirmed = true;
+    }
+
+    /// Something is being written since then, or nothing any more.
+    pub(crate) fn set_writing(&self, since: Option<Instant>) {
+        let mut inner = self.lock();
+        inner.writing = since;
+        inner.unconfirmed &= since.is_some();
+    }
+
+    /// Whether new work is shed because the journal does not confirm.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.lock().is_unconfirmed()
     }
 
     /// Sheds new work, or no longer, because the views lag.
@@ -141,6 +164,16 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nobody panics while he holds this lock.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refused {
+    /// What a message is told whose work was not taken.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Unconfirmed => Reason::Unconfirmed,
+            Self::Full | Self::ViewsLag | Self::Stopping => Reason::Overloaded,
+        }
     }
 }
 

@@ -4,17 +4,33 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use mayfly_core::state::{Kept, Transaction};
 use mayfly_core::{Hash64, PageRequest, TimeMs, TransactionId};
 
-use crate::Record;
+use crate::{Head, Record};
 
 /// The journal, as its one writer sees it.
 pub trait Journal: Send {
     /// Appends a record. When this returns, it is on the disk and stays there through a power cut.
     fn append(&mut self, record: &Record) -> Result<(), AppendError>;
+
+    /// Makes sure that the journal still ends with `head`, before answers leave that wrote nothing: whoever does not write
+    /// any more must not give them. Nothing has to be done if nobody else can write.
+    fn confirm(&mut self, _: &Head) -> Result<(), AppendError> {
+        Ok(())
+    }
+
+    /// Whether what is [unknown](AppendError::Unknown) is tried again, after it was tried for so long. A disk that does not
+    /// come back soon does not come back.
+    fn is_hopeful(&self, tried_for: Duration) -> bool {
+        tried_for < RETRY_FOR
+    }
 }
+
+/// How long a disk is given to come back.
+pub const RETRY_FOR: Duration = Duration::from_secs(10);
 
 /// Why an append was not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +48,7 @@ impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(why) => write!(f, "the journal did not confirm a record ({why})"),
-            Self::Refused => f.write_str("another process has written to this journal; this one stops"),
+            Self::Refused => f.write_str("another process writes this journal now; this one stops"),
             Self::Failed(why) => write!(f, "the journal can't be written ({why})"),
         }
     }

@@ -65,7 +65,7 @@ impl Writer {
             // A batch is bounded, so that neither a record nor the wait for it grows without end.
             while !rest.as_slice().is_empty() {
                 if self.one_batch(&mut rest, now).is_err() {
-                    deliver(&mut rest.filter_map(refusal).collect());
+                    deliver(&mut rest.filter_map(|work| refusal(work, Reason::Unconfirmed)).collect());
                     return;
                 }
             }
@@ -194,7 +194,7 @@ impl Writer {
         self.waiting.store(false, Ordering::Release);
         self.committer.send(batch).map_err(|SendError(batch)| {
             // Nobody writes any more: whoever waits is told at once.
-            refuse(batch);
+            refuse(batch, Reason::Unconfirmed);
             Stopped
         })
     }
@@ -260,15 +260,15 @@ const MIN_REMEMBER_MS: TimeMs = 10 * 60 * 1000;
 /// The committer is gone.
 pub(crate) struct Stopped;
 
-/// What everybody is told who still waits when the engine stops.
-pub(crate) fn refusal(work: Work) -> Option<(Ticket, Answer)> {
+/// What everybody is told whose work is not taken, or who still waits when the engine stops.
+pub(crate) fn refusal(work: Work, reason: Reason) -> Option<(Ticket, Answer)> {
     let command = match &work {
         Work::Decide(command, _) => Some(command),
         Work::Resume(resumed) => Some(&resumed.command),
         Work::Look(_) => None,
     };
     let answer = match command {
-        Some(Command::Message(_)) => Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded)),
+        Some(Command::Message(_)) => Answer::Message(MessageAnswer::unrecorded(reason)),
         _ => Answer::Refused(mayfly_core::Refusal::Busy),
     };
     work.refuse(answer)

@@ -287,7 +287,7 @@ impl Connection {
             if !self.answer(key, response, approval) {
                 self.service.meter.late.one();
                 tracing::warn!(code = response.code(), "an answer came after its time");
-                // The peer was told 96: what was approved after that must not stand.
+                // The peer was told 96, or 91: what was approved after that must not stand.
                 if let Some(transaction) =
                     transaction.filter(|_| response == ResponseCode::Approved && !repeat)
                 {
@@ -336,7 +336,9 @@ impl Connection {
         let limit = Duration::from_millis(options.answer_ms_max);
         while let Some(key) = self.pending.overdue(now, limit) {
             self.service.meter.timed_out.one();
-            self.answer(key, ResponseCode::Malfunction, None);
+            let away = self.service.handle.is_unconfirmed();
+            let code = if away { ResponseCode::IssuerUnavailable } else { ResponseCode::Malfunction };
+            self.answer(key, code, None);
         }
         Ok(())
     }

@@ -31,8 +31,8 @@ pub struct Options {
     /// How long a peer may take no byte of the answers that wait for it, in milliseconds.
     /// Default 10,000; 10 to 600,000.
     pub write_ms_max: u64,
-    /// How long the engine may take for an answer before the peer is told 96, in milliseconds. What the engine
-    /// approves after that is taken back by itself, and a repeat is told 96 again.
+    /// How long the engine may take for an answer before the peer is told 96, or 91 while the journal does not
+    /// confirm, in milliseconds. What the engine approves after that is taken back by itself, and a repeat is told 96.
     /// Default 25,000; 10 to 600,000.
     pub answer_ms_max: u64,
     /// How long a stop waits until everything in flight is answered and written, in milliseconds.

@@ -252,6 +252,23 @@ fn what_takes_too_long_is_answered_96() {
 }
 
 #[test]
+fn while_the_journal_is_away_the_answer_is_91() {
+    let bench = bench(Options { answer_ms_max: 100, ..Options::default() });
+    let mut client = bench.connect();
+    let (first, second) = (purchase(&bench.issue(), 17), purchase(&bench.issue(), 18));
+    bench.tape.be_away(true);
+    assert_eq!(code(&client.ask(&first)), "91", "it waited for as long as it may");
+    assert_eq!(bench.meter.timed_out.value(), 1);
+    assert_eq!(code(&client.ask(&second)), "91", "it is not even taken");
+    assert_eq!(bench.meter.timed_out.value(), 1);
+    bench.tape.be_away(false);
+    eventually("late", || bench.meter.late.value() == 1);
+    // What was taken and could not be answered was approved, and taken back; what was not taken is as if it never was.
+    assert_eq!(code(&client.ask(&first)), "96");
+    assert_eq!(code(&client.ask(&second)), "00");
+}
+
+#[test]
 fn what_is_in_flight_is_bounded() {
     let bench = bench(Options { in_flight_max: 3, message_ms_max: 100, ..Options::default() });
     let mut client = bench.connect();

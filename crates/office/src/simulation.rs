@@ -188,7 +188,7 @@ impl Office {
 
     async fn simulated(&self, request: Request, waits: bool) -> Result<MessageAnswer, OfficeError> {
         let answer = self.decide(request).await?;
-        if answer.reason == Reason::Overloaded {
+        if matches!(answer.reason, Reason::Overloaded | Reason::Unconfirmed) {
             return Err(OfficeError::Refused(Refusal::Busy));
         }
         if waits {

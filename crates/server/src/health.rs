@@ -4,12 +4,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mayfly_core::TimeMs;
 use mayfly_engine::{Clock, Lag, Progress};
+use mayfly_store::Standing;
 
 /// What the server is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// It is not ready yet; what it is at.
     Starting(String),
+    /// Another gateway is active; which one. This one follows, and takes over when it must.
+    Standby(String),
     /// It takes work.
     Serving,
     /// It takes no more work and finishes what it has.
@@ -24,13 +27,24 @@ pub(crate) struct Health {
     lag_max_ms: TimeMs,
     clock: Arc<dyn Clock>,
     progress: OnceLock<Arc<Progress>>,
+    standing: OnceLock<Arc<Standing>>,
 }
 
 impl Health {
     /// Of a server that begins to start. Views that lag more than `lag_max_ms` make it not ready.
     pub(crate) fn starting(lag_max_ms: TimeMs, clock: Arc<dyn Clock>) -> Self {
         let phase = Mutex::new(Phase::Starting("the server starts".to_owned()));
-        Self { phase, lag_max_ms, clock, progress: OnceLock::new() }
+        Self { phase, lag_max_ms, clock, progress: OnceLock::new(), standing: OnceLock::new() }
+    }
+
+    /// Says how this gateway stands with the lease that makes it the active one. Once.
+    pub(crate) fn hold(&self, standing: &Arc<Standing>) {
+        drop(self.standing.set(standing.clone()));
+    }
+
+    /// How it stands with the lease; none if it never had one.
+    pub(crate) fn standing(&self) -> Option<&Arc<Standing>> {
+        self.standing.get()
     }
 
     /// Says where to see how far journal and views are. Once.
@@ -55,8 +69,12 @@ impl Health {
     pub(crate) fn not_ready(&self) -> Option<String> {
         match self.phase() {
             Phase::Starting(what) => Some(what),
+            Phase::Standby(active) => Some(format!("standby: the active gateway is {active}")),
             Phase::Stopping => Some("the server stops".to_owned()),
             Phase::Failed(why) => Some(why),
+            Phase::Serving if self.standing().is_some_and(|standing| !standing.is_good()) => {
+                Some("the lease could not be renewed: nothing is written until it is known who has it".into())
+            }
             Phase::Serving => {
                 let lag_ms = self.lag().ms;
                 let lags = lag_ms > self.lag_max_ms;

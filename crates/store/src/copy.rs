@@ -19,8 +19,8 @@ use crate::sql::postgres::{Database, Rows, schema};
 use crate::sql::{Access as Begin, Raw, Sql, Value, values};
 use crate::sqlite::Access;
 use crate::{
-    DirectoryLock, Home, JournalReader, Location, StoreError, StoredJournal, Verified, directory, journal,
-    verify, views,
+    DirectoryLock, Home, JournalReader, LEASE_TIME, Lease, Location, StoreError, StoredJournal, Verified,
+    directory, journal, verify, views,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -119,12 +119,22 @@ pub fn copy(
     }
 }
 
-/// Nobody serves a directory that is locked.
+/// Nobody serves a directory that is locked, or a database of which nobody has a lease.
 fn lock(home: &Home) -> Result<Option<DirectoryLock>> {
-    match home {
-        Home::Files(directory) => DirectoryLock::acquire(directory).map(Some),
-        Home::Database(_) => Ok(None),
+    let database = match home {
+        Home::Files(directory) => return DirectoryLock::acquire(directory).map(Some),
+        Home::Database(database) => database,
+    };
+    if schema::is_there(database, &journal::FORMAT)? {
+        let sql = home.open(&journal::FORMAT, Access::Read, CACHE_BYTES)?;
+        for partition in installation::partitions(&sql)? {
+            let lease = Lease::open(database, partition, "copy".to_owned(), LEASE_TIME)?;
+            if let Some(holder) = lease.holder()?.filter(|holder| !holder.left.is_zero()) {
+                return Err(StoreError::Served { location: sql.location().clone(), holder: holder.owner });
+            }
+        }
     }
+    Ok(None)
 }
 
 /// What was renamed stays renamed.

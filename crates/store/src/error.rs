@@ -172,6 +172,13 @@ pub enum StoreError {
         /// What it said.
         why: String,
     },
+    /// A gateway works on the database.
+    Served {
+        /// The database.
+        location: Location,
+        /// What the gateway is called.
+        holder: String,
+    },
     /// There is an installation already, where none must be.
     Occupied {
         /// Where.
@@ -265,6 +272,9 @@ impl fmt::Display for StoreError {
             Self::Conflict { location, why } => {
                 write!(f, "{location}: somebody else changed the same ({why}): try again")
             }
+            Self::Served { location, holder } => {
+                write!(f, "{location} is in service by {holder}: stop it first")
+            }
             Self::Occupied { location } => {
                 write!(f, "{location} is there already and is not overwritten: name another place")
             }
@@ -309,7 +319,7 @@ impl StoreError {
 
     /// Whether it may be over after a while without anybody's doing: a database that is away, is full, or was busy. Files of
     /// this machine are never away.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         match self {
             Self::Lost { .. } | Self::Conflict { .. } => true,
             Self::Busy { location } | Self::Full { location } | Self::Refused { location, .. } => {

@@ -1,14 +1,16 @@
 //! The journal's writer: one row per record, appended and never changed.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use mayfly_core::PartitionId;
-use mayfly_engine::{AppendError, Digest, Head, Journal, Record};
+use mayfly_engine::{AppendError, Digest, Head, Journal, RETRY_FOR, Record};
 
 use crate::format::{Durability, Format, Step};
-use crate::installation;
-use crate::reader;
 use crate::sql::{Access as Transaction, Sql, values};
 use crate::sqlite::Access;
-use crate::{Home, StoreError};
+use crate::{Home, Standing, StoreError};
+use crate::{installation, lease, reader};
 
 /// The journal's file name.
 pub const JOURNAL_FILE: &str = "journal.db";
@@ -50,6 +52,13 @@ const APPEND_SQLITE: &str =
 const APPEND_POSTGRES: &str =
     "INSERT INTO journal (partition, sequence, at_ms, count, version, previous, hash, payload)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+/// The same, for whoever has a lease: nothing is written once somebody else has it.
+const APPEND_FENCED: &str =
+    "INSERT INTO journal (partition, sequence, at_ms, count, version, previous, hash, payload)
+    SELECT ?::bigint, ?::bigint, ?::bigint, ?::bigint, ?::bigint, ?::bytea, ?::bytea, ?::bytea
+    FROM lease WHERE partition = ? AND fence = ?";
+/// What stands from a place on.
+const END: &str = "SELECT hash FROM journal WHERE partition = ? AND sequence >= ? ORDER BY sequence LIMIT 2";
 const HASH_SQLITE: &str = "SELECT hash FROM journal WHERE key = ?";
 const HASH_POSTGRES: &str = "SELECT hash FROM journal WHERE partition = ? AND sequence = ?";
 
@@ -58,7 +67,11 @@ pub(crate) const FORMAT: Format = Format {
     schema: "mayfly_journal",
     application_id: 0x4d59_464a,
     durability: Durability::Full,
-    steps: &[Step::each(1, SCHEMA, SCHEMA_POSTGRES), Step::each(1, "", installation::CREATE_POSTGRES)],
+    steps: &[
+        Step::each(1, SCHEMA, SCHEMA_POSTGRES),
+        Step::each(1, "", installation::CREATE_POSTGRES),
+        Step::each(1, "", lease::CREATE_POSTGRES),
+    ],
     upgrades: true,
 };
 
@@ -90,6 +103,13 @@ const CHECKPOINT_PAGES: u32 = 320;
 /// it was not heard whether a record was written, the same record is appended again, and finds itself there, or not.
 pub struct StoredJournal {
     sql: Sql,
+    claim: Option<Claim>,
+}
+
+/// By what right a journal is written that others may write, too.
+struct Claim {
+    partition: PartitionId,
+    standing: Arc<Standing>,
 }
 
 impl StoredJournal {
@@ -99,7 +119,13 @@ impl StoredJournal {
         if sql.as_sqlite().is_some() {
             sql.script(&format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"))?;
         }
-        Ok(Self { sql })
+        Ok(Self { sql, claim: None })
+    }
+
+    /// Writes a partition of a database, for as long as a lease is good.
+    pub fn under(mut self, partition: PartitionId, standing: Arc<Standing>) -> Self {
+        self.claim = Some(Claim { partition, standing });
+        self
     }
 
     /// Where a partition's journal ends. The last record is checked.
@@ -110,7 +136,7 @@ impl StoredJournal {
     /// Appends records that are known to follow what stands there, all of them or none.
     pub(crate) fn append_all(&mut self, records: &[Record]) -> Result<(), StoreError> {
         let writing = self.sql.begin(Transaction::Write)?;
-        records.iter().try_for_each(|record| self.insert(record))?;
+        records.iter().try_for_each(|record| self.insert(record).map(drop))?;
         writing.commit()
     }
 
@@ -120,18 +146,60 @@ impl StoredJournal {
         self.sql.one(&format!("PRAGMA max_page_count = {pages}"), &[], |_| Ok(())).map(|_| ())
     }
 
-    fn insert(&self, record: &Record) -> Result<(), StoreError> {
+    /// Says whether it was written: not if somebody else has the lease.
+    fn insert(&self, record: &Record) -> Result<bool, StoreError> {
         let (at_ms, count, version) = (record.at_ms as i64, record.count, record.version);
         let (previous, hash, payload) = (&record.previous, &record.hash, &record.payload);
         if self.sql.as_sqlite().is_some() {
             let key = key(record.partition, record.sequence);
             self.sql.run(APPEND_SQLITE, values![key, at_ms, count, version, previous, hash, payload])?;
-        } else {
-            let (partition, sequence) = (record.partition.0, record.sequence as i64);
-            let values = values![partition, sequence, at_ms, count, version, previous, hash, payload];
-            self.sql.run(APPEND_POSTGRES, values)?;
+            return Ok(true);
         }
-        Ok(())
+        let (partition, sequence) = (record.partition.0, record.sequence as i64);
+        let Some(claim) = &self.claim else {
+            let values = values![partition, sequence, at_ms, count, version, previous, hash, payload];
+            return self.sql.run(APPEND_POSTGRES, values).map(|_| true);
+        };
+        let fence = claim.standing.fence() as i64;
+        let values = values![
+            partition,
+            sequence,
+            at_ms,
+            count,
+            version,
+            previous,
+            hash,
+            payload,
+            claim.partition.0,
+            fence
+        ];
+        self.sql.run(APPEND_FENCED, values).map(|written| written == 1)
+    }
+
+    /// Whether the lease lets anything be done.
+    fn may(&self) -> Result<(), AppendError> {
+        match &self.claim {
+            Some(Claim { standing, .. }) if standing.is_lost() => Err(AppendError::Refused),
+            Some(Claim { standing, .. }) if !standing.is_good() => {
+                Err(AppendError::Unknown("the lease is over, and it is not known who has it".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Somebody else writes: that is how one learns that the lease is lost, before its keeper does.
+    fn stepped_down(&self, done: Result<(), AppendError>) -> Result<(), AppendError> {
+        if let (Some(claim), Err(AppendError::Refused)) = (&self.claim, &done) {
+            claim.standing.lose();
+        }
+        done
+    }
+
+    /// Whether the journal ends with `head`.
+    fn ends_with(&self, partition: PartitionId, head: &Head) -> Result<bool, StoreError> {
+        let from = values![partition.0, head.sequence as i64];
+        let ends = self.sql.all(END, from, |cells| cells.next::<Digest>())?;
+        Ok(if head.sequence == 0 { ends.is_empty() } else { ends == [head.hash] })
     }
 
     /// The record's place is taken: by itself, if an append was tried again, or by another one.
@@ -160,10 +228,30 @@ fn append_error(error: &StoreError) -> AppendError {
 
 impl Journal for StoredJournal {
     fn append(&mut self, record: &Record) -> Result<(), AppendError> {
+        self.may()?;
         match self.insert(record) {
-            Ok(()) => Ok(()),
-            Err(StoreError::Taken { .. }) => self.taken(record),
+            Ok(true) => Ok(()),
+            // Written by an earlier try perhaps, before the lease was lost.
+            Ok(false) | Err(StoreError::Taken { .. }) => self.stepped_down(self.taken(record)),
             Err(error) => Err(append_error(&error)),
+        }
+    }
+
+    fn confirm(&mut self, head: &Head) -> Result<(), AppendError> {
+        let Some(Claim { partition, .. }) = self.claim else { return Ok(()) };
+        self.may()?;
+        match self.ends_with(partition, head) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.stepped_down(Err(AppendError::Refused)),
+            Err(error) => Err(append_error(&error)),
+        }
+    }
+
+    /// A database comes back, however long that takes; until then it is the lease that says whether it is waited for.
+    fn is_hopeful(&self, tried_for: Duration) -> bool {
+        match &self.claim {
+            Some(Claim { standing, .. }) => !standing.is_lost(),
+            None => tried_for < RETRY_FOR,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod check;
 mod compare;
+mod follow;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::{
 use state::Loaded;
 
 pub use compare::{Difference, compare_with_replay};
+pub use follow::Follower;
 
 /// If more records than this are not folded yet, they are folded before the state is loaded; otherwise they are
 /// replayed in memory, which is faster.

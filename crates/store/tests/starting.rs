@@ -9,9 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Ground, PARTITION, Play, assert_same, on_both, options, reopen};
-use mayfly_core::State;
-use mayfly_core::state::Transaction;
+use common::{Ground, PARTITION, Play, assert_same, assert_state, on_both, options, reopen};
 use mayfly_engine::{Progress, RecordError};
 use mayfly_store::{
     Folder, Home, JOURNAL_FILE, JournalReader, OpenOptions, StoreError, VIEWS_FILE, compare_with_replay, open,
@@ -29,38 +27,6 @@ fn fold(home: &Home, through: u64) {
     let progress = Arc::new(Progress::default());
     progress.set_durable(through, 0);
     Folder::start(home, PARTITION, options().fold, progress, |_| ()).unwrap().stop().unwrap();
-}
-
-/// The state is as it was; of the transactions, those of the last 48 hours are there.
-fn assert_state(loaded: &State, decided: &State) {
-    assert_eq!(loaded.now_ms, decided.now_ms);
-    assert_eq!(loaded.issuers, decided.issuers);
-    assert_eq!(loaded.programmes, decided.programmes);
-    assert_eq!(loaded.accounts, decided.accounts);
-    assert_eq!(loaded.issuer_books, decided.issuer_books);
-    assert_eq!(loaded.next_number, decided.next_number);
-    assert_eq!(loaded.numbers.len(), decided.numbers.len());
-    for number in decided.numbers.iter() {
-        assert_eq!(loaded.numbers.find(number.index), Some(number));
-    }
-    assert_eq!(loaded.transactions.next_id(), decided.transactions.next_id());
-    let since_ms = decided.now_ms - 48 * 3_600_000;
-    let plain = |it: &Transaction| Transaction {
-        previous_by_reference: None,
-        previous_by_number: None,
-        ..it.clone()
-    };
-    for transaction in decided.transactions.iter() {
-        let found = loaded.transactions.find(transaction.id).map(plain);
-        if transaction.touched_ms >= since_ms || found.is_some() {
-            assert_eq!(found, Some(plain(transaction)));
-        }
-    }
-    let month = mayfly_card::MonthIndex::of_unix_ms(decided.now_ms);
-    let (mut loaded, mut decided) = (loaded.quarantine.clone(), decided.quarantine.clone());
-    loaded.forget(month);
-    decided.forget(month);
-    assert_eq!(loaded.len(), decided.len());
 }
 
 /// A world that was played for a while, folded and stopped.

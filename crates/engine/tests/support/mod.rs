@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use mayfly_card::{Currency, Layout, MinorUnits, Prefix};
 use mayfly_core::state::{Kept, Transaction};
@@ -29,6 +30,12 @@ pub struct Disk {
     pub breaks_after: Option<usize>,
     /// How many appends were tried.
     pub tried: usize,
+    /// Whether it can't be reached.
+    pub away: bool,
+    /// Whether the next record is written without a word about it.
+    pub mute: bool,
+    /// Whether somebody else has written to it.
+    pub taken_over: bool,
 }
 
 #[derive(Clone, Default)]
@@ -55,10 +62,36 @@ impl Journal for MemoryJournal {
         if disk.breaks_after.is_some_and(|limit| disk.records.len() >= limit) {
             return Err(AppendError::Failed("the disk broke".into()));
         }
+        if disk.away {
+            return Err(AppendError::Unknown("away".into()));
+        }
         let head = disk.records.last().map_or(Head::START, Record::head);
+        if head == record.head() {
+            return Ok(());
+        }
         record.check(&head).expect("the engine chains its records");
         disk.records.push(record.clone());
+        if std::mem::take(&mut disk.mute) {
+            disk.away = true;
+            return Err(AppendError::Unknown("the answer was lost".into()));
+        }
         Ok(())
+    }
+
+    fn confirm(&mut self, head: &Head) -> Result<(), AppendError> {
+        let disk = self.0.0.lock().unwrap();
+        if disk.away {
+            return Err(AppendError::Unknown("away".into()));
+        }
+        if disk.taken_over {
+            return Err(AppendError::Refused);
+        }
+        assert_eq!(disk.records.last().map_or(Head::START, Record::head), *head);
+        Ok(())
+    }
+
+    fn is_hopeful(&self, _: Duration) -> bool {
+        true
     }
 }
 

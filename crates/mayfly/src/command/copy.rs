@@ -183,6 +183,7 @@ fn failed(error: StoreError) -> Failure {
         | StoreError::Gap { .. }
         | StoreError::Damaged { .. }
         | StoreError::Occupied { .. }
+        | StoreError::Served { .. }
         | StoreError::Locked { .. } => Failure::Refused(error.to_string()),
         _ => Failure::Unreachable(error.to_string()),
     }

@@ -116,6 +116,11 @@ impl Answer {
     pub(crate) fn approved(&self) -> bool {
         self.code == "00"
     }
+
+    /// Whether it says that it may be tried again: too much is to be done, or what is done is not confirmed.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.code == "96" || self.code == "91"
+    }
 }
 
 fn dialect() -> &'static Dialect {
@@ -136,6 +141,11 @@ impl Peer {
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self { stream, received: Vec::new() })
+    }
+
+    /// How long it waits for an answer.
+    pub(crate) fn be_patient(&mut self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
     }
 
     /// Sends bytes, whatever they are.

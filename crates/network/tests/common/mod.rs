@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,15 @@ pub struct Tape {
     records: Arc<Mutex<Vec<Record>>>,
     held: Arc<(Mutex<bool>, Condvar)>,
     progress: Arc<Progress>,
+    away: Arc<AtomicBool>,
 }
 
 impl Tape {
+    /// From now on it can't be reached, or can again.
+    pub fn be_away(&self, away: bool) {
+        self.away.store(away, Ordering::Release);
+    }
+
     pub fn hold(&self, hold: bool) {
         *self.held.0.lock().unwrap() = hold;
         self.held.1.notify_all();
@@ -46,6 +53,9 @@ impl Tape {
 impl Journal for Tape {
     fn append(&mut self, record: &Record) -> Result<(), AppendError> {
         drop(self.held.1.wait_while(self.held.0.lock().unwrap(), |held| *held).unwrap());
+        if self.away.load(Ordering::Acquire) {
+            return Err(AppendError::Unknown("away".into()));
+        }
         let mut records = self.records.lock().unwrap();
         record.check(&records.last().map_or(Head::START, Record::head)).unwrap();
         records.push(record.clone());

@@ -144,8 +144,8 @@ keys! {
     WRITE_TIMEOUT_S = number("iso8583", "write_timeout_s", (10, 1, 600, "seconds"),
         "A peer that takes no byte of its answers for so long is disconnected.");
     ANSWER_TIMEOUT_MS = number("iso8583", "answer_timeout_ms", (25_000, 10, 600_000, "milliseconds"),
-        "A message that is not decided after so long is answered 96. What is approved later is taken back by \
-         itself, and a repeat is told 96 again.");
+        "A message that is not decided after so long is answered 96, or 91 while the journal does not confirm. What is \
+         approved later is taken back by itself, and a repeat is told 96.");
     SIGN_ON_REQUIRED = Key { section: "iso8583", name: "sign_on_required", kind: Kind::Flag { default: false },
         meaning: "Whether card messages are answered 12 until the peer has signed on (0800 with DE 70 = 001)." };
 

@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
+use crate::health::Phase;
 use crate::live::{Live, Shared};
 use mayfly_office::Snapshot;
 
@@ -39,6 +40,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut out = Out(encoder);
         out.process(&self.shared)?;
+        out.lease(&self.shared)?;
         if let Some(live) = self.shared.live.get() {
             out.engine(live)?;
             out.views(&self.shared, live)?;
@@ -102,6 +104,20 @@ impl Out<'_> {
             Some(bytes) => self.gauge("mayfly_resident_memory_bytes", "Memory of the process.", bytes as f64),
             None => Ok(()),
         }
+    }
+
+    /// Only where several gateways share a database.
+    fn lease(&mut self, shared: &Shared) -> fmt::Result {
+        let standing = shared.health.standing();
+        if standing.is_none() && !matches!(shared.health.phase(), Phase::Standby(_)) {
+            return Ok(());
+        }
+        let active = if standing.is_some_and(|standing| !standing.is_lost()) { 1.0 } else { 0.0 };
+        self.gauge("mayfly_active", "1 if this gateway is the active one, 0 if it stands by.", active)?;
+        let left = standing.map_or(0.0, |standing| standing.left().as_secs_f64());
+        self.gauge("mayfly_lease_valid_seconds", "How long the lease is good if it is not renewed.", left)?;
+        let fence = standing.map_or(0, |standing| standing.fence()) as f64;
+        self.gauge("mayfly_lease_fence", "The fencing number of the lease; 0 without one.", fence)
     }
 
     fn engine(&mut self, live: &Live) -> fmt::Result {

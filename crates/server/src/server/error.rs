@@ -31,6 +31,8 @@ pub enum StartError {
     },
     /// The journal or its views can't be used.
     Store(StoreError),
+    /// Somebody wanted it to end while it stood by: which signal came.
+    Unwanted(&'static str),
     /// Keys, cardholders and sessions can't be used.
     Records(mayfly_store::directory::DirectoryError),
     /// The admin pages can't be served.
@@ -75,6 +77,7 @@ impl fmt::Display for StartError {
                 write!(f, "{error} A new one is made with `mayfly init`.")
             }
             Self::Store(error) => error.fmt(f),
+            Self::Unwanted(signal) => write!(f, "{signal} came while the gateway stood by"),
             Self::Pages { address, error } => write!(
                 f,
                 "the admin pages can't be served on {address} ({error}); set another admin.http_address, or \

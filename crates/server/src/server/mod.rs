@@ -2,6 +2,8 @@
 
 mod error;
 mod parts;
+mod signals;
+mod standby;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,9 +14,8 @@ use mayfly_api::RunningApi;
 use mayfly_engine::Engine;
 use mayfly_network::{Network, Stopped};
 use mayfly_notify::Delivery;
-use mayfly_store::{DirectoryLock, Folder};
+use mayfly_store::{DirectoryLock, Folder, LeaseKeeper};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -48,7 +49,10 @@ pub struct Server {
     pages: Option<AdminPages>,
     engine: Engine,
     folder: Folder,
-    lock: DirectoryLock,
+    lock: Option<DirectoryLock>,
+    /// Where several gateways share a database: what makes this one the active one.
+    keeper: Option<LeaseKeeper>,
+    signalled: signals::Signalled,
 }
 
 impl fmt::Debug for Server {
@@ -62,6 +66,8 @@ impl fmt::Debug for Server {
 pub enum Cause {
     /// Somebody wants it to.
     Signal(&'static str),
+    /// Another gateway has taken over.
+    Superseded,
     /// It can't go on; why.
     Failed(String),
 }
@@ -71,12 +77,23 @@ pub enum Cause {
 /// # Errors
 /// If it could not be started, or could not go on, or could not write everything when it stopped.
 pub fn serve(settings: Settings) -> Result<(), ServeError> {
-    let server = Server::start(settings).map_err(ServeError::Start)?;
-    let cause = server.wait();
-    let stopped = server.stop().map_err(ServeError::Stop);
-    match cause {
-        Cause::Signal(_) => stopped,
-        Cause::Failed(why) => stopped.and(Err(ServeError::Failed(why))),
+    loop {
+        let server = match Server::start(settings.clone()) {
+            Ok(server) => server,
+            Err(StartError::Unwanted(signal)) => {
+                tracing::info!(signal, "stopped while standing by");
+                return Ok(());
+            }
+            Err(error) => return Err(ServeError::Start(error)),
+        };
+        let cause = server.wait();
+        let stopped = server.stop().map_err(ServeError::Stop);
+        match cause {
+            Cause::Signal(_) => return stopped,
+            Cause::Failed(why) => return stopped.and(Err(ServeError::Failed(why))),
+            // What it has in memory is not how things are any more: it begins anew, and stands by.
+            Cause::Superseded => tracing::warn!("another gateway has taken over: this one steps down"),
+        }
     }
 }
 
@@ -104,23 +121,19 @@ impl Server {
         self.shared.health.phase()
     }
 
-    /// Waits until somebody wants the server to stop (SIGTERM, SIGINT), or it can't go on.
+    /// Waits until somebody wants the server to stop (SIGTERM, SIGINT), another gateway has taken over, or it can't go on.
     pub fn wait(&self) -> Cause {
-        let mut failed = self.failed.clone();
+        let (mut failed, mut signalled) = (self.failed.clone(), self.signalled.clone());
         self.runtime.block_on(async {
-            let (terminate, interrupt) =
-                match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-                    (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-                    (Err(error), _) | (_, Err(error)) => {
-                        return Cause::Failed(format!("signals can't be received: {error}"));
-                    }
-                };
-            let (mut terminate, mut interrupt) = (terminate, interrupt);
             tokio::select! {
-                _ = terminate.recv() => Cause::Signal("SIGTERM"),
-                _ = interrupt.recv() => Cause::Signal("SIGINT"),
+                signal = signalled.wait_for(Option::is_some) => {
+                    Cause::Signal(signal.ok().and_then(|signal| *signal).unwrap_or("the end of the runtime"))
+                }
                 why = failed.wait_for(Option::is_some) => {
                     let why = why.ok().and_then(|why| why.clone());
+                    if self.keeper.as_ref().is_some_and(|keeper| keeper.standing().is_lost()) {
+                        return Cause::Superseded;
+                    }
                     Cause::Failed(why.unwrap_or_else(|| "the server's watch broke off".to_owned()))
                 }
             }
@@ -148,6 +161,7 @@ impl Server {
             engine,
             folder,
             lock,
+            keeper,
             ..
         } = self;
         tracing::info!("stopping");
@@ -169,8 +183,13 @@ impl Server {
                 tracing::warn!(connections, "connections were still busy when the time to stop ran out");
             }
         });
+        let superseded = keeper.as_ref().is_some_and(|keeper| keeper.standing().is_lost());
         let journal = engine.stop().err();
         let views = folder.stop().err();
+        // Nothing is written any more: whoever stands by may begin.
+        if let Some(Err(error)) = keeper.map(LeaseKeeper::release) {
+            tracing::warn!(%error, "the lease could not be given back: a standby waits until it is over");
+        }
         runtime.block_on(async {
             if let Some(pages) = pages {
                 pages.stop().await;
@@ -180,6 +199,11 @@ impl Server {
         drop(lock);
         let took_ms = begun.elapsed().map_or(0, |took| took.as_millis() as u64);
         match (journal, views) {
+            // What was not written or folded is the other one's to do.
+            (journal, views) if superseded => {
+                tracing::info!(took_ms, ?journal, ?views, "stepped down");
+                Ok(())
+            }
             (None, None) => {
                 tracing::info!(took_ms, "stopped");
                 Ok(())

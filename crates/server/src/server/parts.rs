@@ -19,14 +19,14 @@ use mayfly_notify::{
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
-    DirectoryLock, FoldOptions, Folder, Home, Location, OpenOptions, Opened, Opening, StoreError,
-    StoredJournal, ViewsArchive,
+    DirectoryLock, FoldOptions, Folder, Home, LeaseKeeper, Location, OpenOptions, Opened, Opening,
+    StoreError, StoredJournal, ViewsArchive,
 };
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Server, StartError, WATCH};
+use super::{Server, StartError, WATCH, signals, standby};
 use crate::admin::{self, AdminSocket, Clerk};
 use crate::config::Settings;
 use crate::directory::{self, Run};
@@ -57,7 +57,7 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         error: std::io::Error::other(error),
     })?);
     // Looked at first, so that a second server is told so, and not that its address is taken.
-    drop(DirectoryLock::acquire(&settings.data_dir).map_err(StartError::Store)?);
+    let lock = DirectoryLock::acquire(&settings.data_dir).map_err(StartError::Store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("mayfly")
@@ -75,17 +75,25 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         }
         None => None,
     };
-    let opened = open(&settings, &shared.health)?;
     // A server that was killed has left one.
     Run::remove(&settings.data_dir);
+    let signalled = signals::listen(&runtime)?;
+    let (Opened { state, head, journal, lock, .. }, keeper) = match &settings.home {
+        Home::Files(_) => {
+            // Opening takes it again.
+            drop(lock);
+            (open(&settings, &shared.health)?, None)
+        }
+        // The directory still has the socket, and one server.
+        Home::Database(database) => {
+            let (opened, keeper) = standby::become_active(database, &settings, &shared, &signalled)?;
+            (Opened { lock: Some(lock), ..opened }, Some(keeper))
+        }
+    };
     let listener = {
         let _entered = runtime.enter();
         admin::bind(&settings.socket).map_err(StartError::Socket)?
     };
-    let Opened { state, head, journal, lock, .. } = opened;
-    // Where data are in a database the directory still has the socket, and one server.
-    let lock =
-        lock.map_or_else(|| DirectoryLock::acquire(&settings.data_dir), Ok).map_err(StartError::Store)?;
     let directory = Directory::open(&settings.home, directory_keys).map_err(StartError::Records)?;
     let ground = Ground {
         settings: &settings,
@@ -123,11 +131,15 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
                 engine,
                 folder,
                 lock,
+                keeper,
+                signalled,
             })
         }
         Err(error) => {
             drop(fs::remove_file(&settings.socket));
             core.stop();
+            // Another gateway may fare better.
+            drop(keeper.map(LeaseKeeper::release));
             Err(error)
         }
     }
@@ -168,14 +180,19 @@ fn check_key(settings: &Settings, root: &RootKey) -> Result<(), StartError> {
     }
 }
 
-/// Opens the store, saying what takes so long.
-fn open(settings: &Settings, health: &Health) -> Result<Opened, StartError> {
-    let options = OpenOptions {
+/// How the store is opened.
+pub(super) fn open_options(settings: &Settings) -> OpenOptions {
+    OpenOptions {
         fold: FoldOptions { cache_bytes: settings.views_cache_bytes, ..FoldOptions::default() },
         remember_ms: settings.engine.remember_ms,
         create: false,
         ..OpenOptions::default()
-    };
+    }
+}
+
+/// Opens the store, saying what takes so long.
+pub(super) fn open(settings: &Settings, health: &Health) -> Result<Opened, StartError> {
+    let options = open_options(settings);
     let begun = Instant::now();
     let mut told = begun;
     let opened = mayfly_store::open(&settings.home, ONLY_PARTITION, &options, |step| {
@@ -262,7 +279,7 @@ impl Core {
 }
 
 /// The server can't go on.
-fn fail(health: &Health, failure: &watch::Sender<Option<String>>, why: &str) {
+pub(super) fn fail(health: &Health, failure: &watch::Sender<Option<String>>, why: &str) {
     tracing::error!("{why}");
     health.enter(Phase::Failed(why.to_owned()));
     failure.send_if_modified(|first| {
@@ -342,11 +359,15 @@ async fn front(
     let keyring = Keyring::new(directory.clone(), clock.clone());
     let clerk = Arc::new(Clerk::new(office.clone(), keyring, status));
     let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
-    let background = vec![
+    let mut background = vec![
         tokio::spawn(watch_over(handle, shared.clone(), core.failure.clone())),
         tokio::spawn(holds::run(office, holds)),
         tokio::spawn(upkeep::run(directory.clone(), clock.clone())),
     ];
+    if let Some(standing) = shared.health.standing() {
+        let watched = standby::watch_over(standing.clone(), shared.clone(), core.failure.clone());
+        background.push(tokio::spawn(watched));
+    }
     Ok(Front { network, api, delivery, socket, addresses, background })
 }
 

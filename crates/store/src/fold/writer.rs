@@ -159,6 +159,10 @@ impl ViewsWriter {
     fn fold_events(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
         let Self { sql, partition, cursor, memory, .. } = self;
         let transaction = sql.begin(Access::Write)?;
+        if sql.as_postgres().is_some() && views::cursor(sql, *partition)? != *cursor {
+            let why = "another gateway folds these views".to_owned();
+            return Err(StoreError::Conflict { location: sql.location().clone(), why });
+        }
         let folded = match (sql.as_sqlite(), sql.as_postgres()) {
             (Some(connection), _) => {
                 let tables = SqliteTables::new(connection, sql.location(), *partition)?;

@@ -18,7 +18,7 @@ use crate::{Home, JournalReader, StoreError};
 pub(super) struct Loaded {
     pub(super) state: State,
     pub(super) cursor: Cursor,
-    views: Sql,
+    pub(super) views: Sql,
 }
 
 /// Loads the state as it was after the last folded record, with the transactions that were touched in the last
@@ -66,7 +66,7 @@ impl Loaded {
 }
 
 /// The earlier transactions that one changes.
-fn touched_by(
+pub(super) fn touched_by(
     target: Option<TransactionId>,
     reverses: Option<TransactionId>,
 ) -> impl Iterator<Item = TransactionId> {

@@ -108,6 +108,38 @@ pub(crate) fn assert_same(home: &Home) {
     assert!(differences.is_empty(), "{}", differences.iter().map(|it| format!("{it}\n")).collect::<String>());
 }
 
+/// The state is as it was; of the transactions, those of the last 48 hours are there.
+pub(crate) fn assert_state(loaded: &State, decided: &State) {
+    assert_eq!(loaded.now_ms, decided.now_ms);
+    assert_eq!(loaded.issuers, decided.issuers);
+    assert_eq!(loaded.programmes, decided.programmes);
+    assert_eq!(loaded.accounts, decided.accounts);
+    assert_eq!(loaded.issuer_books, decided.issuer_books);
+    assert_eq!(loaded.next_number, decided.next_number);
+    assert_eq!(loaded.numbers.len(), decided.numbers.len());
+    for number in decided.numbers.iter() {
+        assert_eq!(loaded.numbers.find(number.index), Some(number));
+    }
+    assert_eq!(loaded.transactions.next_id(), decided.transactions.next_id());
+    let since_ms = decided.now_ms - 48 * 3_600_000;
+    let plain = |it: &Transaction| Transaction {
+        previous_by_reference: None,
+        previous_by_number: None,
+        ..it.clone()
+    };
+    for transaction in decided.transactions.iter() {
+        let found = loaded.transactions.find(transaction.id).map(plain);
+        if transaction.touched_ms >= since_ms || found.is_some() {
+            assert_eq!(found, Some(plain(transaction)));
+        }
+    }
+    let month = MonthIndex::of_unix_ms(decided.now_ms);
+    let (mut loaded, mut decided) = (loaded.quarantine.clone(), decided.quarantine.clone());
+    loaded.forget(month);
+    decided.forget(month);
+    assert_eq!(loaded.len(), decided.len());
+}
+
 /// What a later message needs of an earlier one.
 #[derive(Clone, Copy)]
 struct Earlier {

@@ -1,0 +1,142 @@
+//! Several gateways on one database: one of them is active, the others stand by and follow.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mayfly_engine::ONLY_PARTITION;
+use mayfly_store::{
+    Database, Follower, LEASE_TIME, Lease, LeaseKeeper, Opened, Standing, StoreError, lease_owner,
+};
+use tokio::sync::watch;
+
+use super::signals::Signalled;
+use super::{StartError, parts};
+use crate::config::Settings;
+use crate::health::Phase;
+use crate::live::Shared;
+
+/// How often a standby reads what is new, and looks whether the lease is free.
+const FOLLOW_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often an active gateway looks whether it still is.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// Waits until this gateway is the active one, and gives what the engine begins with. It follows meanwhile.
+///
+/// # Errors
+/// If the store can't be used, or somebody wants the process to end before it is active.
+pub(super) fn become_active(
+    database: &Arc<Database>,
+    settings: &Settings,
+    shared: &Shared,
+    signalled: &Signalled,
+) -> Result<(Opened, LeaseKeeper), StartError> {
+    let lease =
+        Lease::open(database, ONLY_PARTITION, lease_owner(), LEASE_TIME).map_err(StartError::Store)?;
+    // Whoever finds it free has nobody to follow: what has to be folded or built again is his to do.
+    let (opened, keeper) = match lease.take().map_err(StartError::Store)? {
+        Some(standing) => {
+            let keeper = keep(lease, &standing, shared)?;
+            (parts::open(settings, &shared.health)?, keeper)
+        }
+        None => stand_by(lease, settings, shared, signalled)?,
+    };
+    let journal = opened.journal.under(ONLY_PARTITION, keeper.standing().clone());
+    tracing::info!(
+        fence = keeper.standing().fence(),
+        sequence = opened.head.sequence,
+        "this gateway is the active one"
+    );
+    Ok((Opened { journal, ..opened }, keeper))
+}
+
+fn keep(lease: Lease, standing: &Arc<Standing>, shared: &Shared) -> Result<LeaseKeeper, StartError> {
+    let keeper = LeaseKeeper::start(lease, standing.clone()).map_err(StartError::Store)?;
+    shared.health.hold(standing);
+    Ok(keeper)
+}
+
+fn stand_by(
+    lease: Lease,
+    settings: &Settings,
+    shared: &Shared,
+    signalled: &Signalled,
+) -> Result<(Opened, LeaseKeeper), StartError> {
+    tracing::info!(owner = lease.owner(), "standing by");
+    let options = parts::open_options(settings);
+    let mut follower = Follower::open(&settings.home, ONLY_PARTITION, &options).map_err(StartError::Store)?;
+    let mut away = Away::default();
+    let mut looked: Option<Instant> = None;
+    let standing = loop {
+        if let Some(signal) = *signalled.borrow() {
+            return Err(StartError::Unwanted(signal));
+        }
+        away.over(follower.follow())?;
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+            looked = Some(Instant::now());
+            if let Some(standing) = away.over(look(&lease, shared))?.flatten() {
+                break standing;
+            }
+        }
+        std::thread::sleep(FOLLOW_EVERY);
+    };
+    let begun = Instant::now();
+    shared.health.enter(Phase::Starting("it takes over".to_owned()));
+    let keeper = keep(lease, &standing, shared)?;
+    loop {
+        match follower.take_over() {
+            Ok(opened) => {
+                tracing::info!(took_ms = begun.elapsed().as_millis() as u64, "taken over");
+                return Ok((opened, keeper));
+            }
+            Err((same, error)) if error.is_passing() && !standing.is_lost() => {
+                follower = *same;
+                away.over::<()>(Err(error))?;
+                std::thread::sleep(FOLLOW_EVERY);
+            }
+            Err((_, error)) => return Err(StartError::Store(error)),
+        }
+    }
+}
+
+/// Takes the lease if it is free, and says who has it if it is not.
+fn look(lease: &Lease, shared: &Shared) -> Result<Option<Arc<Standing>>, StoreError> {
+    let holder = lease.holder()?;
+    let Some(holder) = holder.filter(|holder| holder.left > Duration::ZERO) else { return lease.take() };
+    shared.health.enter(Phase::Standby(holder.to_string()));
+    Ok(None)
+}
+
+/// Errors that pass are told once.
+#[derive(Default)]
+struct Away(bool);
+
+impl Away {
+    fn over<T>(&mut self, tried: Result<T, StoreError>) -> Result<Option<T>, StartError> {
+        match tried {
+            Ok(done) => {
+                self.0 = false;
+                Ok(Some(done))
+            }
+            Err(error) if error.is_passing() => {
+                if !std::mem::replace(&mut self.0, true) {
+                    tracing::warn!(%error, "the standby waits for its database");
+                }
+                Ok(None)
+            }
+            Err(error) => Err(StartError::Store(error)),
+        }
+    }
+}
+
+/// Sees whether another gateway has taken over.
+pub(super) async fn watch_over(
+    standing: Arc<Standing>,
+    shared: Arc<Shared>,
+    failure: Arc<watch::Sender<Option<String>>>,
+) {
+    while !standing.is_lost() {
+        tokio::time::sleep(WATCH).await;
+    }
+    parts::fail(&shared.health, &failure, "another gateway has taken over");
+}

@@ -1,0 +1,172 @@
+//! A gateway that stands by has the state of whoever is active.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Ground, PARTITION, Play, assert_same, assert_state, options};
+use mayfly_engine::{Head, Progress};
+use mayfly_store::{Folder, Follower};
+
+fn folder(ground: &Ground, progress: &Arc<Progress>) -> Folder {
+    Folder::start(&ground.home, PARTITION, options().fold, progress.clone(), |_| ()).unwrap()
+}
+
+/// Waits until the views are folded up to a record.
+fn folded(progress: &Progress, head: &Head) {
+    progress.set_durable(head.sequence, head.at_ms);
+    let begun = Instant::now();
+    while progress.folded() < head.sequence {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the views are not folded");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn follower(ground: &Ground) -> Follower {
+    Follower::open(&ground.home, PARTITION, &options()).unwrap()
+}
+
+#[test]
+fn it_has_the_state_of_whoever_is_active() {
+    let ground = Ground::postgres();
+    let mut play = Play::new(&ground.home, 11);
+    let progress = Arc::new(Progress::default());
+    let folding = folder(&ground, &progress);
+    folded(&progress, &play.head);
+    let mut follower = follower(&ground);
+    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    for round in 0..24 {
+        play.run(150);
+        // Now it is ahead of the views, now behind them: then old transactions are looked up that have changed since.
+        if round % 3 == 0 {
+            assert_eq!(follower.follow(), Ok(Some(play.head)));
+        }
+        folded(&progress, &play.head);
+        // So that it forgets what is old.
+        std::thread::sleep(Duration::from_millis(if round % 6 == 0 { 550 } else { 0 }));
+        assert_eq!(follower.follow(), Ok(Some(play.head)));
+    }
+    folding.stop().unwrap();
+    play.run(50);
+    let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
+    assert_eq!((opened.head, opened.rebuilt), (play.head, None));
+    assert!(opened.folded < play.head.sequence);
+    assert_state(&opened.state, &play.state);
+    assert_same(&ground.home);
+}
+
+#[test]
+fn it_follows_while_the_other_writes_and_folds() {
+    let ground = Ground::postgres();
+    let mut play = Play::new(&ground.home, 12);
+    let progress = Arc::new(Progress::default());
+    let folding = folder(&ground, &progress);
+    folded(&progress, &play.head);
+    let over = Arc::new(AtomicBool::new(false));
+    let (is_over, mut follower) = (over.clone(), follower(&ground));
+    let following = std::thread::spawn(move || {
+        while !is_over.load(Ordering::Acquire) {
+            follower.follow().unwrap();
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        follower
+    });
+    for _ in 0..100 {
+        play.run(30);
+        progress.set_durable(play.head.sequence, play.head.at_ms);
+    }
+    over.store(true, Ordering::Release);
+    let opened = following.join().unwrap().take_over().map_err(|(_, error)| error).unwrap();
+    assert_eq!(opened.head, play.head);
+    assert_state(&opened.state, &play.state);
+    folding.stop().unwrap();
+}
+
+#[test]
+fn views_that_are_built_again_are_waited_for() {
+    let ground = Ground::postgres();
+    let mut play = Play::new(&ground.home, 13);
+    let mut follower = follower(&ground);
+    assert_eq!(follower.follow(), Ok(None), "there are none yet");
+    let progress = Arc::new(Progress::default());
+    let folding = folder(&ground, &progress);
+    folded(&progress, &play.head);
+    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    play.run(600);
+    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    folding.stop().unwrap();
+    ground.raw("views", "DROP SCHEMA mayfly_views CASCADE; SELECT 1");
+    std::thread::sleep(Duration::from_millis(550));
+    play.run(600);
+    let begun = Instant::now();
+    while follower.follow() != Ok(None) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it did not notice");
+    }
+    let progress = Arc::new(Progress::default());
+    let folding = folder(&ground, &progress);
+    folded(&progress, &play.head);
+    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    folding.stop().unwrap();
+    let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
+    assert_state(&opened.state, &play.state);
+}
+
+#[test]
+fn without_views_it_takes_over_as_a_start_does() {
+    let ground = Ground::postgres();
+    let mut play = Play::new(&ground.home, 14);
+    play.run(300);
+    let opened = follower(&ground).take_over().map_err(|(_, error)| error).unwrap();
+    assert_eq!(opened.head, play.head);
+    assert_state(&opened.state, &play.state);
+}
+
+#[test]
+fn a_connection_that_breaks_costs_nothing_but_time() {
+    let ground = Ground::postgres();
+    let mut play = Play::new(&ground.home, 15);
+    let progress = Arc::new(Progress::default());
+    let folding = folder(&ground, &progress);
+    folded(&progress, &play.head);
+    let mut follower = follower(&ground);
+    for _ in 0..5 {
+        play.run(100);
+        follower.follow().unwrap();
+        ground.raw(
+            "journal",
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+        let begun = Instant::now();
+        while let Err(error) = follower.follow() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{error}");
+        }
+        play.journal = mayfly_store::StoredJournal::open(&ground.home).unwrap();
+    }
+    let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
+    assert_state(&opened.state, &play.state);
+    drop(folding);
+}
+
+#[test]
+fn two_that_fold_at_the_same_time_fold_each_record_once() {
+    let ground = Ground::postgres();
+    let mut play = Play::new(&ground.home, 16);
+    let both = [Arc::new(Progress::default()), Arc::new(Progress::default())];
+    let folding = [folder(&ground, &both[0]), folder(&ground, &both[1])];
+    for _ in 0..10 {
+        play.run(100);
+        for progress in &both {
+            progress.set_durable(play.head.sequence, play.head.at_ms);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    both.iter().for_each(|progress| folded(progress, &play.head));
+    // Whoever stops while the other has just folded may say so.
+    drop(folding.map(Folder::stop));
+    assert_same(&ground.home);
+}

@@ -1,0 +1,191 @@
+//! Two gateways, one lease.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{Ground, PARTITION};
+use mayfly_engine::{AppendError, Head, Journal, Record};
+use mayfly_store::{Database, Home, Lease, LeaseKeeper, Standing, StoredJournal, lease_owner};
+
+const TIME: Duration = Duration::from_millis(600);
+
+fn database(ground: &Ground) -> &Arc<Database> {
+    match &ground.home {
+        Home::Database(database) => database,
+        Home::Files(_) => panic!("files need no lease"),
+    }
+}
+
+fn lease(ground: &Ground, owner: &str) -> Lease {
+    Lease::open(database(ground), PARTITION, owner.to_owned(), TIME).unwrap()
+}
+
+fn fence(taken: Option<Arc<Standing>>) -> Option<u64> {
+    taken.map(|standing| standing.fence())
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn one_has_it_until_it_is_over_and_numbers_only_grow() {
+    let ground = Ground::postgres();
+    let (first, second) = (lease(&ground, "first"), lease(&ground, "second"));
+    assert_eq!(first.holder(), Ok(None));
+    let asked = Instant::now();
+    let standing = first.take().unwrap().unwrap();
+    assert_eq!((standing.fence(), standing.is_good(), standing.is_lost()), (1, true, false));
+    // Whoever did not hear that he has it asks again.
+    assert_eq!(fence(first.take().unwrap()), Some(2));
+    let holder = second.holder().unwrap().unwrap();
+    assert_eq!((&*holder.owner, holder.fence), ("first", 2));
+    assert!(holder.left <= TIME && holder.left > TIME / 2, "{holder:?}");
+    let taken = until("the lease to be over", || second.take().unwrap());
+    assert_eq!(taken.fence(), 3);
+    assert!(asked.elapsed() >= TIME, "it was taken while it was good");
+    assert!(!standing.is_good(), "its holder believed in it for longer than it was good");
+    // The first one finds out when it asks.
+    assert!(!standing.is_lost());
+    first.renew(&standing).unwrap();
+    assert!(standing.is_lost() && !standing.is_good());
+}
+
+#[test]
+fn it_is_kept_by_renewals_and_given_back_at_once() {
+    let ground = Ground::postgres();
+    let second = lease(&ground, "second");
+    let first = lease(&ground, "first");
+    let standing = first.take().unwrap().unwrap();
+    let keeper = LeaseKeeper::start(first, standing.clone()).unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * TIME {
+        assert_eq!(fence(second.take().unwrap()), None);
+        assert!(standing.is_good());
+        sleep(TIME / 20);
+    }
+    keeper.release().unwrap();
+    assert!(standing.is_lost());
+    assert_eq!(second.holder().unwrap().unwrap().left, Duration::ZERO);
+    assert_eq!(fence(second.take().unwrap()), Some(2));
+}
+
+#[test]
+fn a_keeper_that_was_too_late_learns_that_it_lost() {
+    let ground = Ground::postgres();
+    let second = lease(&ground, "second");
+    let first = lease(&ground, "first");
+    let standing = first.take().unwrap().unwrap();
+    let keeper = LeaseKeeper::start(first, standing.clone()).unwrap();
+    // As if the process had stood still, and another one had come.
+    ground.alter("journal", "UPDATE lease SET until_ms = 0");
+    let taken = second.take().unwrap().unwrap();
+    until("it to be lost", || standing.is_lost().then_some(()));
+    // Whatever it does now, it does not take the new one's lease.
+    keeper.release().unwrap();
+    assert_eq!(second.holder().unwrap().unwrap().fence, taken.fence());
+    assert!(second.holder().unwrap().unwrap().left > Duration::ZERO);
+}
+
+#[test]
+fn renewals_that_fail_let_it_run_out_and_one_that_nobody_took_comes_back() {
+    let ground = Ground::postgres();
+    let first = lease(&ground, "first");
+    let standing = first.take().unwrap().unwrap();
+    let _keeper = LeaseKeeper::start(first, standing.clone()).unwrap();
+    ground.raw("journal", "ALTER TABLE lease RENAME TO away; SELECT 1");
+    until("it to run out", || (!standing.is_good()).then_some(()));
+    assert!(!standing.is_lost());
+    ground.raw("journal", "ALTER TABLE away RENAME TO lease; SELECT 1");
+    until("it to be good again", || standing.is_good().then_some(()));
+    assert_eq!(standing.fence(), 1);
+}
+
+#[test]
+fn the_databases_clock_decides() {
+    let ground = Ground::postgres();
+    let (first, second) = (lease(&ground, "first"), lease(&ground, "second"));
+    let standing = first.take().unwrap().unwrap();
+    // A holder whose database is an hour ahead of it, or behind: what counts is what is left by the database's own clock.
+    ground.alter("journal", "UPDATE lease SET until_ms = until_ms + 3600000");
+    sleep(TIME);
+    assert_eq!(fence(second.take().unwrap()), None);
+    assert!(!standing.is_good(), "it trusts what it asked for, and not what somebody wrote");
+    ground.alter("journal", "UPDATE lease SET until_ms = until_ms - 7200000");
+    assert_eq!(fence(second.take().unwrap()), Some(2));
+}
+
+#[test]
+fn partitions_have_leases_of_their_own_and_names_differ() {
+    let ground = Ground::postgres();
+    let first = lease(&ground, "first");
+    let other = mayfly_core::PartitionId(1);
+    let second = Lease::open(database(&ground), other, "second".to_owned(), TIME).unwrap();
+    assert_eq!(fence(first.take().unwrap()), Some(1));
+    assert_eq!(fence(second.take().unwrap()), Some(1));
+    assert_ne!(lease_owner(), lease_owner());
+    assert!(lease_owner().contains(&format!("pid {}", std::process::id())));
+}
+
+fn record(head: &Head, payload: &[u8]) -> Record {
+    Record::seal(head, PARTITION, head.at_ms + 1, 0, payload.to_vec())
+}
+
+#[test]
+fn whoever_lost_it_writes_and_answers_nothing() {
+    let ground = Ground::postgres();
+    let (first, second) = (lease(&ground, "first"), lease(&ground, "second"));
+    let journal = |standing: &Arc<Standing>| {
+        StoredJournal::open(&ground.home).unwrap().under(PARTITION, standing.clone())
+    };
+    let standing = first.take().unwrap().unwrap();
+    let mut stale = journal(&standing);
+    assert_eq!(stale.confirm(&Head::START), Ok(()));
+    let one = record(&Head::START, b"one");
+    assert_eq!(stale.append(&one), Ok(()));
+    assert_eq!(stale.append(&one), Ok(()), "the same once more, because nobody heard");
+    assert_eq!(stale.confirm(&one.head()), Ok(()));
+    assert_eq!(stale.confirm(&Head::START), Err(AppendError::Refused));
+
+    // Another one takes it while the first believes that it still has it.
+    ground.alter("journal", "UPDATE lease SET until_ms = 0");
+    let taken = second.take().unwrap().unwrap();
+    assert!(standing.is_good());
+    let two = record(&one.head(), b"stale");
+    assert_eq!(
+        stale.append(&two),
+        Err(AppendError::Refused),
+        "by its number, before anybody else has written"
+    );
+    let mut owner = journal(&taken);
+    let better = record(&one.head(), b"owner");
+    assert_eq!(owner.append(&better), Ok(()));
+    assert_eq!(stale.append(&two), Err(AppendError::Refused));
+    assert_eq!(stale.confirm(&one.head()), Err(AppendError::Refused));
+    assert_eq!(stale.append(&one), Ok(()), "what stands, stands");
+    assert_eq!(owner.confirm(&better.head()), Ok(()));
+
+    // Over, and nobody knows whose it is: that is no refusal yet.
+    until("it to be over", || (!taken.is_good()).then_some(()));
+    let third = record(&better.head(), b"third");
+    assert!(matches!(owner.append(&third), Err(AppendError::Unknown(_))));
+    assert!(matches!(owner.confirm(&better.head()), Err(AppendError::Unknown(_))));
+    assert!(owner.is_hopeful(Duration::from_secs(3600)));
+    second.renew(&taken).unwrap();
+    assert_eq!(owner.append(&third), Ok(()));
+    second.release(&taken).unwrap();
+    assert_eq!(owner.append(&third), Err(AppendError::Refused));
+    assert!(!owner.is_hopeful(Duration::ZERO));
+}
