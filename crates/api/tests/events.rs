@@ -7,13 +7,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Rig, Side, loopback};
+use common::{Rig, Side};
 use mayfly_card::{Channel, MinorUnits};
 use mayfly_core::{CreditLimit, Event, Hash64, NumberId, OnceKey};
 use mayfly_engine::{Clock, ManualClock, ONLY_PARTITION, SystemClock};
 use mayfly_store::JournalReader;
 use mayfly_store::directory::Role;
+use mayfly_testing::{Store, on_both};
 use serde_json::{Value, json};
+
+on_both! {
+    an_issuer_sees_exactly_its_own_events
+    events_of_an_account_or_a_number_are_found
+    numbers_that_retire_at_once_are_shown_to_each_issuer_apart
+    few_among_many_are_all_found
+}
 
 /// All events that a key is shown, page by page.
 fn all(rig: &Rig, key: &str, query: &str, limit: usize) -> Vec<Value> {
@@ -45,9 +53,8 @@ fn kinds(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["kind"].as_str().unwrap()).collect()
 }
 
-#[test]
-fn an_issuer_sees_exactly_its_own_events() {
-    let rig = Rig::start();
+fn an_issuer_sees_exactly_its_own_events(store: Store) {
+    let rig = Rig::start_on(store);
     let (ours, theirs) = (rig.issuer(), rig.issuer());
     // One after the other, so that each issuer's stand between the other's.
     let more = rig.more(ours.issuer, ours.programme);
@@ -57,7 +64,7 @@ fn an_issuer_sees_exactly_its_own_events() {
     let operator = rig.operator();
 
     let everything = all(&rig, &operator, "", 100);
-    let journal = JournalReader::open(&rig.data.path().into(), ONLY_PARTITION).unwrap();
+    let journal = JournalReader::open(&rig.home, ONLY_PARTITION).unwrap();
     let mut events = 0;
     for record in journal.records(1) {
         record.unwrap().each_event(|_: Event| events += 1).unwrap();
@@ -113,9 +120,8 @@ fn an_issuer_sees_exactly_its_own_events() {
     rig.stop();
 }
 
-#[test]
-fn events_of_an_account_or_a_number_are_found() {
-    let rig = Rig::start();
+fn events_of_an_account_or_a_number_are_found(store: Store) {
+    let rig = Rig::start_on(store);
     let (ours, theirs) = (rig.issuer(), rig.issuer());
     let more = rig.more(ours.issuer, ours.programme);
     change(&rig, &ours);
@@ -169,10 +175,9 @@ fn expired(rig: &Rig, key: &str, query: &str) -> Vec<Vec<String>> {
 }
 
 /// Numbers of several issuers that retire at once are one event; each issuer is shown its own of them.
-#[test]
-fn numbers_that_retire_at_once_are_shown_to_each_issuer_apart() {
+fn numbers_that_retire_at_once_are_shown_to_each_issuer_apart(store: Store) {
     let clock = Arc::new(ManualClock::at(SystemClock.now_ms()));
-    let rig = Rig::at(loopback(), clock.clone());
+    let rig = Rig::at(store, clock.clone());
     let sides = [rig.issuer(), rig.issuer()];
     let mut issued = sides.map(|side| HashSet::from([side.number.to_string()]));
     for _ in 0..12 {
@@ -208,9 +213,8 @@ fn numbers_that_retire_at_once_are_shown_to_each_issuer_apart() {
 }
 
 /// One who has few events among many, in one record or in many, is shown all of them.
-#[test]
-fn few_among_many_are_all_found() {
-    let rig = Rig::start();
+fn few_among_many_are_all_found(store: Store) {
+    let rig = Rig::start_on(store);
     let (ours, theirs) = (rig.issuer(), rig.issuer());
     for _ in 0..300 {
         let block = rig.office.block_channel(theirs.account, Channel::CardPresent, true, None);

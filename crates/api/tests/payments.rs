@@ -9,7 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::{Call, Rig, Side, loopback};
 use mayfly_engine::{AppendError, Clock, Issued, Journal, ManualClock, Record, SystemClock};
 use mayfly_store::directory::Role;
+use mayfly_testing::{Store, on_both};
 use serde_json::{Value, json};
+
+on_both! {
+    a53_an_authorisation_that_comes_back_too_late_is_not_passed_on
+    a53_an_unused_number_ends_with_its_lifetime
+    a_payment_that_memory_has_forgotten_goes_on_where_it_was
+    another_number_is_tried_within_half_an_hour_and_three_in_all
+}
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -40,11 +48,11 @@ struct Shop {
 }
 
 impl Shop {
-    fn open() -> Self {
+    fn open(store: Store) -> Self {
         let clock = Arc::new(ManualClock::at(SystemClock.now_ms()));
         let then_ms = Arc::new(AtomicU64::new(0));
         let (of_journal, then) = (clock.clone(), then_ms.clone());
-        let rig = Rig::on(loopback(), clock.clone(), |journal| {
+        let rig = Rig::on(store, loopback(), clock.clone(), |journal| {
             Box::new(Slow { journal, clock: of_journal, then_ms: then })
         });
         let side = rig.issuer();
@@ -90,9 +98,8 @@ fn order(issued: &Issued) -> Call {
 
 /// Acceptance row A53: the authorisation comes back at issue+T−1 and is passed on; at issue+T it is not, and nothing of it
 /// stands. So it is if the clock has gone back behind the issue.
-#[test]
-fn a53_an_authorisation_that_comes_back_too_late_is_not_passed_on() {
-    let shop = Shop::open();
+fn a53_an_authorisation_that_comes_back_too_late_is_not_passed_on(store: Store) {
+    let shop = Shop::open(store);
     let before = shop.held();
     for (late_by, state, held) in [(-1, "authorised", 100), (0, "declined", 0), (60_000, "declined", 0)] {
         let number = shop.number();
@@ -123,9 +130,8 @@ fn a53_an_authorisation_that_comes_back_too_late_is_not_passed_on() {
 }
 
 /// Acceptance row A53: a number that nobody used is unusable after T.
-#[test]
-fn a53_an_unused_number_ends_with_its_lifetime() {
-    let shop = Shop::open();
+fn a53_an_unused_number_ends_with_its_lifetime(store: Store) {
+    let shop = Shop::open(store);
     let (last, late) = (shop.number(), shop.number());
     shop.clock.set(last.expires_ms - 1);
     assert_eq!(order(&last).key(&shop.key).send(&shop.rig).ok()["state"], "authorised");
@@ -136,9 +142,8 @@ fn a53_an_unused_number_ends_with_its_lifetime() {
 }
 
 /// What is asked long after is done to the payment as it is, and once: memory has forgotten it, and the views know it.
-#[test]
-fn a_payment_that_memory_has_forgotten_goes_on_where_it_was() {
-    let shop = Shop::open();
+fn a_payment_that_memory_has_forgotten_goes_on_where_it_was(store: Store) {
+    let shop = Shop::open(store);
     let [first, second, third] = [(); 3].map(|()| order(&shop.number()).key(&shop.key));
     let [part, whole, declined] = [&first, &second, &third].map(|order| order.send(&shop.rig).ok());
     assert_eq!(declined["state"], "authorised");
@@ -164,9 +169,8 @@ fn a_payment_that_memory_has_forgotten_goes_on_where_it_was() {
     shop.rig.stop();
 }
 
-#[test]
-fn another_number_is_tried_within_half_an_hour_and_three_in_all() {
-    let shop = Shop::open();
+fn another_number_is_tried_within_half_an_hour_and_three_in_all(store: Store) {
+    let shop = Shop::open(store);
     let wrong = || {
         let mut issued = shop.number();
         issued.expiry = mayfly_card::Expiry::parse_mmyy("0189").unwrap();

@@ -5,7 +5,14 @@ mod common;
 
 use common::{Call, Reply, Rig};
 use mayfly_store::directory::Role;
+use mayfly_testing::{Store, on_both};
 use serde_json::json;
+
+on_both! {
+    lists_come_in_pages
+    a_repeat_is_answered_again_and_done_once
+    a_number_from_its_order_to_its_end
+}
 
 #[test]
 fn each_kind_of_bad_request_has_its_code() {
@@ -162,9 +169,8 @@ fn a_card_number_in_the_wrong_place_is_not_repeated() {
     rig.stop();
 }
 
-#[test]
-fn lists_come_in_pages() {
-    let rig = Rig::start();
+fn lists_come_in_pages(store: Store) {
+    let rig = Rig::start_on(store);
     let ours = rig.issuer();
     for _ in 0..4 {
         rig.more(ours.issuer, ours.programme);
@@ -189,9 +195,8 @@ fn lists_come_in_pages() {
     rig.stop();
 }
 
-#[test]
-fn a_repeat_is_answered_again_and_done_once() {
-    let rig = Rig::start();
+fn a_repeat_is_answered_again_and_done_once(store: Store) {
+    let rig = Rig::start_on(store);
     let (ours, theirs) = (rig.issuer(), rig.issuer());
     let key = rig.key(Role::Issuer, Some(ours.issuer)).secret;
     let funds = |minor: u64| {
@@ -268,9 +273,8 @@ fn headers_are_bounded() {
     rig.stop();
 }
 
-#[test]
-fn a_number_from_its_order_to_its_end() {
-    let rig = Rig::start();
+fn a_number_from_its_order_to_its_end(store: Store) {
+    let rig = Rig::start_on(store);
     let ours = rig.issuer();
     let key = rig.key(Role::Issuer, Some(ours.issuer)).secret;
     let controls = json!({

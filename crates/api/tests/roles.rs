@@ -6,7 +6,15 @@ mod common;
 use common::{Call, Reply, Rig, Side};
 use mayfly_api::{Access, ROUTES, Route};
 use mayfly_store::directory::Role;
+use mayfly_testing::{Store, on_both};
 use serde_json::{Value, json};
+
+on_both! {
+    every_route_with_every_role_and_the_wrong_issuer
+    lists_show_nothing_of_another_issuer
+    a_taken_prefix_names_nobody
+    keys_are_made_rotated_and_revoked
+}
 
 /// A request on a route that names things of one side, and would be done for who may do it.
 fn call(rig: &Rig, route: &Route, role: Role, side: &Side) -> Call {
@@ -121,9 +129,8 @@ fn number(rig: &Rig, side: &Side) -> Value {
 ///
 /// Whoever has no key, or a wrong one, learns nothing; a role that may not is told so, whatever it names; one that may
 /// does it with its own issuer's things; and another issuer's are answered exactly as what there never was.
-#[test]
-fn every_route_with_every_role_and_the_wrong_issuer() {
-    let rig = Rig::start();
+fn every_route_with_every_role_and_the_wrong_issuer(store: Store) {
+    let rig = Rig::start_on(store);
     let (ours, theirs) = (rig.with_payments(rig.issuer()), rig.with_payments(rig.issuer()));
     let nowhere = Side::nowhere();
     let mut walked = 0;
@@ -187,9 +194,8 @@ fn names(reply: &Reply) -> Vec<&str> {
 }
 
 /// What a list shows is of the caller's issuer only, whatever its cursor says.
-#[test]
-fn lists_show_nothing_of_another_issuer() {
-    let rig = Rig::start();
+fn lists_show_nothing_of_another_issuer(store: Store) {
+    let rig = Rig::start_on(store);
     let (ours, theirs) = (rig.issuer(), rig.issuer());
     rig.more(ours.issuer, ours.programme);
     let issuer = rig.key(Role::Issuer, Some(ours.issuer)).secret;
@@ -242,9 +248,8 @@ fn lists_show_nothing_of_another_issuer() {
 }
 
 /// What is refused because of another issuer's things does not say whose they are.
-#[test]
-fn a_taken_prefix_names_nobody() {
-    let rig = Rig::start();
+fn a_taken_prefix_names_nobody(store: Store) {
+    let rig = Rig::start_on(store);
     let (ours, theirs) = (rig.issuer(), rig.issuer());
     let operator = rig.operator();
     let prefix =
@@ -319,9 +324,8 @@ fn no_key_is_a_session() {
     rig.stop();
 }
 
-#[test]
-fn keys_are_made_rotated_and_revoked() {
-    let rig = Rig::start();
+fn keys_are_made_rotated_and_revoked(store: Store) {
+    let rig = Rig::start_on(store);
     let ours = rig.issuer();
     let issuer = rig.key(Role::Issuer, Some(ours.issuer)).secret;
     let made =

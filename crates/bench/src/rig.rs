@@ -114,9 +114,7 @@ impl Rig {
 
     /// Waits until the views have everything, at most for `limit`. Returns how long that took, if they have.
     pub fn caught_up(&self, limit: Duration) -> Option<Duration> {
-        if self.folder.is_none() {
-            return None;
-        }
+        self.folder.as_ref()?;
         let begun = Instant::now();
         let durable = self.handle.progress().durable();
         while self.handle.progress().folded() < durable {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, demo, init, inspect, issuer, journal, key, number, programme, send, serve, shell, status,
-    transaction,
+    account, bench, copy, demo, init, inspect, issuer, journal, key, number, programme, send, serve, shell,
+    status, transaction,
 };
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -58,6 +58,7 @@ enum Command {
     Journal(journal::JournalCommand),
     /// Show how the server is; exit code 1 if it takes no work
     Status,
+    Copy(copy::Copy),
     Bench(Box<bench::Bench>),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -89,6 +90,7 @@ impl Command {
             Self::Key(command) => command.run(place, output),
             Self::Journal(command) => command.run(place, output),
             Self::Status => status::run(place, output),
+            Self::Copy(copy) => copy.run(output),
             Self::Bench(bench) => bench.run(output),
             Self::Completions(completions) => completions.run(Cli::command(), output),
             Self::Man(man) => man.run(Cli::command(), output),

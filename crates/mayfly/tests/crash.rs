@@ -18,9 +18,10 @@ mod load;
 use std::time::{Duration, Instant};
 
 use damage::Damage;
-use harness::{Home, Random, Server};
+use harness::{Home, Random};
 use history::History;
 use load::{Load, Sent};
+use mayfly_testing::{Store, on_both};
 
 /// How often the server is killed if nothing else is asked.
 const ROUNDS: u64 = 5;
@@ -30,25 +31,24 @@ const LIFE: u64 = 20;
 const WORKERS: usize = 12;
 /// How long a load lasts before the kill, in milliseconds.
 const LOAD_MS: (u64, u64) = (50, 1500);
-/// How many messages that were answered in the last round are sent again after it, and of all before.
-const REPEATED: (usize, usize) = (300, 100);
 
-#[test]
-fn kill_nine_loses_nothing() {
+on_both! { kill_nine_loses_nothing }
+
+fn kill_nine_loses_nothing(store: Store) {
     let mut random = Random::of_environment();
     let rounds = std::env::var("MAYFLY_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
     let mut left = rounds;
     while left > 0 {
         let rounds = left.min(LIFE);
-        live(rounds, &mut random);
+        live(store, rounds, &mut random);
         left -= rounds;
     }
-    println!("{rounds} rounds");
+    println!("{rounds} rounds on {store:?}");
 }
 
 /// The life of a data directory.
-fn live(rounds: u64, random: &mut Random) {
-    let home = Home::new();
+fn live(store: Store, rounds: u64, random: &mut Random) {
+    let home = Home::new(store);
     let mut server = home.start();
     let accounts = {
         let mut admin = server.admin();
@@ -80,7 +80,7 @@ fn live(rounds: u64, random: &mut Random) {
             server.kill();
             server = home.start();
         }
-        let open = ask_again(&server, &mut sent, before, random);
+        let open = load::ask_again(&server, &mut sent, before, random);
         let told: Vec<_> = accounts.iter().map(|account| server.admin().money(account)).collect();
         server.stop();
 
@@ -112,22 +112,4 @@ fn live(rounds: u64, random: &mut Random) {
     whole.no_number_was_overused();
     assert!(whole == history, "the journal's past has changed");
     println!("{} messages, {} of them in the journal", sent.len(), whole.len());
-}
-
-/// Sends what was not answered once more, and some of what was: the latter gets the same answer, the former one
-/// that holds from now on. Gives how many had not been answered.
-fn ask_again(server: &Server, sent: &mut [Sent], before: usize, random: &mut Random) -> usize {
-    let mut peer = server.connect();
-    let open: Vec<_> = (before..sent.len()).filter(|at| sent[*at].answer.is_none()).collect();
-    let (of_round, of_before) = REPEATED;
-    let latest = (sent.len() - before) as u64;
-    let mut again = open.clone();
-    again.extend((0..of_round.min(latest as usize)).map(|_| before + random.below(latest) as usize));
-    again.extend((0..of_before.min(before)).map(|_| random.below(before as u64) as usize));
-    for at in again {
-        let answer = load::repeat(&mut peer, &sent[at].message);
-        let first = sent[at].answer.get_or_insert_with(|| answer.clone());
-        assert_eq!(*first, answer, "{:?} is answered differently after the crash", sent[at].message);
-    }
-    open.len()
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::Instant;
 
 use harness::{Card, Home, Kind, Message, Peer};
+use mayfly_testing::{Store, on_both};
 
 /// How many connections race.
 const CONNECTIONS: usize = 64;
@@ -20,10 +21,11 @@ const AMOUNT: u64 = 2498;
 /// What the racers of a round share: the number, once it is issued.
 type Prize = Arc<Mutex<Option<Arc<Card>>>>;
 
+on_both! { a10_of_sixty_four_at_once_exactly_one_is_approved }
+
 /// A10: of 64 that present one number at the same time, a thousand times over, exactly one is approved.
-#[test]
-fn a10_of_sixty_four_at_once_exactly_one_is_approved() {
-    let home = Home::new();
+fn a10_of_sixty_four_at_once_exactly_one_is_approved(store: Store) {
+    let home = Home::new(store);
     let server = home.start();
     let mut admin = server.admin();
     let issuer = admin.open_issuer("Race", "456940");

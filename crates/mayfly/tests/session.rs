@@ -9,12 +9,14 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Ran, command, mayfly, mayfly_in, mayfly_with};
+use mayfly_testing::{Store, TestDatabase, on_both};
 use serde_json::Value;
 
 /// A server in a directory, stopped when dropped.
 struct Server {
     child: Child,
     dir: tempfile::TempDir,
+    database: Option<TestDatabase>,
 }
 
 const CONFIG: &str = r#"
@@ -32,12 +34,19 @@ address = "127.0.0.1:0"
 "#;
 
 impl Server {
-    fn start() -> Self {
+    fn start(store: Store) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        mayfly(&["init", data.to_str().unwrap()]).ok();
-        std::fs::write(data.join("mayfly.toml"), CONFIG).unwrap();
-        Self { child: serve(&data), dir }
+        let database = store.database();
+        let (mut init, mut config) = (vec!["init", data.to_str().unwrap()], CONFIG.to_owned());
+        let url = database.as_ref().map(TestDatabase::url);
+        if let Some(url) = &url {
+            init.extend(["--database", url]);
+            config.push_str(&format!("\n[database]\nurl = \"{url}\"\n"));
+        }
+        mayfly(&init).ok();
+        std::fs::write(data.join("mayfly.toml"), config).unwrap();
+        Self { child: serve(&data), dir, database }
     }
 
     fn data(&self) -> std::path::PathBuf {
@@ -102,9 +111,17 @@ fn furnish(server: &Server) {
     assert_eq!(server.json(&["account", "fund", "acct_1", "100"])["balance"]["minor"], 10_000);
 }
 
-#[test]
-fn a_number_from_its_issue_to_its_refund() {
-    let mut server = Server::start();
+on_both! {
+    a_number_from_its_issue_to_its_refund
+    a_repeat_is_the_same_answer_and_an_increment_is_more
+    limits_blocks_and_cancellation
+    the_journal_is_read_and_verified_beside_the_server_and_after_it
+    an_altered_journal_is_found
+    keys_for_the_api
+}
+
+fn a_number_from_its_issue_to_its_refund(store: Store) {
+    let mut server = Server::start(store);
     furnish(&server);
     let card = server.json(&["number", "issue", "--account", "acct_1"]);
     let number = card["number"].as_str().unwrap();
@@ -152,9 +169,8 @@ fn a_number_from_its_issue_to_its_refund() {
     assert_eq!(server.stop(), Some(0));
 }
 
-#[test]
-fn a_repeat_is_the_same_answer_and_an_increment_is_more() {
-    let server = Server::start();
+fn a_repeat_is_the_same_answer_and_an_increment_is_more(store: Store) {
+    let server = Server::start(store);
     furnish(&server);
     let card = server.json(&["number", "issue", "--account", "acct_1"]);
     let held = || server.json(&["account", "show", "acct_1"])["held"]["minor"].as_i64().unwrap();
@@ -182,9 +198,8 @@ fn a_repeat_is_the_same_answer_and_an_increment_is_more() {
     }
 }
 
-#[test]
-fn limits_blocks_and_cancellation() {
-    let server = Server::start();
+fn limits_blocks_and_cancellation(store: Store) {
+    let server = Server::start(store);
     furnish(&server);
     server.run(&["issuer", "open", "Acme Bank"]).fails(1, "that name is taken");
     server.run(&["issuer", "show", "iss_9"]).fails(1, "there is no issuer iss_9");
@@ -230,9 +245,8 @@ fn limits_blocks_and_cancellation() {
     assert!(table.starts_with("number") && table.contains("cancelled"), "{table}");
 }
 
-#[test]
-fn the_journal_is_read_and_verified_beside_the_server_and_after_it() {
-    let mut server = Server::start();
+fn the_journal_is_read_and_verified_beside_the_server_and_after_it(store: Store) {
+    let mut server = Server::start(store);
     furnish(&server);
     let card = server.json(&["number", "issue", "--account", "acct_1"]);
     server.send(&card, &["--amount", "9.99", "--dialect", "binary87", "--expect", "00"]).ok();
@@ -264,18 +278,25 @@ fn the_journal_is_read_and_verified_beside_the_server_and_after_it() {
     assert_eq!(server.stop(), Some(0));
 }
 
-#[test]
-fn an_altered_journal_is_found() {
-    let mut server = Server::start();
+fn an_altered_journal_is_found(store: Store) {
+    let mut server = Server::start(store);
     furnish(&server);
     assert_eq!(server.stop(), Some(0));
-    let journal = rusqlite::Connection::open(server.data().join("journal.db")).unwrap();
-    let mut payload: Vec<u8> =
-        journal.query_row("SELECT payload FROM journal WHERE sequence = 1", (), |row| row.get(0)).unwrap();
-    let at = payload.windows(4).position(|window| window == b"Acme").unwrap();
-    payload[at] = b'a';
-    journal.execute("UPDATE journal SET payload = ? WHERE sequence = 1", [payload]).unwrap();
-    drop(journal);
+    // The name of an issuer, which is the first thing in it.
+    match &server.database {
+        Some(database) => drop(database.psql(
+            "UPDATE mayfly_journal.journal SET payload = set_byte(
+                payload, position('Acme'::bytea IN payload) - 1, ascii('a')) WHERE sequence = 1",
+        )),
+        None => {
+            let journal = rusqlite::Connection::open(server.data().join("journal.db")).unwrap();
+            let read = "SELECT payload FROM journal WHERE sequence = 1";
+            let mut payload: Vec<u8> = journal.query_row(read, (), |row| row.get(0)).unwrap();
+            let at = payload.windows(4).position(|window| window == b"Acme").unwrap();
+            payload[at] = b'a';
+            journal.execute("UPDATE journal SET payload = ? WHERE sequence = 1", [payload]).unwrap();
+        }
+    }
     server.run(&["journal", "verify"]).fails(1, "record 1 of");
     assert!(
         server.run(&["journal", "read"]).ok().contains("acme Bank"),
@@ -299,9 +320,8 @@ fn init_and_serve_say_what_is_wrong() {
 }
 
 /// Keys for the HTTP API are made, listed, rotated and revoked, and shown once.
-#[test]
-fn keys_for_the_api() {
-    let server = Server::start();
+fn keys_for_the_api(store: Store) {
+    let server = Server::start(store);
     let run = |words: &[&str]| server.run(&[&["--json"], words].concat());
     run(&["issuer", "open", "Acme"]).ok();
     // What is paid out is shown as such.

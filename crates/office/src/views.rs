@@ -58,7 +58,7 @@ impl Views {
     /// Reads, as soon as everything that was durable by now is folded.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+        read: impl Fn(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, OfficeError> {
         self.catch_up().await?;
         self.read_now(read).await
@@ -67,7 +67,7 @@ impl Views {
     /// Reads what is folded by now.
     pub(crate) async fn read_now<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+        read: impl Fn(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, OfficeError> {
         self.views.read(read).await
     }
@@ -75,7 +75,7 @@ impl Views {
     /// Reads the journal.
     pub(crate) async fn journal<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&JournalReader) -> Result<T, StoreError> + Send + 'static,
+        read: impl Fn(&JournalReader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, OfficeError> {
         self.journal.read(read).await
     }
@@ -119,10 +119,10 @@ impl<R: Send + 'static> Pool<R> {
         Ok(Self { readers: Mutex::new(readers), room: Arc::new(Semaphore::new(count)) })
     }
 
-    /// Reads as soon as a reader is free, on a thread that may wait.
+    /// Reads as soon as a reader is free, on a thread that may wait. If the connection to a database is lost, once more.
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&R) -> Result<T, StoreError> + Send + 'static,
+        read: impl Fn(&R) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, OfficeError> {
         // The semaphore is never closed.
         let permit = self.room.clone().acquire_owned().await.map_err(|_| OfficeError::Stopped)?;
@@ -131,10 +131,13 @@ impl<R: Send + 'static> Pool<R> {
             // Kept until the reader is back, also if nobody waits for the answer any more.
             let _permit = permit;
             let borrowed = Borrowed::take(&pool).ok_or(OfficeError::Stopped)?;
-            borrowed
-                .reader
-                .as_ref()
-                .map_or(Err(OfficeError::Stopped), |it| read(it).map_err(OfficeError::Views))
+            let reader = borrowed.reader.as_ref().ok_or(OfficeError::Stopped)?;
+            match read(reader) {
+                // A database that was away, or is another one now: the connection may have broken long ago.
+                Err(StoreError::Lost { .. }) => read(reader),
+                done => done,
+            }
+            .map_err(OfficeError::Views)
         });
         done.await.map_err(|_| OfficeError::Stopped)?
     }

@@ -56,6 +56,9 @@ fn what_is_no_url_of_a_database_is_a_mistake() {
     for (url, expected) in [
         ("postgres://127.0.0.1/mayfly", Some(DatabaseError::Lacks("user"))),
         ("postgres://mayfly@127.0.0.1", Some(DatabaseError::Lacks("database"))),
+        ("postgres://mayfly@/mayfly", Some(DatabaseError::Lacks("host"))),
+        ("postgres://mayfly@:5432/mayfly", Some(DatabaseError::Lacks("host"))),
+        ("postgres://mayfly@127.0.0.1,:5433/mayfly", Some(DatabaseError::Lacks("host"))),
         ("mysql://mayfly@127.0.0.1/mayfly", None),
         ("postgres://mayfly@127.0.0.1:port/mayfly", None),
         ("postgres://mayfly@127.0.0.1/mayfly?sslmode=perhaps", None),

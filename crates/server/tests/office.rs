@@ -12,6 +12,15 @@ use mayfly_server::protocol::{
     AccountLimit, AdminRequest, AdminResponse, ErrorCode, IssueNumber, Merchant, NumberControls, NumberState,
     OpenProgramme, Page, TermsAsked, Text, Transaction,
 };
+use mayfly_testing::{Store, on_both};
+
+on_both! {
+    a_number_from_its_order_to_its_end
+    what_was_written_is_seen_at_once_and_after_a_restart
+    a_lifetime_that_is_over_shows
+    lists_come_in_pages
+    accounts_are_changed
+}
 
 fn id<T: Text>(text: &str) -> T {
     T::read(text).unwrap()
@@ -29,9 +38,8 @@ fn of_account(limit: u32, cursor: Option<String>) -> AdminRequest {
     AdminRequest::ListTransactions { account: Some(id("acct_1")), number: None, page }
 }
 
-#[test]
-fn a_number_from_its_order_to_its_end() {
-    let mut running = Running::start();
+fn a_number_from_its_order_to_its_end(store: Store) {
+    let mut running = Running::start(store);
     let account = running.furnished();
     assert_eq!((account.balance.minor, account.available.minor, account.active_numbers), (10_000, 10_000, 0));
 
@@ -82,9 +90,8 @@ fn a_number_from_its_order_to_its_end() {
     running.stop();
 }
 
-#[test]
-fn what_was_written_is_seen_at_once_and_after_a_restart() {
-    let mut running = Running::start();
+fn what_was_written_is_seen_at_once_and_after_a_restart(store: Store) {
+    let mut running = Running::start(store);
     running.furnished();
     let first = running.issue(NumberControls::default(), None);
     let second = running.issue(NumberControls::default(), None);
@@ -118,9 +125,8 @@ fn what_was_written_is_seen_at_once_and_after_a_restart() {
     running.stop();
 }
 
-#[test]
-fn a_lifetime_that_is_over_shows() {
-    let mut running = Running::start();
+fn a_lifetime_that_is_over_shows(store: Store) {
+    let mut running = Running::start(store);
     running.furnished();
     let issued = running.issue(NumberControls::default(), Some(1));
     assert_eq!(running.number(&issued).state, NumberState::Active);
@@ -129,9 +135,8 @@ fn a_lifetime_that_is_over_shows() {
     running.stop();
 }
 
-#[test]
-fn lists_come_in_pages() {
-    let mut running = Running::start();
+fn lists_come_in_pages(store: Store) {
+    let mut running = Running::start(store);
     running.furnished();
     for minor in 1..=6 {
         running.ask(AdminRequest::Fund { account: id("acct_1"), minor });
@@ -175,9 +180,8 @@ fn lists_come_in_pages() {
     running.stop();
 }
 
-#[test]
-fn accounts_are_changed() {
-    let mut running = Running::start();
+fn accounts_are_changed(store: Store) {
+    let mut running = Running::start(store);
     running.furnished();
     let account = id("acct_1");
     let AdminResponse::Account(shown) =
@@ -201,7 +205,7 @@ fn accounts_are_changed() {
 
 #[test]
 fn every_refusal_has_its_code() {
-    let mut running = Running::start();
+    let mut running = Running::start(Store::Sqlite);
     running.furnished();
     let issuer = id("iss_1");
     let open = |terms, universal: Option<&str>| {
@@ -267,7 +271,7 @@ fn every_refusal_has_its_code() {
 /// What another program than our own client may send.
 #[test]
 fn raw_lines() {
-    let running = Running::start();
+    let running = Running::start(Store::Sqlite);
     let stream = UnixStream::connect(running.socket()).unwrap();
     let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
     let mut ask = |line: &str| {
@@ -295,7 +299,7 @@ fn raw_lines() {
 
 #[test]
 fn a_client_without_a_server_is_told_what_to_do() {
-    let directory = Running::start().stop();
+    let directory = Running::start(Store::Sqlite).stop();
     let path = directory.path().join("admin.sock");
     let error = Client::connect(&path).unwrap_err();
     assert!(matches!(error, ClientError::NotRunning { .. }));

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{Running, purchase, send};
 use mayfly_server::protocol::{AdminRequest, NumberControls};
+use mayfly_testing::Store;
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -34,7 +35,7 @@ fn no_number_leaves_but_to_its_owner() {
         .with_writer(move || writer.clone())
         .init();
 
-    let mut running = Running::start();
+    let mut running = Running::start(Store::Sqlite);
     running.furnished();
     let issued: Vec<_> = (0..8).map(|_| running.issue(NumberControls::default(), None)).collect();
     let mut network = running.network();

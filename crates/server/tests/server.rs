@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Running, config, directory, page, purchase, receive, send, settings};
+use common::{Installation, Running, config, page, purchase, receive, send, settings};
 use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Journal, Record};
 use mayfly_keys::{OsRandom, RootKey, file};
@@ -19,9 +19,20 @@ use mayfly_server::directory::{DirectoryError, Run};
 use mayfly_server::protocol::{AdminRequest, NumberControls, Text};
 use mayfly_server::{Cause, InitError, KEY_CHECK_FILE, Phase, Server, SocketError, StartError, init};
 use mayfly_store::{JOURNAL_FILE, StoreError, StoredJournal};
+use mayfly_testing::{Store, on_both};
 
-fn start_error(directory: &Path) -> StartError {
-    Server::start(settings(directory, "")).map(drop).unwrap_err()
+on_both! {
+    what_runs_can_be_found_and_is_ready
+    metrics_count_and_name_nobody
+    a_second_server_is_told_who_has_the_directory
+    a_taken_address_is_named_and_nothing_is_left_behind
+    keys_and_directories_that_will_not_do
+    a_stop_answers_what_is_under_way
+    a_server_that_cant_write_its_journal_stops_and_says_so
+}
+
+fn start_error(data: &Installation) -> StartError {
+    Server::start(data.settings("")).map(drop).unwrap_err()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -55,9 +66,8 @@ fn init_makes_everything_once() {
     assert_eq!(fs::read(data_dir.join("root.key")).unwrap(), key);
 }
 
-#[test]
-fn what_runs_can_be_found_and_is_ready() {
-    let mut running = Running::start();
+fn what_runs_can_be_found_and_is_ready(store: Store) {
+    let mut running = Running::start(store);
     let directory = running.directory.path().to_owned();
     assert_eq!(mode(&running.socket()), 0o600);
     let run = Run::read(&directory).unwrap();
@@ -77,9 +87,8 @@ fn what_runs_can_be_found_and_is_ready() {
     assert!(std::net::TcpStream::connect(http).is_err());
 }
 
-#[test]
-fn metrics_count_and_name_nobody() {
-    let mut running = Running::start();
+fn metrics_count_and_name_nobody(store: Store) {
+    let mut running = Running::start(store);
     running.furnished();
     let issued = running.issue(NumberControls::default(), None);
     let mut network = running.network();
@@ -116,10 +125,9 @@ fn metrics_count_and_name_nobody() {
     running.stop();
 }
 
-#[test]
-fn a_second_server_is_told_who_has_the_directory() {
-    let running = Running::start();
-    let error = start_error(running.directory.path());
+fn a_second_server_is_told_who_has_the_directory(store: Store) {
+    let running = Running::start(store);
+    let error = start_error(&running.directory);
     let StartError::Store(StoreError::Locked { pid, .. }) = &error else { panic!("{error}") };
     assert_eq!(*pid, Some(std::process::id()));
     assert_eq!(running.server.as_ref().unwrap().phase(), Phase::Serving);
@@ -127,13 +135,13 @@ fn a_second_server_is_told_who_has_the_directory() {
     running.stop();
 }
 
-#[test]
-fn a_taken_address_is_named_and_nothing_is_left_behind() {
-    let first = Running::start();
-    let other = directory();
+fn a_taken_address_is_named_and_nothing_is_left_behind(store: Store) {
+    let first = Running::start(store);
+    let other = Installation::new(store);
     let address = first.server.as_ref().unwrap().addresses().iso8583[0].address.clone();
     let text = format!(
-        "[iso8583]\nlisteners = [{{ address = \"{address}\", dialect = \"ascii87\" }}]\n[admin]\nhttp_address = \"off\"\n[api]\naddress = \"off\"\n"
+        "[iso8583]\nlisteners = [{{ address = \"{address}\", dialect = \"ascii87\" }}]\n[admin]\nhttp_address = \"off\"\n[api]\naddress = \"off\"\n{}",
+        other.database_section()
     );
     let file = other.path().join(CONFIG_FILE);
     let taken = mayfly_server::config::Config::parse(&text, &file).unwrap().check().unwrap();
@@ -144,20 +152,19 @@ fn a_taken_address_is_named_and_nothing_is_left_behind() {
     first.stop();
 }
 
-#[test]
-fn keys_and_directories_that_will_not_do() {
-    let data = directory();
+fn keys_and_directories_that_will_not_do(store: Store) {
+    let data = Installation::new(store);
     let key = data.path().join("root.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
-    let error = start_error(data.path());
+    let error = start_error(&data);
     assert!(matches!(error, StartError::Key(_)) && error.to_string().contains("chmod 600"), "{error}");
 
     fs::rename(&key, data.path().join("away")).unwrap();
-    let error = start_error(data.path());
+    let error = start_error(&data);
     assert!(matches!(error, StartError::Key(_)) && error.to_string().contains("root.key"), "{error}");
 
     file::create(&key, &RootKey::generate(&mut OsRandom).unwrap()).unwrap();
-    let error = start_error(data.path());
+    let error = start_error(&data);
     assert!(matches!(error, StartError::OtherKey { .. }), "{error}");
     fs::rename(data.path().join("away"), &key).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
@@ -165,7 +172,7 @@ fn keys_and_directories_that_will_not_do() {
     // The bits are looked at: these tests may run as the superuser, whom they do not stop.
     for (mode, read_only) in [(0o500, true), (0o755, false)] {
         fs::set_permissions(data.path(), fs::Permissions::from_mode(mode)).unwrap();
-        match start_error(data.path()) {
+        match start_error(&data) {
             StartError::Directory(DirectoryError::ReadOnly(_)) => assert!(read_only),
             StartError::Directory(DirectoryError::OpenToOthers { .. }) => assert!(!read_only),
             other => panic!("{other}"),
@@ -174,32 +181,34 @@ fn keys_and_directories_that_will_not_do() {
     fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
 
     let none = data.path().join("none");
-    let error = start_error(&none);
+    let error = Server::start(settings(&none, "")).map(drop).unwrap_err();
     assert!(matches!(error, StartError::Directory(DirectoryError::Missing(_))), "{error}");
     assert!(error.to_string().contains("mayfly init"), "{error}");
 
-    fs::remove_file(data.path().join(JOURNAL_FILE)).unwrap();
-    let error = start_error(data.path());
+    match &data.database {
+        Some(database) => drop(database.psql("DROP SCHEMA mayfly_journal CASCADE")),
+        None => fs::remove_file(data.path().join(JOURNAL_FILE)).unwrap(),
+    }
+    let error = start_error(&data);
     assert!(matches!(error, StartError::Store(StoreError::Missing { .. })), "{error}");
 }
 
 #[test]
 fn a_socket_is_replaced_only_if_nobody_listens() {
-    let data = directory();
+    let data = Installation::new(Store::Sqlite);
     let path = data.path().join("admin.sock");
     fs::write(&path, "a file").unwrap();
-    assert!(matches!(start_error(data.path()), StartError::Socket(SocketError::NotASocket(_))));
+    assert!(matches!(start_error(&data), StartError::Socket(SocketError::NotASocket(_))));
     fs::remove_file(&path).unwrap();
     let listener = UnixListener::bind(&path).unwrap();
-    assert!(matches!(start_error(data.path()), StartError::Socket(SocketError::InUse(_))));
+    assert!(matches!(start_error(&data), StartError::Socket(SocketError::InUse(_))));
     drop(listener);
     assert!(path.exists(), "as a server that was killed leaves it");
     Running::on(data, "").stop();
 }
 
-#[test]
-fn a_stop_answers_what_is_under_way() {
-    let mut running = Running::start();
+fn a_stop_answers_what_is_under_way(store: Store) {
+    let mut running = Running::start(store);
     running.furnished();
     let issued: Vec<_> = (0..50).map(|_| running.issue(NumberControls::default(), None)).collect();
     let mut network = running.network();
@@ -220,11 +229,10 @@ fn a_stop_answers_what_is_under_way() {
 }
 
 /// Somebody else writes the journal: the worst that can happen short of a broken disk, and found the same way.
-#[test]
-fn a_server_that_cant_write_its_journal_stops_and_says_so() {
-    let mut running = Running::start();
+fn a_server_that_cant_write_its_journal_stops_and_says_so(store: Store) {
+    let mut running = Running::start(store);
     running.furnished();
-    let mut other = StoredJournal::open(&running.directory.path().into()).unwrap();
+    let mut other = StoredJournal::open(&running.directory.settings("").home).unwrap();
     let head = other.head(PartitionId(0)).unwrap();
     other.append(&Record::seal(&head, PartitionId(0), head.at_ms, 0, Vec::new())).unwrap();
 

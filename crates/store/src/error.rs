@@ -172,6 +172,18 @@ pub enum StoreError {
         /// What it said.
         why: String,
     },
+    /// A gateway works on the database.
+    Served {
+        /// The database.
+        location: Location,
+        /// What the gateway is called.
+        holder: String,
+    },
+    /// There is an installation already, where none must be.
+    Occupied {
+        /// Where.
+        location: Location,
+    },
     /// A row is there already, and there may be only one.
     Taken {
         /// The file.
@@ -203,7 +215,8 @@ impl fmt::Display for StoreError {
                 location
             ),
             Self::Missing { location, views: false } => {
-                write!(f, "there is no journal at {}: is this the right directory?", location)
+                let what = if matches!(location, Location::File(_)) { "directory" } else { "database" };
+                write!(f, "there is no journal at {location}: is this the right {what}?")
             }
             Self::Newer { location, version, known } => write!(
                 f,
@@ -258,6 +271,12 @@ impl fmt::Display for StoreError {
             }
             Self::Conflict { location, why } => {
                 write!(f, "{location}: somebody else changed the same ({why}): try again")
+            }
+            Self::Served { location, holder } => {
+                write!(f, "{location} is in service by {holder}: stop it first")
+            }
+            Self::Occupied { location } => {
+                write!(f, "{location} is there already and is not overwritten: name another place")
             }
             Self::Taken { location } => write!(f, "{location}: there is such a row already"),
             Self::Unwritable { why } => write!(f, "a value can't be written down: {why}"),

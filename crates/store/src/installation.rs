@@ -1,10 +1,12 @@
 //! Making an installation, and finding out whose it is.
 
+use mayfly_core::PartitionId;
+
 use crate::journal::FORMAT;
 use crate::sql::postgres::schema;
-use crate::sql::values;
+use crate::sql::{Sql, values};
 use crate::sqlite::Access;
-use crate::{DirectoryLock, Home, StoreError, StoredJournal};
+use crate::{DirectoryLock, Home, StoreError, StoredJournal, views};
 
 /// Part of a journal's schema: a database has nothing beside it in which this could stand.
 pub(crate) const CREATE_POSTGRES: &str = "
@@ -37,10 +39,22 @@ pub fn create(home: &Home, root_check: &str) -> Result<(), StoreError> {
 pub fn root_check(home: &Home) -> Result<Option<String>, StoreError> {
     match home {
         Home::Files(_) => Ok(None),
-        Home::Database(database) if !schema::is_there(database, &FORMAT)? => Ok(None),
+        Home::Database(database) if !schema::is_there(database, &FORMAT)? => {
+            // One that was lost must not be taken for one that was never there.
+            if schema::is_there(database, &views::FORMAT)? {
+                return Err(StoreError::Missing { location: home.location(&FORMAT), views: true });
+            }
+            Ok(None)
+        }
         Home::Database(_) => {
             let sql = home.open(&FORMAT, Access::Read, CACHE_BYTES)?;
             sql.one("SELECT root_check FROM installation", &[], |cells| cells.next())
         }
     }
+}
+
+/// The partitions that have records, the first first.
+pub(crate) fn partitions(journal: &Sql) -> Result<Vec<PartitionId>, StoreError> {
+    let all = "SELECT DISTINCT partition FROM journal ORDER BY partition";
+    journal.all(all, &[], |cells| cells.next().map(PartitionId))
 }

@@ -7,7 +7,7 @@ use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Digest, Head, Journal, RETRY_FOR, Record};
 
 use crate::format::{Durability, Format, Step};
-use crate::sql::{Sql, values};
+use crate::sql::{Access as Transaction, Sql, values};
 use crate::sqlite::Access;
 use crate::{Home, Standing, StoreError};
 use crate::{installation, lease, reader};
@@ -131,6 +131,13 @@ impl StoredJournal {
     /// Where a partition's journal ends. The last record is checked.
     pub fn head(&self, partition: PartitionId) -> Result<Head, StoreError> {
         reader::head(&self.sql, partition)
+    }
+
+    /// Appends records that are known to follow what stands there, all of them or none.
+    pub(crate) fn append_all(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let writing = self.sql.begin(Transaction::Write)?;
+        records.iter().try_for_each(|record| self.insert(record).map(drop))?;
+        writing.commit()
     }
 
     /// Lets the file grow to so many pages (of 16 KiB) only, as a full disk would.

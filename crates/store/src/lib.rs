@@ -13,6 +13,7 @@
 //! stored is a keyed index and the last four digits).
 
 mod archive;
+mod copy;
 pub mod directory;
 mod error;
 mod fold;
@@ -32,6 +33,7 @@ mod verify;
 mod views;
 
 pub use archive::ViewsArchive;
+pub use copy::{Copied, CopyOptions, Copying, copy};
 pub use error::{Location, StoreError};
 pub use fold::{FoldOptions, Folder, FolderWaker};
 pub use home::Home;

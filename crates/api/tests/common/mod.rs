@@ -35,7 +35,10 @@ use mayfly_store::directory::{
     By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, NewWebhook,
     OrderReference, PaymentId, Role, WebhookId,
 };
-use mayfly_store::{DirectoryLock, FoldOptions, Folder, OpenOptions, ViewsArchive};
+use mayfly_store::{
+    Database, DatabaseOptions, DirectoryLock, FoldOptions, Folder, Home, OpenOptions, ViewsArchive,
+};
+use mayfly_testing::{Store, TestDatabase};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -55,7 +58,11 @@ pub struct Rig {
     folder: Folder,
     _lock: Option<DirectoryLock>,
     pub data: TempDir,
+    /// Where its data are.
+    pub home: Home,
     count: AtomicU64,
+    /// Dropped last: whoever used it is gone then.
+    _database: Option<TestDatabase>,
 }
 
 /// A key and its text.
@@ -122,40 +129,61 @@ pub fn loopback() -> ApiOptions {
     ApiOptions::at("127.0.0.1:0".parse().unwrap())
 }
 
+/// A data directory, its database if there is one, and which of the two has the data.
+fn place(store: Store) -> (TempDir, Option<TestDatabase>, Home) {
+    let (data, database) = (tempfile::tempdir().unwrap(), store.database());
+    let Some(made) = &database else {
+        let home = data.path().into();
+        return (data, None, home);
+    };
+    let limit = Duration::from_secs(30);
+    let options = DatabaseOptions {
+        url: &made.url(),
+        password: None,
+        ca_file: None,
+        statement_time_max: limit,
+        connect_time_max: limit,
+    };
+    let home = Home::Database(Arc::new(Database::new(&options).unwrap()));
+    (data, database, home)
+}
+
 impl Rig {
     pub fn start() -> Self {
         Self::with(loopback())
     }
 
+    pub fn start_on(store: Store) -> Self {
+        Self::on(store, loopback(), Arc::new(SystemClock), |journal| journal)
+    }
+
     pub fn with(options: ApiOptions) -> Self {
-        Self::at(options, Arc::new(SystemClock))
+        Self::on(Store::Sqlite, options, Arc::new(SystemClock), |journal| journal)
     }
 
     /// With a clock of the test's own.
-    pub fn at(options: ApiOptions, clock: Arc<dyn Clock>) -> Self {
-        Self::on(options, clock, |journal| journal)
+    pub fn at(store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self::on(store, loopback(), clock, |journal| journal)
     }
 
     /// With a journal of the test's own before the real one.
     pub fn on(
+        store: Store,
         options: ApiOptions,
         clock: Arc<dyn Clock>,
         journal: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
     ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let data = tempfile::tempdir().unwrap();
+        let (data, _database, home) = place(store);
         let service = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap());
-        let directory = Arc::new(Directory::open(&data.path().into(), service.directory_keys()).unwrap());
+        let directory = Arc::new(Directory::open(&home, service.directory_keys()).unwrap());
         let catalogue = Arc::new(Catalogue::new(service).unwrap());
-        let opened =
-            mayfly_store::open(&data.path().into(), ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();
+        let opened = mayfly_store::open(&home, ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();
         let progress = Arc::new(Progress::default());
         let fold = FoldOptions::default();
-        let folder =
-            Folder::start(&data.path().into(), ONLY_PARTITION, fold, progress.clone(), |_| {}).unwrap();
-        let archive =
-            ViewsArchive::open(&data.path().into(), ONLY_PARTITION, progress.clone(), &folder).unwrap();
+        let folder = Folder::start(&home, ONLY_PARTITION, fold, progress.clone(), |_| {}).unwrap();
+        let archive = ViewsArchive::open(&home, ONLY_PARTITION, progress.clone(), &folder).unwrap();
         let engine = Engine::start(Parts {
             state: opened.state,
             head: opened.head,
@@ -170,7 +198,7 @@ impl Rig {
         })
         .unwrap();
         let handle = engine.handle();
-        let views = Views::open(&data.path().into(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
+        let views = Views::open(&home, ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
         let random = Box::new(OsRandom);
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
         let office = Arc::new(Office::new(
@@ -210,7 +238,9 @@ impl Rig {
             folder,
             _lock,
             data,
+            home,
             count,
+            _database,
         }
     }
 

@@ -78,7 +78,7 @@ impl Init {
 }
 
 /// A path as a configuration can have it, wherever that is.
-fn absolute(path: &Path) -> Outcome<String> {
+pub(crate) fn absolute(path: &Path) -> Outcome<String> {
     std::path::absolute(path)
         .ok()
         .and_then(|path| path.to_str().map(str::to_owned))

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod bench;
+pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod init;
 pub(crate) mod inspect;

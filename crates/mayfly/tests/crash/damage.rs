@@ -5,9 +5,14 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use mayfly_testing::TestDatabase;
+
 use crate::harness::{Home, Random};
 
 const VIEWS: &str = "views.db";
+const SCHEMA: &str = "mayfly_views";
+/// Without one of these tables a start can't load the state.
+const TABLES: [&str; 4] = ["accounts", "cursor", "issuer_books", "number_state"];
 /// What is overwritten, in bytes: a page.
 const PAGE: usize = 16_384;
 /// How many copies are kept.
@@ -22,6 +27,50 @@ pub(crate) struct Damage {
 impl Damage {
     /// Does something to the views, or nothing; says what.
     pub(crate) fn inflict(&mut self, home: &Home, random: &mut Random) -> String {
+        match home.database() {
+            Some(database) => self.inflict_on_schema(database, random),
+            None => self.inflict_on_files(home, random),
+        }
+    }
+
+    fn inflict_on_schema(&mut self, database: &TestDatabase, random: &mut Random) -> String {
+        let there = format!("SELECT count(*) FROM pg_tables WHERE schemaname = '{SCHEMA}'");
+        if database.psql(&there) == "0" {
+            return "are missing".into();
+        }
+        match random.below(8) {
+            0 => {
+                let table = random.of(&TABLES).unwrap();
+                database.psql(&format!("DROP TABLE {SCHEMA}.{table}"));
+                format!("without their {table}")
+            }
+            1 => {
+                let deleted =
+                    "WITH deleted AS (DELETE FROM mayfly_views.number_state WHERE id % 2 = 0 RETURNING 1)
+                    SELECT count(*) FROM deleted";
+                format!("without {} of their numbers", database.psql(deleted))
+            }
+            2 => {
+                database.psql(&format!("DROP SCHEMA {SCHEMA} CASCADE"));
+                "removed".into()
+            }
+            3 => {
+                database.psql(&format!("DELETE FROM {SCHEMA}.cursor"));
+                "without their cursor".into()
+            }
+            4 | 5 => match random.of(self.copies.make_contiguous()) {
+                Some(copy) => {
+                    database.psql(&format!("DROP SCHEMA {SCHEMA} CASCADE"));
+                    database.restore(copy);
+                    format!("replaced by {}", copy.file_name().unwrap_or_default().display())
+                }
+                None => "untouched".into(),
+            },
+            _ => "untouched".into(),
+        }
+    }
+
+    fn inflict_on_files(&mut self, home: &Home, random: &mut Random) -> String {
         let views = home.file(VIEWS);
         let Ok(bytes) = fs::metadata(&views).map(|metadata| metadata.len()) else {
             return "are missing".into();
@@ -72,7 +121,10 @@ impl Damage {
             return;
         }
         let copy = home.beside(&format!("views of round {round}"));
-        fs::copy(home.file(VIEWS), &copy).unwrap();
+        match home.database() {
+            Some(database) => database.dump(SCHEMA, &copy),
+            None => drop(fs::copy(home.file(VIEWS), &copy).unwrap()),
+        }
         self.copies.push_back(copy);
         if self.copies.len() > COPIES_MAX
             && let Some(oldest) = self.copies.pop_front()

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +16,11 @@ const BURST_MAX: u64 = 16;
 const STOCK: usize = 8;
 /// How often a number for many purchases may be used.
 const MANY: u32 = 1000;
-/// How often a message is sent again that is shed: the server may be catching up.
+/// How many messages that were answered in the last round are sent again after it, and of all before.
+const REPEATED: (usize, usize) = (300, 100);
+/// How long a server that sheds work is left alone.
+const RESPITE: Duration = Duration::from_millis(50);
+/// How often a message is sent again that was shed.
 const TRIES: usize = 200;
 
 /// A message that was sent, and what came back if something did.
@@ -32,14 +37,18 @@ pub(crate) struct Done {
     pub(crate) issued: Vec<String>,
 }
 
-/// Workers that go on until the server is gone.
+/// Workers that go on until the server is gone, or they are told to stop.
+// Only one of the tests that share this tells them to.
+#[allow(dead_code)]
 pub(crate) struct Load {
     workers: Vec<JoinHandle<Done>>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Load {
     /// One worker for each account.
     pub(crate) fn begin(server: &Server, accounts: &[String], round: u64, random: &mut Random) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
         let workers = accounts.iter().enumerate().map(|(lane, account)| {
             let mut admin = server.admin();
             let many = admin.issue(account, MANY).unwrap().unwrap();
@@ -58,9 +67,17 @@ impl Load {
                 used: Vec::new(),
                 approved: Vec::new(),
             };
-            std::thread::spawn(|| worker.run())
+            let stop = stop.clone();
+            std::thread::spawn(move || worker.run(&stop))
         });
-        Self { workers: workers.collect() }
+        Self { workers: workers.collect(), stop }
+    }
+
+    /// Has them stop; the server is there. Gives what they did.
+    #[allow(dead_code)]
+    pub(crate) fn stop(self) -> Done {
+        self.stop.store(true, Ordering::Relaxed);
+        self.end()
     }
 
     /// What they did until the server was gone.
@@ -76,7 +93,7 @@ impl Load {
 }
 
 /// Sends a message again, as a repeat, until it is answered.
-pub(crate) fn repeat(peer: &mut Peer, message: &Message) -> Answer {
+fn repeat(peer: &mut Peer, message: &Message) -> Answer {
     for _ in 0..TRIES {
         peer.send(&message.wire(true)).unwrap();
         let (key, answer) = peer.receive().unwrap();
@@ -84,9 +101,27 @@ pub(crate) fn repeat(peer: &mut Peer, message: &Message) -> Answer {
         if !answer.is_shed() {
             return answer;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(RESPITE);
     }
     panic!("{message:?} is shed again and again");
+}
+
+/// Sends what was not answered once more, and some of what was: the latter gets the same answer, the former one
+/// that holds from now on. Gives how many had not been answered.
+pub(crate) fn ask_again(server: &Server, sent: &mut [Sent], before: usize, random: &mut Random) -> usize {
+    let mut peer = server.connect();
+    let open: Vec<_> = (before..sent.len()).filter(|at| sent[*at].answer.is_none()).collect();
+    let (of_round, of_before) = REPEATED;
+    let latest = (sent.len() - before) as u64;
+    let mut again = open.clone();
+    again.extend((0..of_round.min(latest as usize)).map(|_| before + random.below(latest) as usize));
+    again.extend((0..of_before.min(before)).map(|_| random.below(before as u64) as usize));
+    for at in again {
+        let answer = repeat(&mut peer, &sent[at].message);
+        let first = sent[at].answer.get_or_insert_with(|| answer.clone());
+        assert_eq!(*first, answer, "{:?} is answered differently now", sent[at].message);
+    }
+    open.len()
 }
 
 struct Worker {
@@ -110,9 +145,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self) -> Done {
-        // Until the server is gone: that is how every round ends.
-        while self.work().is_ok() {}
+    fn run(mut self, stop: &AtomicBool) -> Done {
+        while !stop.load(Ordering::Relaxed) && self.work().is_ok() {}
         self.done
     }
 
@@ -241,11 +275,13 @@ impl Worker {
             .chain(repeated)
             .map(|at| (self.done.sent[at].message.key(), at))
             .collect();
+        let mut shed = false;
         while !waiting.is_empty() {
             let (key, answer) = self.peer.receive()?;
             let at = waiting.remove(&key).unwrap_or_else(|| panic!("{key:?} was not asked"));
             if answer.is_shed() {
-                // Shed: whether it was done shows when it is sent again.
+                // Whether it was done shows when it is sent again.
+                shed = true;
                 continue;
             }
             let sent = &mut self.done.sent[at];
@@ -255,6 +291,9 @@ impl Worker {
             if Some(at) != repeated && purchase && answer.approved() {
                 self.approved.push(at);
             }
+        }
+        if shed {
+            std::thread::sleep(RESPITE);
         }
         Ok(())
     }

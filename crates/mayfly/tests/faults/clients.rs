@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use mayfly_testing::Store;
+
 use crate::Shop;
 use crate::harness::{Home, Message, Peer, Random};
 
@@ -17,7 +19,7 @@ const RID_OF: Duration = Duration::from_secs(20);
 
 #[test]
 fn bad_clients_do_not_keep_a_good_one_waiting() {
-    let home = Home::with("read_timeout_s = 1\nwrite_timeout_s = 1\n");
+    let home = Home::with(Store::Sqlite, "read_timeout_s = 1\nwrite_timeout_s = 1\n");
     let server = home.start();
     let mut shop = Shop::open(&server);
     let address = server.address;

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use mayfly_testing::{Store, TestDatabase};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -52,40 +53,57 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A data directory, made by `mayfly init`, and what is around it.
+/// A data directory, made by `mayfly init`, what is around it, and the database if the data are in one.
 pub(crate) struct Home {
     around: TempDir,
     pub(crate) dir: PathBuf,
+    database: Option<TestDatabase>,
 }
 
 impl Home {
-    /// In the system's temporary directory.
-    pub(crate) fn new() -> Self {
-        Self::with("")
+    /// In the system's temporary directory, with the data in a store of this kind.
+    pub(crate) fn new(store: Store) -> Self {
+        Self::with(store, "")
     }
 
     /// With more in its configuration; `more` begins with keys of the section `iso8583`.
-    pub(crate) fn with(more: &str) -> Self {
+    pub(crate) fn with(store: Store, more: &str) -> Self {
         let around = TempDir::new().unwrap();
         let dir = around.path().join("data");
-        Self::made(around, dir, more)
+        Self::made(around, dir, store.database(), more)
     }
 
-    /// In a directory that is not there yet, on a file system of one's own.
+    /// In files, in a directory that is not there yet, on a file system of one's own.
     pub(crate) fn at(dir: PathBuf) -> Self {
-        Self::made(TempDir::new().unwrap(), dir, "")
+        Self::made(TempDir::new().unwrap(), dir, None, "")
     }
 
-    fn made(around: TempDir, dir: PathBuf, more: &str) -> Self {
-        let home = Self { around, dir };
-        let made = home.cli(["init"]);
+    /// With the data in this database.
+    pub(crate) fn on(database: TestDatabase) -> Self {
+        let around = TempDir::new().unwrap();
+        let dir = around.path().join("data");
+        Self::made(around, dir, Some(database), "")
+    }
+
+    fn made(around: TempDir, dir: PathBuf, database: Option<TestDatabase>, more: &str) -> Self {
+        let home = Self { around, dir, database };
+        let url = home.database.as_ref().map(TestDatabase::url);
+        let made = home.cli(["init"].into_iter().chain(url.iter().flat_map(|url| ["--database", url])));
         assert!(made.status.success(), "init: {}", said(&made));
-        let config = format!(
+        let mut config = format!(
             "[iso8583]\nlisteners = [{{ address = \"127.0.0.1:0\", dialect = \"ascii87\" }}]\n{more}\n\
              [admin]\nhttp_address = \"127.0.0.1:0\"\n[api]\naddress = \"127.0.0.1:0\"\n"
         );
+        if let Some(url) = url {
+            config.push_str(&format!("[database]\nurl = \"{url}\"\n"));
+        }
         fs::write(home.dir.join("mayfly.toml"), config).unwrap();
         home
+    }
+
+    /// The database, if the data are in one.
+    pub(crate) fn database(&self) -> Option<&TestDatabase> {
+        self.database.as_ref()
     }
 
     /// A path beside the data directory.

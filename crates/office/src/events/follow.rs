@@ -55,7 +55,7 @@ impl Office {
             Whose::Account(_) | Whose::Numbers => true,
             Whose::Nobody => false,
         };
-        let read = self.views.journal(move |journal| read(journal, from, durable, wanted)).await?;
+        let read = self.views.journal(move |journal| read(journal, from, durable, &wanted)).await?;
         let accounts = self.accounts_of(&read.found).await?;
         let named = read.found.iter().filter_map(|now| match whose(&now.event) {
             Whose::Account(id) => Some(id),

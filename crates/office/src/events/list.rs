@@ -134,8 +134,8 @@ impl Office {
         self.views
             .read(move |views| {
                 let mut accounts = HashMap::with_capacity(numbers.len());
-                for id in numbers {
-                    accounts.extend(views.number(id)?.map(|row| (id, row.account)));
+                for id in &numbers {
+                    accounts.extend(views.number(*id)?.map(|row| (*id, row.account)));
                 }
                 Ok(accounts)
             })

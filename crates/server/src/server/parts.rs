@@ -106,8 +106,11 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     };
     let (hook, questions) = mayfly_notify::hook();
     let core = Core::start(&ground, (state, head, journal), hook)?;
-    let views = core.views(&settings)?;
-    let front = runtime.block_on(front(&ground, (&core, views, questions), listener, pages.as_ref(), pepper));
+    // Opened before the runtime is entered: whoever waits for a database must not be within one.
+    let views = Views::open(&settings.home, ONLY_PARTITION, core.engine.handle(), core.folder.waker());
+    let front = views.map_err(StartError::Store).and_then(|views| {
+        runtime.block_on(front(&ground, (&core, views, questions), listener, pages.as_ref(), pepper))
+    });
     match front {
         Ok(Front { network, api, delivery, socket, addresses, background }) => {
             shared.health.enter(Phase::Serving);
@@ -267,12 +270,6 @@ impl Core {
         let engine = Engine::start(parts)
             .map_err(|error| StartError::System { what: "threads could not be started", error })?;
         Ok(Self { engine, folder, failed, failure })
-    }
-
-    /// What it has written, to read. Opening a database blocks, so it is done here and not where others are served.
-    fn views(&self, settings: &Settings) -> Result<Views, StartError> {
-        Views::open(&settings.home, ONLY_PARTITION, self.engine.handle(), self.folder.waker())
-            .map_err(StartError::Store)
     }
 
     /// Of a start that did not come to its end: what went wrong is told already.

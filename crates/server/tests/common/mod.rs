@@ -20,6 +20,7 @@ use mayfly_server::protocol::{
     NumberControls, OpenProgramme, Status, TermsAsked, Text,
 };
 use mayfly_server::{Server, init};
+use mayfly_testing::{Store, TestDatabase};
 use tempfile::TempDir;
 
 /// Listens where there is room.
@@ -35,31 +36,57 @@ pub fn settings(directory: &Path, more: &str) -> Settings {
     config(directory, more).check().unwrap()
 }
 
-/// An initialised directory.
-pub fn directory() -> TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    init(&config(directory.path(), ""), &mut OsRandom).unwrap();
-    directory
+/// An installation: a data directory, and a database if the data are in one.
+pub struct Installation {
+    directory: TempDir,
+    pub database: Option<TestDatabase>,
+}
+
+impl Installation {
+    pub fn new(store: Store) -> Self {
+        let made = Self { directory: tempfile::tempdir().unwrap(), database: store.database() };
+        init(&made.config(""), &mut OsRandom).unwrap();
+        made
+    }
+
+    /// The data directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn settings(&self, more: &str) -> Settings {
+        self.config(more).check().unwrap()
+    }
+
+    fn config(&self, more: &str) -> Config {
+        config(self.path(), &format!("{more}{}", self.database_section()))
+    }
+
+    /// What a configuration says of the database.
+    pub fn database_section(&self) -> String {
+        let of = |made: &TestDatabase| format!("\n[database]\nurl = \"{}\"\n", made.url());
+        self.database.as_ref().map(of).unwrap_or_default()
+    }
 }
 
 pub struct Running {
     pub server: Option<Server>,
     pub client: Client,
-    pub directory: TempDir,
+    pub directory: Installation,
 }
 
 impl Running {
-    pub fn start() -> Self {
-        Self::on(directory(), "")
+    pub fn start(store: Store) -> Self {
+        Self::on(Installation::new(store), "")
     }
 
-    pub fn on(directory: TempDir, more: &str) -> Self {
-        let server = Server::start(settings(directory.path(), more)).unwrap();
+    pub fn on(directory: Installation, more: &str) -> Self {
+        let server = Server::start(directory.settings(more)).unwrap();
         let client = Client::connect(&directory.path().join("admin.sock")).unwrap();
         Self { server: Some(server), client, directory }
     }
 
-    pub fn stop(mut self) -> TempDir {
+    pub fn stop(mut self) -> Installation {
         self.server.take().unwrap().stop().unwrap();
         self.directory
     }

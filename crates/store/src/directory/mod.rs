@@ -78,7 +78,7 @@ pub use writing::{By, Purged, Writing};
 /// The directory's file name.
 pub const DIRECTORY_FILE: &str = "directory.db";
 
-const FORMAT: Format = Format {
+pub(crate) const FORMAT: Format = Format {
     file: DIRECTORY_FILE,
     schema: "mayfly_directory",
     application_id: 0x4d59_4644,

@@ -184,6 +184,12 @@ pub(crate) trait Cell<'r>: Sized {
     fn of(raw: Raw<'r>) -> Option<Self>;
 }
 
+impl<'r> Cell<'r> for Raw<'r> {
+    fn of(raw: Raw<'r>) -> Option<Self> {
+        Some(raw)
+    }
+}
+
 impl Cell<'_> for bool {
     fn of(raw: Raw<'_>) -> Option<Self> {
         match raw {

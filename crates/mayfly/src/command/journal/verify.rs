@@ -1,7 +1,7 @@
 //! `mayfly journal verify`: walks the chain from its first record to its last.
 
 use clap::Args;
-use mayfly_store::{JournalReader, Verified, compare_with_replay};
+use mayfly_store::{Home, JournalReader, Verified, compare_with_replay};
 use serde_json::json;
 
 use super::{failure, open};
@@ -49,15 +49,21 @@ impl Verify {
 /// Replays the journal and compares; every difference is told.
 fn compare(journal: &JournalReader, place: &Place, output: Output) -> Outcome {
     let spinner = output.spinner("comparing the views with a replay");
-    let differences = compare_with_replay(&place.home()?, journal.partition());
+    let home = place.home()?;
+    let differences = compare_with_replay(&home, journal.partition());
     spinner.finish_and_clear();
     let differences = differences.map_err(failure)?;
     if differences.is_empty() {
         return Ok(());
     }
     let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    Err(Failure::Refused(format!(
-        "the views are not what the journal says; stop the server, remove views.db and start it again:\n  {}",
-        told.join("\n  ")
-    )))
+    // A start builds them again.
+    let cure = match home {
+        Home::Files(_) => "stop the server, remove views.db and start it again",
+        Home::Database(_) => {
+            "stop every server on this database, have psql DROP SCHEMA mayfly_views CASCADE and start them again"
+        }
+    };
+    let told = told.join("\n  ");
+    Err(Failure::Refused(format!("the views are not what the journal says; {cure}:\n  {told}")))
 }

@@ -204,10 +204,15 @@ impl Link {
     }
 
     pub(crate) fn begin(&mut self, access: Access) -> Result<()> {
-        match access {
-            Access::Read => self.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?,
+        let begin = match access {
+            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             // Whoever writes next in this schema waits here.
-            Access::Write => self.script("BEGIN; SELECT version FROM format FOR UPDATE")?,
+            Access::Write => "BEGIN; SELECT version FROM format FOR UPDATE",
+        };
+        match self.script(begin) {
+            // A connection that broke while nobody used it is found out here, and nothing was done yet.
+            Err(StoreError::Lost { .. }) => self.script(begin)?,
+            begun => begun?,
         }
         self.in_transaction = true;
         Ok(())

@@ -92,7 +92,9 @@ impl Database {
         }
         let user = config.get_user().ok_or(DatabaseError::Lacks("user"))?.to_owned();
         let database = config.get_dbname().ok_or(DatabaseError::Lacks("database"))?.to_owned();
-        if config.get_hosts().is_empty() {
+        // One without a name is read as such, and would be looked up.
+        let nameless = |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty());
+        if config.get_hosts().is_empty() || config.get_hosts().iter().any(nameless) {
             return Err(DatabaseError::Lacks("host"));
         }
         let hosts = hosts(&config);

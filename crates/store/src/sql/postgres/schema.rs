@@ -70,6 +70,14 @@ pub(crate) fn put_aside(database: &Arc<Database>, format: &Format) -> Result<(),
     migration.commit()
 }
 
+/// Takes away a schema with all that is in it.
+pub(crate) fn remove(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {
+    let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
+    let migration = Migration::begin(&sql)?;
+    sql.script(&format!("DROP SCHEMA IF EXISTS {} CASCADE", format.schema))?;
+    migration.commit()
+}
+
 /// Whether there is such a schema.
 pub(crate) fn is_there(database: &Arc<Database>, format: &Format) -> Result<bool, StoreError> {
     exists(&Sql::postgres(Link::open(database, format.schema, format.durability)?), format)
