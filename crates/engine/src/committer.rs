@@ -10,7 +10,6 @@ use mayfly_core::{Answer, MessageAnswer, Reason, Refusal};
 
 use crate::mailbox::deliver;
 use crate::queue::Queue;
-use crate::writer::refusal;
 use crate::{AppendError, Asker, Head, Journal, Meter, Progress, Question, RETRY_FOR, Record, Ticket};
 
 /// A batch: its record if anything changed, and what may be told when it is durable.
@@ -153,20 +152,11 @@ impl Committer {
             AppendError::Unknown(_) | AppendError::Refused => Reason::Unconfirmed,
         };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        let mut batches = vec![batch];
-        let mut waiting = Vec::new();
-        loop {
-            while let Ok(batch) = self.batches.try_recv() {
-                batches.push(batch);
-            }
-            let more = self.queue.take(&mut waiting, Duration::ZERO);
-            let mut refused: Vec<_> = waiting.drain(..).filter_map(|work| refusal(work, reason)).collect();
-            deliver(&mut refused);
-            if !more {
-                break;
-            }
+        refuse(batch, reason);
+        // Until the writer has decided what it had, and is gone: none of its batches may be left without an answer.
+        while let Ok(batch) = self.batches.recv() {
+            refuse(batch, reason);
         }
-        batches.into_iter().for_each(|batch| refuse(batch, reason));
     }
 }
 

@@ -146,8 +146,8 @@ impl Engine {
             events: Vec::new(),
             asked: Waiting::default(),
         };
-        let guards = [0; 2].map(|_| Guard { queue: queue.clone(), failure: failure.clone() });
-        let [of_committer, of_writer] = guards;
+        let guard = |of_writer| Guard { queue: queue.clone(), failure: failure.clone(), of_writer };
+        let (of_committer, of_writer) = (guard(false), guard(true));
         let committer = thread::Builder::new().name("committer".into()).spawn(move || {
             let _guard = of_committer;
             committer.run();
@@ -173,10 +173,6 @@ impl Engine {
         // A panic of either thread has been printed; there is nothing left of it to hand on.
         let _ = self.writer.join();
         let _ = self.committer.join();
-        let mut left = Vec::new();
-        self.handle.queue.take(&mut left, std::time::Duration::ZERO);
-        let refused = left.drain(..).filter_map(|work| refusal(work, Reason::Overloaded));
-        crate::mailbox::deliver(&mut refused.collect());
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -188,11 +184,16 @@ impl Engine {
 struct Guard {
     queue: Arc<Queue>,
     failure: Arc<Mutex<Option<AppendError>>>,
+    of_writer: bool,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.queue.stop();
+        if self.of_writer {
+            self.queue.close();
+        } else {
+            self.queue.stop();
+        }
         if thread::panicking() {
             let broken = AppendError::Failed("a thread of the engine broke off; see the log".into());
             self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(broken);

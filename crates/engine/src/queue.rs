@@ -8,6 +8,8 @@ use mayfly_core::state::Transaction;
 use mayfly_core::{Answer, Command, Reason, State};
 
 use crate::Ticket;
+use crate::mailbox::deliver;
+use crate::writer::refusal;
 
 /// A look at the state between two batches. What it returns is called when everything that it saw is durable.
 pub type Look = Box<dyn FnOnce(&State) -> Box<dyn FnOnce() + Send> + Send>;
@@ -59,6 +61,8 @@ impl std::error::Error for Refused {}
 struct Inner {
     waiting: Vec<Work>,
     stopping: bool,
+    /// Nobody takes anything any more.
+    over: bool,
     unconfirmed: bool,
     /// Since when the journal has been written, if it is.
     writing: Option<Instant>,
@@ -111,9 +115,22 @@ impl Queue {
     /// Adds what was taken once already: it does not count against the bound, which is that of its pool.
     pub(crate) fn add_again(&self, work: Work) {
         let mut inner = self.lock();
+        if inner.over {
+            drop(inner);
+            return deliver(&mut refusal(work, Reason::Overloaded).into_iter().collect());
+        }
         inner.waiting.push(work);
         drop(inner);
         self.filled.notify_one();
+    }
+
+    /// Of the writer, when it ends: whatever has come since, or comes now, is refused.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        (inner.stopping, inner.over) = (true, true);
+        let left = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        deliver(&mut left.into_iter().filter_map(|work| refusal(work, Reason::Overloaded)).collect());
     }
 
     /// Takes everything that waits, at most after `wait`. False when the engine is stopping and all is taken.

@@ -3,10 +3,12 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mayfly_core::{Answer, Command, MessageAnswer, Reason, Refusal, ResponseCode};
-use mayfly_engine::{AppendError, Desk, Engine, Issued, MemoryNoteKeys, Options, Refused};
+use mayfly_engine::{
+    AppendError, Desk, Engine, Issued, Mailbox, MemoryNoteKeys, Options, Refused, Submission,
+};
 use support::{Bench, Seeded, bank, fresh, order, purchase, replayed};
 
 fn issue(bench: &Bench) -> Issued {
@@ -88,4 +90,32 @@ fn what_was_being_written_when_somebody_else_took_over_is_answered_91() {
     let refused = message(bench.engine.handle().ask_blocking(buy));
     assert_eq!((refused.response, refused.reason), (ResponseCode::IssuerUnavailable, Reason::Unconfirmed));
     assert_eq!(bench.engine.stop(), Err(AppendError::Refused));
+}
+
+#[test]
+fn everybody_who_waits_is_told_when_the_engine_steps_down() {
+    const WAITING: u64 = 100;
+    for _ in 0..20 {
+        let bench = fresh(Options { batch_max: 1, ..Options::default() });
+        let issued = issue(&bench);
+        bench.journal.with(|disk| disk.errors = vec![AppendError::Refused]);
+        let mailbox = Mailbox::new(|| ());
+        let mut submission = Submission::default();
+        for key in 0..WAITING {
+            submission.add(purchase(&bench, &issued.pan, issued.expiry, key), &mailbox, key);
+        }
+        bench.engine.handle().submit(&mut submission);
+        let mut letters = Vec::new();
+        let begun = Instant::now();
+        // Not only when it is stopped: whoever stops it waits for these.
+        while letters.len() < WAITING as usize {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{} are still waiting", letters.len());
+            let mut come = Vec::new();
+            mailbox.take(&mut come);
+            letters.append(&mut come);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(letters.into_iter().all(|(_, answer)| message(answer).response != ResponseCode::Approved));
+        assert_eq!(bench.engine.stop(), Err(AppendError::Refused));
+    }
 }

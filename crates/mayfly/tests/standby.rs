@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use harness::{Admin, Card, Kind, Message, Peer, mayfly, said, until};
+use harness::{Admin, Card, Kind, Message, Peer, Proxy, mayfly, said, until};
 use mayfly_testing::TestDatabase;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -50,11 +50,10 @@ fn ran(output: &Output) {
 
 impl Gateway {
     /// The first one makes the installation, the second joins it.
-    fn new(around: &Path, name: &str, database: &TestDatabase, first: Option<&Self>) -> Self {
+    fn new(around: &Path, name: &str, url: &str, first: Option<&Self>) -> Self {
         let dir = around.join(name);
-        let url = database.url();
         let mut init = mayfly();
-        init.arg("--data-dir").arg(&dir).args(["init", "--database", &url]);
+        init.arg("--data-dir").arg(&dir).args(["init", "--database", url]);
         if let Some(first) = first {
             fs::DirBuilder::new().mode(0o700).create(&dir).unwrap();
             let key = fs::read(first.dir.join("root.key")).unwrap();
@@ -158,6 +157,8 @@ struct Client {
     /// When it heard the last answer that decided something, and the longest time between two of them.
     heard: Instant,
     longest: Duration,
+    /// How often it was told 91.
+    unavailable: u64,
 }
 
 impl Client {
@@ -173,6 +174,7 @@ impl Client {
                 }
                 Some(answer) if answer != "91" && answer != "96" => panic!("{message:?}: {answer}"),
                 shed => {
+                    self.unavailable += u64::from(shed.as_deref() == Some("91"));
                     // Over to the other one, if this one is silent, gone, or does not know.
                     (self.peer, self.at) = (None, 1 - self.at);
                     repeat = true;
@@ -197,10 +199,19 @@ impl Client {
     }
 }
 
+/// What clients did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bought {
+    purchases: u64,
+    /// For how long none was approved, at the most.
+    silence: Duration,
+    unavailable: u64,
+}
+
 /// Clients that go on until they are told to end.
 struct Load {
     over: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<(u64, Duration)>>,
+    clients: Vec<JoinHandle<Bought>>,
 }
 
 impl Load {
@@ -211,8 +222,14 @@ impl Load {
         let clients = cards.iter().enumerate().map(|(lane, card)| {
             let (over, card) = (over.clone(), card.clone());
             std::thread::spawn(move || {
-                let mut client =
-                    Client { addresses, at: 0, peer: None, heard: Instant::now(), longest: Duration::ZERO };
+                let mut client = Client {
+                    addresses,
+                    at: 0,
+                    peer: None,
+                    heard: Instant::now(),
+                    longest: Duration::ZERO,
+                    unavailable: 0,
+                };
                 let mut bought = 0;
                 while !over.load(Ordering::Acquire) && bought < u64::from(USES) {
                     bought += 1;
@@ -228,17 +245,20 @@ impl Load {
                     client.buy(&message, &over);
                     sleep(Duration::from_millis(10));
                 }
-                (bought, client.longest)
+                Bought { purchases: bought, silence: client.longest, unavailable: client.unavailable }
             })
         });
         Self { clients: clients.collect(), over }
     }
 
-    /// How many purchases were approved, and for how long none was at the most.
-    fn end(self) -> (u64, Duration) {
+    fn end(self) -> Bought {
         self.over.store(true, Ordering::Release);
         let done = self.clients.into_iter().map(|client| client.join().unwrap());
-        done.fold((0, Duration::ZERO), |(bought, longest), one| (bought + one.0, longest.max(one.1)))
+        done.fold(Bought::default(), |all, one| Bought {
+            purchases: all.purchases + one.purchases,
+            silence: all.silence.max(one.silence),
+            unavailable: all.unavailable + one.unavailable,
+        })
     }
 }
 
@@ -249,12 +269,20 @@ struct World {
 }
 
 impl World {
-    /// Purchases flow while something happens to the active gateway. Says for how long there was no answer.
+    /// One account, at whichever gateway is active.
+    fn new(active: &Gateway) -> Self {
+        let mut admin = active.admin();
+        let issuer = admin.open_issuer("Bank", "456940");
+        let account = admin.open_account(&issuer, 1_000_000_000);
+        Self { account, bought: 0, round: 0 }
+    }
+
+    /// Purchases flow while something happens to the active gateway.
     fn while_buying(
         &mut self,
         [active, other]: [&mut Gateway; 2],
         happens: impl FnOnce(&mut Gateway, &mut Gateway),
-    ) -> Duration {
+    ) -> Bought {
         self.round += 1;
         let mut admin = active.admin();
         let cards: Vec<_> =
@@ -263,9 +291,9 @@ impl World {
         sleep(Duration::from_secs(1));
         happens(active, other);
         sleep(Duration::from_secs(1));
-        let (bought, longest) = load.end();
-        self.bought += bought;
-        longest
+        let bought = load.end();
+        self.bought += bought.purchases;
+        bought
     }
 
     /// All that was bought, once.
@@ -278,60 +306,107 @@ impl World {
 #[test]
 fn whatever_becomes_of_the_active_gateway_another_one_goes_on() {
     let (database, around) = (TestDatabase::create(), TempDir::new().unwrap());
-    let mut first = Gateway::new(around.path(), "first", &database, None);
-    let mut second = Gateway::new(around.path(), "second", &database, Some(&first));
+    let mut first = Gateway::new(around.path(), "first", &database.url(), None);
+    let mut second = Gateway::new(around.path(), "second", &database.url(), Some(&first));
     first.start();
     first.await_active();
     second.start();
     second.await_standby();
-    let mut admin = first.admin();
-    let issuer = admin.open_issuer("Bank", "456940");
-    let account = admin.open_account(&issuer, 1_000_000_000);
-    let mut world = World { account, bought: 0, round: 0 };
+    let mut world = World::new(&first);
 
     // Stopped: it hands over at once.
-    let silence = world.while_buying([&mut first, &mut second], |active, other| {
+    let bought = world.while_buying([&mut first, &mut second], |active, other| {
         active.stop();
         other.await_active();
     });
-    println!("stopped: {silence:?} without an answer, {} purchases", world.bought);
-    assert!(silence < Duration::from_secs(5), "{silence:?}");
+    println!("stopped: {bought:?}");
+    assert!(bought.silence < Duration::from_secs(5), "{bought:?}");
     world.check(&second);
 
     // Killed: the other one takes over when the lease is over.
     first.start();
     first.await_standby();
-    let silence = world.while_buying([&mut second, &mut first], |active, other| {
+    let bought = world.while_buying([&mut second, &mut first], |active, other| {
         active.kill();
         other.await_active();
     });
-    println!("killed: {silence:?} without an answer, {} purchases", world.bought);
-    assert!(silence < TAKEN_OVER_WITHIN + CLIENT, "{silence:?}");
+    println!("killed: {bought:?}");
+    assert!(bought.silence < TAKEN_OVER_WITHIN + CLIENT, "{bought:?}");
     world.check(&first);
 
     // Standing still, and going on when it is not the active one any more.
     second.start();
     second.await_standby();
-    let silence = world.while_buying([&mut first, &mut second], |active, other| {
+    let bought = world.while_buying([&mut first, &mut second], |active, other| {
         active.signal(Signal::STOP);
         other.await_active();
         sleep(Duration::from_secs(1));
         active.signal(Signal::CONT);
         active.await_standby();
     });
-    println!("stood still: {silence:?} without an answer, {} purchases", world.bought);
-    assert!(silence < TAKEN_OVER_WITHIN + CLIENT, "{silence:?}");
+    println!("stood still: {bought:?}");
+    assert!(bought.silence < TAKEN_OVER_WITHIN + CLIENT, "{bought:?}");
     world.check(&second);
 
     // The one that stood still is as good as any.
-    let silence = world.while_buying([&mut second, &mut first], |active, other| {
+    let bought = world.while_buying([&mut second, &mut first], |active, other| {
         active.stop();
         other.await_active();
     });
-    println!("stopped again: {silence:?} without an answer, {} purchases", world.bought);
+    println!("stopped again: {bought:?}");
     world.check(&first);
     first.stop();
     let mut verify = mayfly();
     verify.arg("--data-dir").arg(&first.dir).args(["journal", "verify", "--views"]);
     ran(&verify.output().unwrap());
+}
+
+#[test]
+fn a_database_that_is_away_costs_time_and_nothing_else() {
+    let (database, around) = (TestDatabase::create(), TempDir::new().unwrap());
+    let proxy = Proxy::before(&database.url());
+    let mut first = Gateway::new(around.path(), "first", proxy.url(), None);
+    let mut second = Gateway::new(around.path(), "second", &database.url(), Some(&first));
+    first.start();
+    first.await_active();
+    let mut world = World::new(&first);
+
+    // Connections break in the middle of commits.
+    let bought = world.while_buying([&mut first, &mut second], |_, _| {
+        for _ in 0..20 {
+            proxy.cut();
+            sleep(Duration::from_millis(30));
+            proxy.mend();
+            sleep(Duration::from_millis(170));
+        }
+    });
+    println!("broken: {bought:?}");
+    first.await_active();
+    world.check(&first);
+
+    // Away for longer than the lease is good, and nobody else is there: it comes back by itself.
+    let bought = world.while_buying([&mut first, &mut second], |active, _| {
+        proxy.cut();
+        until("the gateway to doubt its lease", || active.page("/ready").contains("lease").then_some(()));
+        sleep(Duration::from_secs(1));
+        proxy.mend();
+        active.await_active();
+    });
+    println!("away: {bought:?}");
+    assert!(bought.unavailable > 0, "nobody was told 91");
+    world.check(&first);
+
+    // Away for the active one alone: the other one takes over.
+    second.start();
+    second.await_standby();
+    let bought = world.while_buying([&mut first, &mut second], |active, other| {
+        proxy.cut();
+        other.await_active();
+        sleep(Duration::from_secs(1));
+        proxy.mend();
+        active.await_standby();
+    });
+    println!("away from one: {bought:?}");
+    assert!(bought.silence < TAKEN_OVER_WITHIN + CLIENT, "{bought:?}");
+    world.check(&second);
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod peer;
+pub(crate) mod proxy;
 pub(crate) mod random;
 
 use std::ffi::OsStr;
@@ -23,6 +24,7 @@ use tempfile::TempDir;
 
 pub(crate) use admin::Admin;
 pub(crate) use peer::{Answer, Card, Kind, Message, Peer};
+pub(crate) use proxy::Proxy;
 pub(crate) use random::Random;
 
 /// How long a server may take to be ready, to stop, or to refuse to start. It is met in a second or two; the

@@ -52,7 +52,8 @@ pub struct Server {
     lock: Option<DirectoryLock>,
     /// Where several gateways share a database: what makes this one the active one.
     keeper: Option<LeaseKeeper>,
-    signalled: signals::Signalled,
+    /// If signals are listened to already, because it stood by.
+    signalled: Option<signals::Signalled>,
 }
 
 impl fmt::Debug for Server {
@@ -123,7 +124,12 @@ impl Server {
 
     /// Waits until somebody wants the server to stop (SIGTERM, SIGINT), another gateway has taken over, or it can't go on.
     pub fn wait(&self) -> Cause {
-        let (mut failed, mut signalled) = (self.failed.clone(), self.signalled.clone());
+        let mut failed = self.failed.clone();
+        let signalled = self.signalled.clone().map_or_else(|| signals::listen(&self.runtime), Ok);
+        let mut signalled = match signalled {
+            Ok(signalled) => signalled,
+            Err(error) => return Cause::Failed(error.to_string()),
+        };
         self.runtime.block_on(async {
             tokio::select! {
                 signal = signalled.wait_for(Option::is_some) => {

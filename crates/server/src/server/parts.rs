@@ -77,7 +77,7 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     };
     // A server that was killed has left one.
     Run::remove(&settings.data_dir);
-    let signalled = signals::listen(&runtime)?;
+    let mut signalled = None;
     let (Opened { state, head, journal, lock, .. }, keeper) = match &settings.home {
         Home::Files(_) => {
             // Opening takes it again.
@@ -86,7 +86,8 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         }
         // The directory still has the socket, and one server.
         Home::Database(database) => {
-            let (opened, keeper) = standby::become_active(database, &settings, &shared, &signalled)?;
+            let listen = || Ok(signalled.insert(signals::listen(&runtime)?).clone());
+            let (opened, keeper) = standby::become_active(database, &settings, &shared, listen)?;
             (Opened { lock: Some(lock), ..opened }, Some(keeper))
         }
     };

@@ -21,7 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often an active gateway looks whether it still is.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// Waits until this gateway is the active one, and gives what the engine begins with. It follows meanwhile.
+/// Waits until this gateway is the active one, and gives what the engine begins with. It follows meanwhile, and from then on
+/// `listen` is what ends it; whoever need not wait can be ended as any process can.
 ///
 /// # Errors
 /// If the store can't be used, or somebody wants the process to end before it is active.
@@ -29,7 +30,7 @@ pub(super) fn become_active(
     database: &Arc<Database>,
     settings: &Settings,
     shared: &Shared,
-    signalled: &Signalled,
+    listen: impl FnOnce() -> Result<Signalled, StartError>,
 ) -> Result<(Opened, LeaseKeeper), StartError> {
     let lease =
         Lease::open(database, ONLY_PARTITION, lease_owner(), LEASE_TIME).map_err(StartError::Store)?;
@@ -39,7 +40,7 @@ pub(super) fn become_active(
             let keeper = keep(lease, &standing, shared)?;
             (parts::open(settings, &shared.health)?, keeper)
         }
-        None => stand_by(lease, settings, shared, signalled)?,
+        None => stand_by(lease, settings, shared, &listen()?)?,
     };
     let journal = opened.journal.under(ONLY_PARTITION, keeper.standing().clone());
     tracing::info!(
