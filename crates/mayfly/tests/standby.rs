@@ -2,7 +2,7 @@
 //! was acknowledged is there, and nothing was done twice.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should panic")]
-#![allow(clippy::print_stdout, reason = "seeds and counts, for whoever reads the output")]
+#![allow(clippy::print_stdout, reason = "seeds, for whoever reads the output")]
 
 mod harness;
 

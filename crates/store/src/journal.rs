@@ -211,10 +211,19 @@ impl StoredJournal {
             self.sql.one(HASH_POSTGRES, values![record.partition.0, record.sequence as i64], read)
         };
         match standing {
-            Ok(Some(hash)) if hash == record.hash => Ok(()),
+            Ok(Some(hash)) if hash == record.hash => self.settle().map_err(|error| append_error(&error)),
             Ok(_) => Err(AppendError::Refused),
             Err(error) => Err(append_error(&error)),
         }
+    }
+
+    /// Waits until what can be read is safe. Whoever asks a primary that was restarted sees what its standby may not have
+    /// yet: a commit that waits for the standby waits for everything before it, too.
+    fn settle(&self) -> Result<(), StoreError> {
+        if self.sql.as_postgres().is_some() {
+            self.sql.run("UPDATE format SET version = version", &[])?;
+        }
+        Ok(())
     }
 }
 
