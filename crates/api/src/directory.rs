@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mayfly_store::StoreError;
 use mayfly_store::directory::{Directory, DirectoryError};
 use tokio::sync::Semaphore;
 
@@ -43,6 +44,15 @@ impl DirectoryDesk {
     }
 }
 
+impl Problem {
+    /// The database is away, or the connection to it broke: it may be over already. Nobody knows whether it was done; whoever
+    /// asks again with the same key finds out.
+    pub(crate) fn passing(error: &StoreError) -> Self {
+        tracing::warn!(%error, "the database is away");
+        Self::new(Code::Busy)
+    }
+}
+
 impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
@@ -55,6 +65,7 @@ impl From<DirectoryError> for Problem {
             DirectoryError::AccountTaken { .. } => Self::new(Code::AccountTaken),
             DirectoryError::TooManyAccounts => Self::new(Code::AccountsMax),
             DirectoryError::TooManyWebhooks => Self::new(Code::WebhooksMax),
+            DirectoryError::Store(error) if error.is_passing() => Self::passing(&error),
             error => {
                 tracing::error!(%error, "the directory could not be used");
                 Self::new(Code::Storage)

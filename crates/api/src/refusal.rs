@@ -21,6 +21,7 @@ impl From<OfficeError> for Problem {
             OfficeError::OwnNumberMissing => Self::with(Code::OwnNumberMissing, error),
             OfficeError::Busy(_) | OfficeError::Behind { .. } => Self::new(Code::Busy),
             OfficeError::Stopped => Self::new(Code::Stopped),
+            OfficeError::Views(error) if error.is_passing() => Self::passing(&error),
             OfficeError::Views(error) => {
                 tracing::error!(%error, "the views or the journal could not be read");
                 Self::new(Code::Storage)

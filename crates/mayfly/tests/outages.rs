@@ -38,13 +38,21 @@ fn connections_that_break_lose_nothing() {
 fn a_database_that_is_restarted_loses_nothing() {
     let cluster = TestCluster::start();
     let home = Home::on(cluster.database());
-    endure(&home, 4, |outage| cluster.restart(outage % 2 == 0));
+    endure(&home, 4, |outage| cluster.restart(outage % 2 == 0, Duration::ZERO));
+}
+
+/// Away for longer than a gateway is sure to be the active one.
+#[test]
+fn a_database_that_is_away_for_long_loses_nothing() {
+    let cluster = TestCluster::start();
+    let home = Home::on(cluster.database());
+    endure(&home, 2, |outage| cluster.restart(outage == 1, Duration::from_secs(8)));
 }
 
 /// Loads a server through so many outages. Every time it is ready again by itself, and afterwards accounts for everything.
 fn endure(home: &Home, outages: u64, mut outage: impl FnMut(u64)) {
     let mut random = Random::of_environment();
-    let server = home.start();
+    let mut server = home.start();
     let accounts = {
         let mut admin = server.admin();
         let issuer = admin.open_issuer("Outages", "456940");
@@ -59,6 +67,7 @@ fn endure(home: &Home, outages: u64, mut outage: impl FnMut(u64)) {
         outage(round);
         let lasted = begun.elapsed();
         let waited = ready_again(home, &server);
+        server.find_again(home);
         std::thread::sleep(Duration::from_millis(shortest));
         let done = load.stop();
         let answered = done.sent.iter().filter(|sent| sent.answer.is_some()).count();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::TestDatabase;
 
@@ -33,13 +34,14 @@ impl TestCluster {
         TestDatabase::on(self.url.clone())
     }
 
-    /// Stops the server and starts it again at the same address. It ends its connections with a word; or, `at_once`, without
-    /// one, as a crash does, and recovers when it starts.
+    /// Stops the server and starts it again at the same address, after so long. It ends its connections with a word; or,
+    /// `at_once`, without one, as a crash does, and recovers when it starts.
     ///
     /// # Panics
     /// If it does not start again.
-    pub fn restart(&self, at_once: bool) {
-        script("restart", &self.directory, &[if at_once { "immediate" } else { "fast" }]);
+    pub fn restart(&self, at_once: bool, after: Duration) {
+        let how = if at_once { "immediate" } else { "fast" };
+        script("restart", &self.directory, &[how, &after.as_secs_f64().to_string()]);
     }
 }
 

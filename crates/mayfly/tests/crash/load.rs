@@ -19,7 +19,7 @@ const MANY: u32 = 1000;
 /// How many messages that were answered in the last round are sent again after it, and of all before.
 const REPEATED: (usize, usize) = (300, 100);
 /// How long a server that sheds work is left alone.
-const RESPITE: Duration = Duration::from_millis(50);
+const RESPITE: Duration = Duration::from_millis(200);
 /// How often a message is sent again that was shed.
 const TRIES: usize = 200;
 

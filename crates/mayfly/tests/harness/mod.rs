@@ -145,17 +145,7 @@ impl Home {
         let log = self.beside("server.log");
         let child = command.stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let mut server = Server { child, log, address: ([127, 0, 0, 1], 0).into(), socket: PathBuf::new() };
-        let run = until("the server to be ready", || {
-            if let Some(status) = server.child.try_wait().unwrap() {
-                panic!("the server did not start: {status}\n{}", server.log());
-            }
-            // One that was killed left its own behind.
-            let run: Value = serde_json::from_slice(&fs::read(self.file("run.json")).ok()?).ok()?;
-            (run["pid"] == server.child.id()).then_some(run)
-        });
-        let addresses = &run["addresses"];
-        server.address = addresses["iso8583"][0]["address"].as_str().unwrap().parse().unwrap();
-        server.socket = PathBuf::from(addresses["admin_socket"].as_str().unwrap());
+        server.find_again(self);
         server
     }
 
@@ -212,6 +202,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Waits until it is ready, and looks where it listens: one that stepped down and serves again may do so elsewhere.
+    pub(crate) fn find_again(&mut self, home: &Home) {
+        let run = until("the server to be ready", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the server did not start: {status}\n{}", self.log());
+            }
+            // One that was killed left its own behind.
+            let run: Value = serde_json::from_slice(&fs::read(home.file("run.json")).ok()?).ok()?;
+            (run["pid"] == self.child.id()).then_some(run)
+        });
+        let addresses = &run["addresses"];
+        self.address = addresses["iso8583"][0]["address"].as_str().unwrap().parse().unwrap();
+        self.socket = PathBuf::from(addresses["admin_socket"].as_str().unwrap());
+    }
+
     /// A connection to its admin socket.
     pub(crate) fn admin(&self) -> Admin {
         Admin::connect(&self.socket).unwrap()
