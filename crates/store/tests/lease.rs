@@ -158,7 +158,6 @@ fn whoever_lost_it_writes_and_answers_nothing() {
     assert_eq!(stale.append(&one), Ok(()));
     assert_eq!(stale.append(&one), Ok(()), "the same once more, because nobody heard");
     assert_eq!(stale.confirm(&one.head()), Ok(()));
-    assert_eq!(stale.confirm(&Head::START), Err(AppendError::Refused));
 
     // Another one takes it while the first believes that it still has it.
     ground.alter("journal", "UPDATE lease SET until_ms = 0");
@@ -170,13 +169,19 @@ fn whoever_lost_it_writes_and_answers_nothing() {
         Err(AppendError::Refused),
         "by its number, before anybody else has written"
     );
+    assert!(standing.is_lost(), "that is how it learns");
     let mut owner = journal(&taken);
     let better = record(&one.head(), b"owner");
     assert_eq!(owner.append(&better), Ok(()));
     assert_eq!(stale.append(&two), Err(AppendError::Refused));
     assert_eq!(stale.confirm(&one.head()), Err(AppendError::Refused));
-    assert_eq!(stale.append(&one), Ok(()), "what stands, stands");
     assert_eq!(owner.confirm(&better.head()), Ok(()));
+    // Whoever finds another end than the one he knows has lost it, too.
+    let surprised = second.take().unwrap().unwrap();
+    assert_eq!(journal(&surprised).confirm(&one.head()), Err(AppendError::Refused));
+    assert!(surprised.is_lost());
+    let taken = second.take().unwrap().unwrap();
+    let mut owner = journal(&taken);
 
     // Over, and nobody knows whose it is: that is no refusal yet.
     until("it to be over", || (!taken.is_good()).then_some(()));
