@@ -58,6 +58,8 @@ const LOG_PATIENCE: u64 = 4;
 const PAGE_BYTES: u64 = 16_384;
 /// Fewer events than these are never worth a transaction, if there are more.
 const EVENTS_MIN: u64 = 1000;
+/// How many events one transaction takes in a database.
+const DATABASE_EVENTS_MAX: u64 = 16_384;
 /// How many indices leave quarantine in one transaction.
 const FREED_MAX: usize = 4096;
 
@@ -79,7 +81,7 @@ impl ViewsWriter {
     pub(crate) fn open(
         home: &Home,
         partition: PartitionId,
-        options: FoldOptions,
+        mut options: FoldOptions,
     ) -> Result<Self, StoreError> {
         let mut sql = views::open_to_write(home, options.cache_bytes)?;
         let log_pages = Arc::new(AtomicU64::new(0));
@@ -96,6 +98,11 @@ impl ViewsWriter {
         }
         let cursor = views::cursor(&sql, partition)?;
         let memory = remember(&sql, partition)?;
+        if sql.as_postgres().is_some() {
+            // The views' writes and the journal's go through one log there: a commit of the journal waits for all of a large
+            // transaction's that came before it.
+            options.events_max = options.events_max.min(DATABASE_EVENTS_MAX);
+        }
         let events_next = options.events_max;
         let copier = None;
         Ok(Self { sql, partition, cursor, memory, options, events_next, log_pages, copier })
