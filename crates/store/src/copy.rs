@@ -16,11 +16,11 @@ use mayfly_engine::Head;
 use crate::format::Format;
 use crate::installation;
 use crate::sql::postgres::{Database, Rows, schema};
-use crate::sql::{Access as Begin, Raw, Sql, Value, values};
+use crate::sql::{Access as Begin, Backend, Raw, Sql, Value, values};
 use crate::sqlite::Access;
 use crate::{
-    DirectoryLock, Home, JournalReader, LEASE_TIME, Lease, Location, StoreError, StoredJournal, Verified,
-    directory, journal, verify, views,
+    DirectoryLock, Home, JournalReader, LEASE_TIME, Lease, StoreError, StoredJournal, Verified, directory,
+    journal, verify, views,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -201,11 +201,8 @@ fn copy_journal(
 ) -> Result<Head> {
     let mut before = Head::START;
     let mut batch = Vec::with_capacity(BATCH);
-    for record in journal.records(1).take(last as usize) {
+    for record in journal.after(Head::START).take(last as usize) {
         let record = record?;
-        let sequence = record.sequence;
-        let bad = |why| StoreError::Record { location: journal.location().clone(), sequence, why };
-        record.check(&before).map_err(bad)?;
         // Time never goes back: no later one belongs to it either.
         if record.at_ms > until_ms {
             break;
@@ -266,15 +263,15 @@ fn insert(
     batch: &mut Vec<Vec<Value<'static>>>,
 ) -> Result<u64> {
     let columns = columns.join(", ");
-    match target.as_postgres() {
-        Some(link) => {
+    match target.backend() {
+        Backend::Postgres(link) => {
             let mut rows = Rows::default();
             batch.iter().for_each(|row| rows.push(row));
             if let Some(rows) = rows.take() {
                 link.borrow_mut().copy(&format!("COPY {table} ({columns}) FROM STDIN BINARY"), rows)?;
             }
         }
-        None => {
+        Backend::Sqlite(_) => {
             let marks = vec!["?"; batch.first().map_or(0, Vec::len)].join(", ");
             let add = format!("INSERT INTO {table} ({columns}) VALUES ({marks})");
             let writing = target.begin(Begin::Write)?;
@@ -292,7 +289,7 @@ fn insert(
 /// The tables of a store, in the order in which they were made: what is referred to comes first.
 fn tables(sql: &Sql, format: &Format) -> Result<Vec<String>> {
     let read = |cells: &mut crate::sql::Cells<'_>| cells.next::<String>();
-    if sql.as_sqlite().is_some() {
+    if sql.is_sqlite() {
         let list =
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY rowid";
         return sql.all(list, &[], read);
@@ -304,17 +301,10 @@ fn tables(sql: &Sql, format: &Format) -> Result<Vec<String>> {
 
 fn columns(sql: &Sql, format: &Format, table: &str) -> Result<Vec<String>> {
     let read = |cells: &mut crate::sql::Cells<'_>| cells.next::<String>();
-    if sql.as_sqlite().is_some() {
+    if sql.is_sqlite() {
         return sql.all("SELECT name FROM pragma_table_info(?) ORDER BY cid", values![table], read);
     }
     let list = "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ?
         ORDER BY ordinal_position";
     sql.all(list, values![format.schema, table], read)
-}
-
-impl Home {
-    /// The journal's location.
-    pub fn journal(&self) -> Location {
-        self.location(&journal::FORMAT)
-    }
 }

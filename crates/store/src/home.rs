@@ -7,7 +7,7 @@ use crate::format::Format;
 use crate::sql::Sql;
 use crate::sql::postgres::{Database, schema};
 use crate::sqlite::{self, Access};
-use crate::{Location, StoreError};
+use crate::{Location, StoreError, journal};
 
 /// Where an installation's data are: in the files of a directory, or in a database.
 #[derive(Clone, Debug)]
@@ -42,13 +42,16 @@ impl Home {
         }
     }
 
+    /// Where the journal is: what people are told of an installation's place.
+    pub fn journal(&self) -> Location {
+        self.location(&journal::FORMAT)
+    }
+
     /// Where what is stored in this form is.
     pub(crate) fn location(&self, format: &Format) -> Location {
         match self {
             Self::Files(directory) => directory.join(format.file).into(),
-            Self::Database(database) => {
-                Location::Schema { database: database.name().into(), name: format.schema }
-            }
+            Self::Database(database) => database.location(format.schema),
         }
     }
 }

@@ -59,9 +59,6 @@ const APPEND_FENCED: &str =
     FROM lease WHERE partition = ? AND fence = ?";
 /// What stands from a place on.
 const END: &str = "SELECT hash FROM journal WHERE partition = ? AND sequence >= ? ORDER BY sequence LIMIT 2";
-const HASH_SQLITE: &str = "SELECT hash FROM journal WHERE key = ?";
-const HASH_POSTGRES: &str = "SELECT hash FROM journal WHERE partition = ? AND sequence = ?";
-
 pub(crate) const FORMAT: Format = Format {
     file: JOURNAL_FILE,
     schema: "mayfly_journal",
@@ -116,7 +113,7 @@ impl StoredJournal {
     /// Opens the journal; makes one where none is.
     pub fn open(home: &Home) -> Result<Self, StoreError> {
         let sql = home.open(&FORMAT, Access::Create, CACHE_BYTES)?;
-        if sql.as_sqlite().is_some() {
+        if sql.is_sqlite() {
             sql.script(&format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"))?;
         }
         Ok(Self { sql, claim: None })
@@ -150,7 +147,7 @@ impl StoredJournal {
     fn insert(&self, record: &Record) -> Result<bool, StoreError> {
         let (at_ms, count, version) = (record.at_ms as i64, record.count, record.version);
         let (previous, hash, payload) = (&record.previous, &record.hash, &record.payload);
-        if self.sql.as_sqlite().is_some() {
+        if self.sql.is_sqlite() {
             let key = key(record.partition, record.sequence);
             self.sql.run(APPEND_SQLITE, values![key, at_ms, count, version, previous, hash, payload])?;
             return Ok(true);
@@ -204,14 +201,12 @@ impl StoredJournal {
 
     /// The record's place is taken: by itself, if an append was tried again, or by another one.
     fn taken(&self, record: &Record) -> Result<(), AppendError> {
-        let read = |cells: &mut crate::sql::Cells<'_>| cells.next::<Digest>();
-        let standing = if self.sql.as_sqlite().is_some() {
-            self.sql.one(HASH_SQLITE, values![key(record.partition, record.sequence)], read)
-        } else {
-            self.sql.one(HASH_POSTGRES, values![record.partition.0, record.sequence as i64], read)
-        };
+        let Record { partition, sequence, .. } = *record;
+        let standing = reader::between(&self.sql, partition, sequence, sequence, 1);
         match standing {
-            Ok(Some(hash)) if hash == record.hash => self.settle().map_err(|error| append_error(&error)),
+            Ok(standing) if standing.front().is_some_and(|standing| standing.hash == record.hash) => {
+                self.settle().map_err(|error| append_error(&error))
+            }
             Ok(_) => Err(AppendError::Refused),
             Err(error) => Err(append_error(&error)),
         }
@@ -220,7 +215,7 @@ impl StoredJournal {
     /// Waits until what can be read is safe. Whoever asks a primary that was restarted sees what its standby may not have
     /// yet: a commit that waits for the standby waits for everything before it, too.
     fn settle(&self) -> Result<(), StoreError> {
-        if self.sql.as_postgres().is_some() {
+        if !self.sql.is_sqlite() {
             self.sql.run("UPDATE format SET version = version", &[])?;
         }
         Ok(())

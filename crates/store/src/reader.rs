@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use mayfly_core::PartitionId;
-use mayfly_engine::{Digest, Head, Record};
+use mayfly_core::{Event, PartitionId};
+use mayfly_engine::{Digest, Head, Record, RecordError};
 
 use crate::journal::{FORMAT, key, sequence};
 use crate::sql::{Cells, Sql, Value};
@@ -92,6 +92,29 @@ impl JournalReader {
         Records { reader: self, next: from.max(1), read: VecDeque::new(), over: false }
     }
 
+    /// The records that follow `head`, each of them checked: it is whole, and chained to the one before it.
+    pub(crate) fn after(&self, head: Head) -> impl Iterator<Item = Result<Record, StoreError>> {
+        let mut before = head;
+        self.records(head.sequence + 1).map(move |record| {
+            let record = record?;
+            record.check(&before).map_err(|why| self.fault(record.sequence, why))?;
+            before = record.head();
+            Ok(record)
+        })
+    }
+
+    /// Each of a record's events, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`] if they can't be read.
+    pub fn each_event(&self, record: &Record, each: impl FnMut(Event)) -> Result<(), StoreError> {
+        record.each_event(each).map_err(|why| self.fault(record.sequence, why))
+    }
+
+    fn fault(&self, sequence: u64, why: RecordError) -> StoreError {
+        StoreError::Record { location: self.location().clone(), sequence, why }
+    }
+
     fn chunk(&self, from: u64) -> Result<VecDeque<Record>, StoreError> {
         between(&self.sql, self.partition, from, SEQUENCE_MAX, CHUNK)
     }
@@ -142,14 +165,14 @@ fn place(
     from: u64,
     to: u64,
 ) -> (&'static Statements, Vec<Value<'static>>) {
-    if sql.as_sqlite().is_some() {
+    if sql.is_sqlite() {
         (&SQLITE, vec![key(partition, from).into(), key(partition, to).into()])
     } else {
         (&POSTGRES, vec![partition.0.into(), (from as i64).into(), (to as i64).into()])
     }
 }
 
-fn between(
+pub(crate) fn between(
     sql: &Sql,
     partition: PartitionId,
     from: u64,

@@ -29,14 +29,11 @@ pub(crate) fn each_event(
     mut each: impl FnMut(Event, u64),
 ) -> Result<Verified, StoreError> {
     let mut events = 0;
-    let mut records = journal.records(head.sequence + 1);
+    let mut records = journal.after(head);
     while head.sequence < through {
         let Some(record) = records.next() else { break };
         let record = record?;
-        let bad =
-            |why| StoreError::Record { location: journal.location().clone(), sequence: record.sequence, why };
-        record.check(&head).map_err(bad)?;
-        record.each_event(|event| each(event, record.at_ms)).map_err(bad)?;
+        journal.each_event(&record, |event| each(event, record.at_ms))?;
         events += u64::from(record.count);
         head = record.head();
         progress(record.sequence);

@@ -159,7 +159,7 @@ pub(super) fn read(
         }
         let (sequence, at_ms, mut index) = (record.sequence, record.at_ms, 0);
         let mut full_at = None;
-        let each = record.each_event(|mut event| {
+        journal.each_event(&record, |mut event| {
             let place = EventPlace { sequence, index };
             index += 1;
             if place < from || full_at.is_some() {
@@ -173,8 +173,7 @@ pub(super) fn read(
             if wanted(&mut event) {
                 found.push(EventNow { place, at_ms, event });
             }
-        });
-        each.map_err(|why| StoreError::Record { location: journal.location().clone(), sequence, why })?;
+        })?;
         if let Some(place) = full_at {
             return Ok(Read { found, next: Some(place) });
         }

@@ -19,8 +19,8 @@ use mayfly_notify::{
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
-    DirectoryLock, FoldOptions, Folder, Home, LeaseKeeper, Location, OpenOptions, Opened, Opening,
-    StoreError, StoredJournal, ViewsArchive,
+    DirectoryLock, FoldOptions, Folder, Home, LeaseKeeper, OpenOptions, Opened, Opening, StoreError,
+    StoredJournal, ViewsArchive,
 };
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -156,11 +156,11 @@ fn key_service(settings: &Settings) -> Result<KeyService, StartError> {
 
 fn check_key(settings: &Settings, root: &RootKey) -> Result<(), StartError> {
     let found = root.check_value();
-    if let Home::Database(database) = &settings.home {
+    if let Home::Database(_) = &settings.home {
         // Another gateway may have made it: what stands in this directory says nothing of it.
         let expected = mayfly_store::root_check(&settings.home).map_err(StartError::Store)?;
         let Some(expected) = expected else {
-            let location = Location::Schema { database: database.name().into(), name: "mayfly_journal" };
+            let location = settings.home.journal();
             return Err(StartError::Store(StoreError::Missing { location, views: false }));
         };
         if expected != found.to_string() {

@@ -146,7 +146,7 @@ impl Directory {
         }
         let sql = home.open(&FORMAT, sqlite::Access::Create, CACHE_BYTES)?;
         check_key(&sql, &keys)?;
-        if sql.as_sqlite().is_some() {
+        if sql.is_sqlite() {
             // What is deleted or replaced, such as an old password's record, does not stay behind in a free page.
             sql.script("PRAGMA secure_delete = ON")?;
         }

@@ -100,7 +100,7 @@ impl Directory {
         self.note_keys.lock().retain(|day, _| *day >= over);
         let sql = self.writer();
         sql.run(FORGET, values![over])?;
-        if sql.as_sqlite().is_some() {
+        if sql.is_sqlite() {
             sql.one("PRAGMA wal_checkpoint(TRUNCATE)", &[], |_| Ok(()))?;
         }
         Ok(())

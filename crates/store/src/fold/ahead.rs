@@ -36,15 +36,9 @@ impl Chunk {
         if through <= head.sequence {
             return Ok(chunk);
         }
-        for record in journal.records(head.sequence + 1) {
+        for record in journal.after(head) {
             let record = record?;
-            let bad = |why| StoreError::Record {
-                location: journal.location().clone(),
-                sequence: record.sequence,
-                why,
-            };
-            record.check(&chunk.head).map_err(bad)?;
-            record.each_event(|event| chunk.events.push((record.at_ms, event))).map_err(bad)?;
+            journal.each_event(&record, |event| chunk.events.push((record.at_ms, event)))?;
             chunk.head = record.head();
             chunk.records += 1;
             if chunk.events.len() as u64 >= events_max || record.sequence >= through {

@@ -16,7 +16,7 @@ use super::postgres::PostgresTables;
 use super::sqlite::SqliteTables;
 use super::tables::Tables;
 use crate::error::At;
-use crate::sql::{Access, Sql};
+use crate::sql::{Access, Backend, Sql};
 use crate::views::cursor::Cursor;
 use crate::views::{self, issuers, kept, numbers};
 use crate::{Home, JournalReader, Location, StoreError};
@@ -60,6 +60,9 @@ const PAGE_BYTES: u64 = 16_384;
 const EVENTS_MIN: u64 = 1000;
 /// How many events one transaction takes in a database.
 const DATABASE_EVENTS_MAX: u64 = 16_384;
+/// Has a database go by the ids in a transaction, and by no table from its beginning to its end.
+const BY_ID: &str =
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off";
 /// How many indices leave quarantine in one transaction.
 const FREED_MAX: usize = 4096;
 
@@ -94,15 +97,12 @@ impl ViewsWriter {
         match sql.as_sqlite_mut() {
             // Takes the place of the automatic checkpoint.
             Some(connection) => connection.wal_hook(Some(count)).at(location)?,
-            None => prepare(&sql)?,
+            // The views' writes and the journal's go through one log there: a commit of the journal waits for all of a large
+            // transaction's that came before it.
+            None => options.events_max = options.events_max.min(DATABASE_EVENTS_MAX),
         }
         let cursor = views::cursor(&sql, partition)?;
         let memory = remember(&sql, partition)?;
-        if sql.as_postgres().is_some() {
-            // The views' writes and the journal's go through one log there: a commit of the journal waits for all of a large
-            // transaction's that came before it.
-            options.events_max = options.events_max.min(DATABASE_EVENTS_MAX);
-        }
         let events_next = options.events_max;
         let copier = None;
         Ok(Self { sql, partition, cursor, memory, options, events_next, log_pages, copier })
@@ -110,7 +110,7 @@ impl ViewsWriter {
 
     /// From now on a thread of its own copies the write-ahead log.
     pub(super) fn with_copier(mut self, home: &Home) -> Result<Self, StoreError> {
-        if self.sql.as_sqlite().is_some() {
+        if self.sql.is_sqlite() {
             self.copier = Some(Copier::start(home)?);
         }
         Ok(self)
@@ -122,7 +122,6 @@ impl ViewsWriter {
 
     /// Looks again where the tables stand.
     pub(super) fn begin_anew(&mut self) -> Result<(), StoreError> {
-        prepare(&self.sql)?;
         self.cursor = views::cursor(&self.sql, self.partition)?;
         self.memory = remember(&self.sql, self.partition)?;
         Ok(())
@@ -166,20 +165,21 @@ impl ViewsWriter {
     fn fold_events(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
         let Self { sql, partition, cursor, memory, .. } = self;
         let transaction = sql.begin(Access::Write)?;
-        if sql.as_postgres().is_some() && views::cursor(sql, *partition)? != *cursor {
-            let why = "another gateway folds these views".to_owned();
-            return Err(StoreError::Conflict { location: sql.location().clone(), why });
-        }
-        let folded = match (sql.as_sqlite(), sql.as_postgres()) {
-            (Some(connection), _) => {
+        let folded = match sql.backend() {
+            Backend::Sqlite(connection) => {
                 let tables = SqliteTables::new(connection, sql.location(), *partition)?;
                 fold(Batch::new(sql, tables, *partition, memory, cursor), cursor, chunk)?
             }
-            (None, Some(link)) => {
+            Backend::Postgres(link) => {
+                // Rows are found by their ids, however many there are.
+                sql.script(BY_ID)?;
+                if views::cursor(sql, *partition)? != *cursor {
+                    let why = "another gateway folds these views".to_owned();
+                    return Err(StoreError::Conflict { location: sql.location().clone(), why });
+                }
                 let tables = PostgresTables::new(link, sql.location(), *partition);
                 fold(Batch::new(sql, tables, *partition, memory, cursor), cursor, chunk)?
             }
-            (None, None) => *cursor,
         };
         let month = MonthIndex::of_unix_ms(folded.head.at_ms);
         numbers::free_quarantine(sql, *partition, month, FREED_MAX)?;
@@ -204,7 +204,7 @@ impl ViewsWriter {
     }
 
     fn copy_log(&self, how: &str) -> Result<(), StoreError> {
-        let Some(connection) = self.sql.as_sqlite() else { return Ok(()) };
+        let Backend::Sqlite(connection) = self.sql.backend() else { return Ok(()) };
         let copy = format!("PRAGMA wal_checkpoint({how})");
         connection.query_row(&copy, (), |_| Ok(())).at(self.sql.location())
     }
@@ -233,14 +233,6 @@ fn fold<T: Tables>(mut batch: Batch<'_, T>, cursor: &Cursor, chunk: &Chunk) -> R
         batch.event(event, *at_ms)?;
     }
     batch.finish(&Cursor { head: chunk.head, ..*cursor })
-}
-
-/// Tells a database that rows are found by their ids, however many there are.
-fn prepare(sql: &Sql) -> Result<(), StoreError> {
-    if sql.as_postgres().is_none() {
-        return Ok(());
-    }
-    sql.script("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off")
 }
 
 /// What stands in the tables and never changes in them.

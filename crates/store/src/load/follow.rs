@@ -148,16 +148,10 @@ impl Follower {
 impl Warm {
     fn read_on(&mut self, journal: &JournalReader) -> Result<(), StoreError> {
         let mut events = Vec::new();
-        for record in journal.records(self.head.sequence + 1) {
+        for record in journal.after(self.head) {
             let record = record?;
-            let bad = |why| StoreError::Record {
-                location: journal.location().clone(),
-                sequence: record.sequence,
-                why,
-            };
-            record.check(&self.head).map_err(bad)?;
             events.clear();
-            record.each_event(|event| events.push(event)).map_err(bad)?;
+            journal.each_event(&record, |event| events.push(event))?;
             self.apply(&record, &events)?;
         }
         Ok(())

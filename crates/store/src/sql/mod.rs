@@ -37,6 +37,12 @@ enum Inner {
     Postgres(Box<RefCell<Link>>),
 }
 
+/// A connection as its database's own library has it.
+pub(crate) enum Backend<'a> {
+    Sqlite(&'a Connection),
+    Postgres(&'a RefCell<Link>),
+}
+
 /// What a transaction may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -44,6 +50,8 @@ pub(crate) enum Access {
     Read,
     /// Write: one at a time in each file or schema; the next one waits.
     Write,
+    /// Make or change tables: one at a time in each file or database.
+    Migrate,
 }
 
 impl Sql {
@@ -60,19 +68,21 @@ impl Sql {
         &self.location
     }
 
-    /// SQLite's own connection, if it is one.
-    pub(crate) fn as_sqlite(&self) -> Option<&Connection> {
-        if let Inner::Sqlite(connection) = &self.inner { Some(connection) } else { None }
+    /// The database's own connection, for what only one of them does.
+    pub(crate) fn backend(&self) -> Backend<'_> {
+        match &self.inner {
+            Inner::Sqlite(connection) => Backend::Sqlite(connection),
+            Inner::Postgres(link) => Backend::Postgres(link),
+        }
     }
 
-    /// The same, to change how it works.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self.inner, Inner::Sqlite(_))
+    }
+
+    /// SQLite's own connection, if it is one, to change how it works.
     pub(crate) fn as_sqlite_mut(&mut self) -> Option<&mut Connection> {
         if let Inner::Sqlite(connection) = &mut self.inner { Some(connection) } else { None }
-    }
-
-    /// PostgreSQL's own connection, if it is one.
-    pub(crate) fn as_postgres(&self) -> Option<&RefCell<Link>> {
-        if let Inner::Postgres(link) = &self.inner { Some(link) } else { None }
     }
 
     /// Does something. Returns how many rows it changed.
@@ -167,7 +177,7 @@ impl Sql {
     pub(crate) fn begin(&self, access: Access) -> Result<Transaction<'_>> {
         match (&self.inner, access) {
             (Inner::Sqlite(_), Access::Read) => self.script("BEGIN DEFERRED")?,
-            (Inner::Sqlite(_), Access::Write) => self.script("BEGIN IMMEDIATE")?,
+            (Inner::Sqlite(_), Access::Write | Access::Migrate) => self.script("BEGIN IMMEDIATE")?,
             (Inner::Postgres(link), access) => link.borrow_mut().begin(access)?,
         }
         Ok(Transaction { sql: self, over: false })
@@ -371,10 +381,7 @@ pub(crate) mod tests {
             add(1).unwrap_err();
             let said = writing.commit().is_ok();
             let count = sql.one("SELECT count(*) FROM a", &[], |cells| cells.bits()).unwrap();
-            assert_eq!(
-                (said, count),
-                if sql.as_sqlite().is_some() { (true, Some(1)) } else { (false, Some(0)) }
-            );
+            assert_eq!((said, count), if sql.is_sqlite() { (true, Some(1)) } else { (false, Some(0)) });
         });
     }
 

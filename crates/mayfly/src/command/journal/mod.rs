@@ -89,9 +89,7 @@ impl Read {
 
 fn print(record: &Record, journal: &JournalReader, output: Output) -> Outcome {
     let mut events = Vec::new();
-    record.each_event(|event| events.push(event)).map_err(|why| {
-        failure(StoreError::Record { location: journal.location().clone(), sequence: record.sequence, why })
-    })?;
+    journal.each_event(record, |event| events.push(event)).map_err(failure)?;
     for event in &events {
         let view = EventView { sequence: record.sequence, at_ms: record.at_ms, event };
         if output.is_json() { output.json(&view.json())? } else { output.line(view.line())? }

@@ -22,6 +22,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// How many statements are kept prepared; their texts are our own, so there are never so many.
 const STATEMENTS_MAX: usize = 512;
+/// Whoever makes or changes a schema holds this lock of the database: "mayfly" in bytes.
+const MIGRATING: i64 = 0x6d61_7966_6c79;
 /// How much longer than the server the client waits for a statement: then the server, or the way to it, is gone.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -75,7 +77,7 @@ impl Link {
         schema: &'static str,
         durability: Durability,
     ) -> Result<Self> {
-        let location = Location::Schema { database: database.name().into(), name: schema };
+        let location = database.location(schema);
         let database = database.clone();
         let mut link = Self { database, location, schema, durability, live: None, in_transaction: false };
         link.connected()?;
@@ -205,13 +207,14 @@ impl Link {
 
     pub(crate) fn begin(&mut self, access: Access) -> Result<()> {
         let begin = match access {
-            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
             // Whoever writes next in this schema waits here.
-            Access::Write => "BEGIN; SELECT version FROM format FOR UPDATE",
+            Access::Write => "BEGIN; SELECT version FROM format FOR UPDATE".to_owned(),
+            Access::Migrate => format!("BEGIN; SELECT pg_advisory_xact_lock({MIGRATING})"),
         };
-        match self.script(begin) {
+        match self.script(&begin) {
             // A connection that broke while nobody used it is found out here, and nothing was done yet.
-            Err(StoreError::Lost { .. }) => self.script(begin)?,
+            Err(StoreError::Lost { .. }) => self.script(&begin)?,
             begun => begun?,
         }
         self.in_transaction = true;

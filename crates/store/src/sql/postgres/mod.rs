@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use crate::Location;
 use crate::format::Durability;
 pub(crate) use bulk::{Column, Rows};
 pub(crate) use link::Link;
@@ -125,6 +126,11 @@ impl Database {
     /// Who connects to what, without anything secret: for people.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// One of its schemas.
+    pub(crate) fn location(&self, schema: &'static str) -> Location {
+        Location::Schema { database: self.name.as_str().into(), name: schema }
     }
 
     pub(crate) fn statement_time_max(&self) -> Duration {

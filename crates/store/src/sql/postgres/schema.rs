@@ -5,11 +5,8 @@ use std::sync::Arc;
 use super::{Database, Link};
 use crate::StoreError;
 use crate::format::{Durability, Format, Script};
-use crate::sql::{Sql, dialect, values};
+use crate::sql::{Access as Begin, Sql, dialect, values};
 use crate::sqlite::Access;
-
-/// Whoever makes or changes a schema holds this lock of the database: "mayfly" in bytes.
-const LOCK: i64 = 0x6d61_7966_6c79;
 
 const FORMAT_TABLE: &str = "
 CREATE TABLE format (
@@ -37,7 +34,7 @@ pub(crate) fn open(database: &Arc<Database>, format: &Format, access: Access) ->
         }
         (Access::Create, _) => {}
     }
-    let migration = Migration::begin(&sql)?;
+    let migration = sql.begin(Begin::Migrate)?;
     // Whoever had the lock before may have done it.
     let version = found(&sql, format)?;
     if version.is_none() {
@@ -60,7 +57,7 @@ pub(crate) fn open(database: &Arc<Database>, format: &Format, access: Access) ->
 /// why; an older one is removed.
 pub(crate) fn put_aside(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {
     let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
-    let migration = Migration::begin(&sql)?;
+    let migration = sql.begin(Begin::Migrate)?;
     let name = format.schema;
     if exists(&sql, format)? {
         let aside =
@@ -73,7 +70,7 @@ pub(crate) fn put_aside(database: &Arc<Database>, format: &Format) -> Result<(),
 /// Takes away a schema with all that is in it.
 pub(crate) fn remove(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {
     let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
-    let migration = Migration::begin(&sql)?;
+    let migration = sql.begin(Begin::Migrate)?;
     sql.script(&format!("DROP SCHEMA IF EXISTS {} CASCADE", format.schema))?;
     migration.commit()
 }
@@ -125,40 +122,14 @@ fn check_server(sql: &Sql, durability: Durability) -> Result<(), StoreError> {
     if durability == Durability::Later {
         return Ok(());
     }
-    for (setting, bad) in [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")] {
-        let now = sql.one("SELECT current_setting(?)", values![setting], |cells| cells.next::<String>())?;
-        if now.as_deref() == Some(bad) {
+    let off = "SELECT name FROM pg_settings
+        WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'";
+    match sql.one(off, &[], |cells| cells.next::<String>())? {
+        Some(setting) => {
             let why =
-                format!("its setting {setting} is {bad}, so that a power cut loses what it has confirmed");
-            return Err(StoreError::Refused { location: sql.location().clone(), why });
+                format!("its setting {setting} is off, so that a power cut loses what it has confirmed");
+            Err(StoreError::Refused { location: sql.location().clone(), why })
         }
-    }
-    Ok(())
-}
-
-/// A transaction that holds the lock.
-struct Migration<'a> {
-    sql: &'a Sql,
-    over: bool,
-}
-
-impl<'a> Migration<'a> {
-    fn begin(sql: &'a Sql) -> Result<Self, StoreError> {
-        sql.script(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))?;
-        Ok(Self { sql, over: false })
-    }
-
-    fn commit(mut self) -> Result<(), StoreError> {
-        self.over = true;
-        self.sql.script("COMMIT")
-    }
-}
-
-impl Drop for Migration<'_> {
-    fn drop(&mut self) {
-        if !self.over {
-            // Where it can't be rolled back the connection is lost, and with it the transaction.
-            drop(self.sql.script("ROLLBACK"));
-        }
+        None => Ok(()),
     }
 }
