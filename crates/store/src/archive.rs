@@ -12,6 +12,7 @@ use mayfly_keys::NumberIndex;
 
 use crate::fold::FolderWaker;
 use crate::sql::{Access, Sql};
+use crate::views::cut::List;
 use crate::views::lookups::Lookup;
 use crate::views::{self, kept, numbers, transactions};
 use crate::{Folder, Home, StoreError};
@@ -154,9 +155,12 @@ fn purchases(
             && looked_at < LOOKED_AT_MAX
             && found.len() < PURCHASES_MAX
         {
-            let Some(transaction) = transactions::find(views, partition, id)? else { break };
-            earlier = transaction.previous_by_number;
             looked_at += 1;
+            let Some(transaction) = transactions::find(views, partition, id)? else {
+                earlier = List::OfNumber.after_gap(views, partition, id.0)?.map(TransactionId);
+                continue;
+            };
+            earlier = transaction.previous_by_number;
             if transaction.is_purchase() && transaction.merchant == merchant {
                 found.push(transaction.id.0);
             }

@@ -162,14 +162,18 @@ fn fill(from: &Home, to: &Home, options: CopyOptions, progress: &mut impl FnMut(
         .map(|partition| JournalReader::open(from, partition))
         .collect::<Result<_>>()?;
     let heads: Vec<Head> = journals.iter().map(JournalReader::head).collect::<Result<_>>()?;
-    let of = heads.iter().map(|head| head.sequence).sum();
+    let bases: Vec<Head> = journals.iter().map(JournalReader::base).collect::<Result<_>>()?;
+    if let Some(until_ms) = options.until_ms {
+        require_until(&journals, until_ms)?;
+    }
+    let of = heads.iter().zip(&bases).map(|(head, base)| head.sequence - base.sequence).sum();
     let rows = copy_tables(from, to, &directory::FORMAT, progress)?;
     let mut records = 0;
     let mut target = StoredJournal::open(to)?;
     let mut copied = Vec::with_capacity(journals.len());
-    for (journal, head) in journals.iter().zip(&heads) {
+    for ((journal, head), base) in journals.iter().zip(&heads).zip(&bases) {
         let until = (head.sequence, options.until_ms.unwrap_or(TimeMs::MAX));
-        copied.push(copy_journal(journal, until, &mut target, || {
+        copied.push(copy_journal(journal, *base, until, &mut target, || {
             records += 1;
             progress(Copying::Journal { records, of });
         })?);
@@ -192,16 +196,33 @@ fn fill(from: &Home, to: &Home, options: CopyOptions, progress: &mut impl FnMut(
     Ok(Copied { rows, partitions })
 }
 
-/// Copies a partition's records up to a sequence and a time, each of them checked. Returns the last one's head.
+/// What was archived is not copied, and an installation can't be brought back as it was before that.
+fn require_until(journals: &[JournalReader], until_ms: TimeMs) -> Result<()> {
+    for journal in journals {
+        let archived = journal.archived()?.last().map_or(Head::START, |span| span.last);
+        if archived.at_ms > until_ms {
+            let (location, sequence) = (journal.location().clone(), archived.sequence);
+            return Err(StoreError::Archived { location, sequence, begins: sequence + 1 });
+        }
+    }
+    Ok(())
+}
+
+/// Copies a partition's records up to a sequence and a time, each of them checked, and after which record they begin. Returns
+/// the last one's head.
 fn copy_journal(
     journal: &JournalReader,
+    base: Head,
     (last, until_ms): (u64, TimeMs),
     target: &mut StoredJournal,
     mut copied: impl FnMut(),
 ) -> Result<Head> {
-    let mut before = Head::START;
+    // What was archived meanwhile is missed below: then the copy ends.
+    let archived = journal.archived()?;
+    target.begin_after(journal.partition(), &base, &archived)?;
+    let mut before = base;
     let mut batch = Vec::with_capacity(BATCH);
-    for record in journal.after(Head::START).take(last as usize) {
+    for record in journal.after(base).take((last - base.sequence) as usize) {
         let record = record?;
         // Time never goes back: no later one belongs to it either.
         if record.at_ms > until_ms {

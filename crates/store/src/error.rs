@@ -144,6 +144,29 @@ pub enum StoreError {
         /// The first one that is missing.
         sequence: u64,
     },
+    /// A journal record is not in the journal any more: it was archived and dropped.
+    Archived {
+        /// The journal.
+        location: Location,
+        /// The record.
+        sequence: u64,
+        /// The first record that the journal still has.
+        begins: u64,
+    },
+    /// A file of the archive is not where it should be.
+    ArchiveMissing {
+        /// The file.
+        path: PathBuf,
+        /// Its first record.
+        first: u64,
+        /// Its last record.
+        last: u64,
+    },
+    /// What was asked to be dropped is too young for it.
+    TooRecent {
+        /// Until when things may be dropped, in milliseconds since 1970 (UTC).
+        before_ms: u64,
+    },
     /// Anything else that the database said.
     Database {
         /// The file.
@@ -259,6 +282,22 @@ impl fmt::Display for StoreError {
                 f,
                 "record {sequence} of {} is missing: restore the journal from a backup or a replica",
                 location
+            ),
+            Self::Archived { location, sequence, begins } => write!(
+                f,
+                "record {sequence} of {location} was archived, the journal begins with record {begins}: name the \
+                 directory with the files of the archive"
+            ),
+            Self::ArchiveMissing { path, first, last } => write!(
+                f,
+                "{} is missing, in which the records {first} to {last} of the journal were archived: put it there, or \
+                 set retention.archive_dir to where it is; nothing was changed",
+                path.display()
+            ),
+            Self::TooRecent { before_ms } => write!(
+                f,
+                "what happened so lately is still needed: only what is older than {before_ms} (milliseconds since \
+                 1970) can be dropped"
             ),
             Self::Lost { location, why } => {
                 write!(f, "{location} can't be reached ({why}): check that it runs, and the way to it")

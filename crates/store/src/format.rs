@@ -17,6 +17,8 @@ pub(crate) struct Format {
     /// Whether one of an older version can be brought up to date by the steps that it lacks. Views can't: they are built
     /// again.
     pub(crate) upgrades: bool,
+    /// The oldest version that can be read as it is.
+    pub(crate) reads_from: u32,
 }
 
 /// When what is committed is safe.

@@ -9,6 +9,7 @@ use mayfly_engine::{AppendError, Digest, Head, Journal, RETRY_FOR, Record};
 use crate::format::{Durability, Format, Step};
 use crate::sql::{Access as Transaction, Sql, values};
 use crate::sqlite::Access;
+use crate::retention::{Span, base};
 use crate::{Home, Standing, StoreError};
 use crate::{installation, lease, reader};
 
@@ -68,8 +69,11 @@ pub(crate) const FORMAT: Format = Format {
         Step::each(1, SCHEMA, SCHEMA_POSTGRES),
         Step::each(1, "", installation::CREATE_POSTGRES),
         Step::each(1, "", lease::CREATE_POSTGRES),
+        Step::new(2, base::CREATE),
     ],
     upgrades: true,
+    // Until it is cut it is read as ever.
+    reads_from: 1,
 };
 
 /// How many bits of a key are the sequence.
@@ -134,6 +138,25 @@ impl StoredJournal {
     pub(crate) fn append_all(&mut self, records: &[Record]) -> Result<(), StoreError> {
         let writing = self.sql.begin(Transaction::Write)?;
         records.iter().try_for_each(|record| self.insert(record).map(drop))?;
+        writing.commit()
+    }
+
+    /// Begins a partition that has no records yet after the one that another journal was cut at, and notes what of that was
+    /// archived up to there.
+    pub(crate) fn begin_after(
+        &mut self,
+        partition: PartitionId,
+        base: &Head,
+        archived: &[Span],
+    ) -> Result<(), StoreError> {
+        if *base == Head::START {
+            return Ok(());
+        }
+        let writing = self.sql.begin(Transaction::Write)?;
+        base::set(&writing, partition, base)?;
+        // Those that are still being dropped begin before it, too: all that is before the base is in some file.
+        let before = archived.iter().filter(|span| span.before.sequence < base.sequence);
+        before.into_iter().try_for_each(|span| base::add(&writing, span))?;
         writing.commit()
     }
 

@@ -27,6 +27,7 @@ mod lock;
 mod place;
 mod query;
 mod reader;
+mod retention;
 mod sql;
 mod sqlite;
 mod verify;
@@ -40,11 +41,16 @@ pub use home::Home;
 pub use installation::{create, root_check};
 pub use journal::{JOURNAL_FILE, StoredJournal};
 pub use lease::{Holder, LEASE_TIME, Lease, LeaseKeeper, Standing, lease_owner};
-pub use load::{Difference, Follower, OpenOptions, Opened, Opening, compare_with_replay, open};
+pub use load::{
+    Difference, Follower, OpenOptions, Opened, Opening, compare_with_archive, compare_with_replay, open,
+};
 pub use lock::{DirectoryLock, LOCK_FILE};
 pub use place::{EventPlace, EventPlaceError};
 pub use query::{NumberFilter, PAGE_MAX, Page, Views};
 pub use reader::{JournalReader, Records};
+pub use retention::{
+    ArchiveFile, Asked, CUT_AGE_MIN_MS, Dropped, HeldBy, Part, Plan, Retention, RetentionOptions, Span, archive_files,
+};
 pub use sql::postgres::{Database, DatabaseError, DatabaseOptions};
 pub use verify::{Verified, verify};
 pub use views::{AccountRow, GENERATION, NumberRow, Retired, TransactionRow, VIEWS_FILE};

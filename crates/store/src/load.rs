@@ -21,7 +21,7 @@ use crate::{
 
 use state::Loaded;
 
-pub use compare::{Difference, compare_with_replay};
+pub use compare::{Difference, compare_with_archive, compare_with_replay};
 pub use follow::Follower;
 
 /// If more records than this are not folded yet, they are folded before the state is loaded; otherwise they are
@@ -33,7 +33,7 @@ const BAD_VIEWS_FILE: &str = "views.bad.db";
 const LOAD_CACHE_BYTES: usize = 64 << 20;
 
 /// How a store is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenOptions {
     /// How views are folded, if they have to be.
     pub fold: FoldOptions,
@@ -45,6 +45,8 @@ pub struct OpenOptions {
     pub remember_ms: TimeMs,
     /// Whether a journal is made where none is.
     pub create: bool,
+    /// Where the archive's files are: views are built again from what was cut off, too.
+    pub archive: Option<PathBuf>,
 }
 
 impl Default for OpenOptions {
@@ -54,6 +56,7 @@ impl Default for OpenOptions {
             check_bytes_max: 4 << 30,
             remember_ms: 48 * 3_600_000,
             create: true,
+            archive: None,
         }
     }
 }
@@ -113,11 +116,16 @@ pub fn open(
     };
     let journal = StoredJournal::open(home)?;
     let head = journal.head(partition)?;
-    let reader = JournalReader::open(home, partition)?;
+    let mut reader = JournalReader::open(home, partition)?;
+    if let Some(archive) = &options.archive {
+        reader = reader.with_archive(archive);
+    }
 
     progress(Opening::Checking);
     let mut rebuilt = None;
     if let Some(why) = check::misfit(home, &reader, &head, options)? {
+        // What they are built from must be there before anything is put aside.
+        reader.require_archive()?;
         tracing::warn!(%why, "the views are built again from the journal");
         put_aside(home)?;
         rebuilt = Some(why);
@@ -125,6 +133,7 @@ pub fn open(
     let mut state = match bring_up(home, &reader, &head, options, &mut progress) {
         // Every page was whole, and yet there was something in them that we never write.
         Err(damage) if damage.is_damage_of(&home.location(&views::FORMAT)) && rebuilt.is_none() => {
+            reader.require_archive()?;
             tracing::warn!(%damage, "the views are built again from the journal");
             put_aside(home)?;
             rebuilt = Some(damage.to_string());

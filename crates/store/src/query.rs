@@ -11,6 +11,7 @@ use mayfly_engine::Head;
 
 use crate::archive::{UNDER_MAX, families};
 use crate::sql::Sql;
+use crate::views::cut::List;
 use crate::views::lookups::Lookup;
 use crate::views::{self, AccountRow, NumberRow, TransactionRow, accounts, issuers, numbers, transactions};
 use crate::{Home, StoreError};
@@ -135,9 +136,10 @@ impl Views {
             None => self.account(account)?.and_then(|account| account.last_number),
         };
         follow(first, limit, |id| {
-            let Some(number) = self.number(id)?.filter(|number| number.account == account) else {
+            let Some(number) = self.number(id)? else { return self.gap(List::Numbers, id.0, NumberId) };
+            if number.account != account {
                 return Ok((None, None));
-            };
+            }
             let earlier = number.previous_by_account;
             Ok((Some(number).filter(|number| filter.takes(number)), earlier))
         })
@@ -182,7 +184,10 @@ impl Views {
             None => self.account(account)?.and_then(|account| account.last_transaction),
         };
         follow(first, limit, |id| {
-            let found = self.transaction(id)?.filter(|row| row.transaction.account == Some(account));
+            let Some(found) = self.transaction(id)? else {
+                return self.gap(List::OfAccount, id.0, TransactionId);
+            };
+            let found = Some(found).filter(|row| row.transaction.account == Some(account));
             let earlier = found.as_ref().and_then(|row| row.previous_by_account);
             Ok((found, earlier))
         })
@@ -200,12 +205,25 @@ impl Views {
             None => numbers::last_transaction(&self.sql, self.partition, number)?,
         };
         follow(first, limit, |id| {
-            let found = self
-                .transaction(id)?
-                .filter(|row| row.transaction.number.map(|number| number.id) == Some(number));
+            let Some(found) = self.transaction(id)? else {
+                return self.gap(List::OfNumber, id.0, TransactionId);
+            };
+            let found = Some(found).filter(|row| row.transaction.number.map(|number| number.id) == Some(number));
             let earlier = found.as_ref().and_then(|row| row.transaction.previous_by_number);
             Ok((found, earlier))
         })
+    }
+}
+
+impl Views {
+    /// A row that is missing in a list: it was dropped, and the list goes on behind it, or not.
+    fn gap<T, C>(
+        &self,
+        list: List,
+        id: u64,
+        named: impl Fn(u64) -> C,
+    ) -> Result<(Option<T>, Option<C>), StoreError> {
+        Ok((None, list.after_gap(&self.sql, self.partition, id)?.map(named)))
     }
 }
 

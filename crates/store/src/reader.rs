@@ -1,11 +1,13 @@
 //! The journal's reader: a connection of its own that never changes anything and never holds up the writer.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 
 use mayfly_core::{Event, PartitionId};
 use mayfly_engine::{Digest, Head, Record, RecordError};
 
 use crate::journal::{FORMAT, key, sequence};
+use crate::retention::{ArchiveFile, Span, base, open_as};
 use crate::sql::{Cells, Sql, Value};
 use crate::sqlite::Access;
 use crate::{Home, Location, StoreError};
@@ -39,10 +41,12 @@ const CACHE_BYTES: usize = 8 << 20;
 /// The last sequence that a key has room for.
 const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 
-/// Reads a partition's journal.
+/// Reads a partition's journal: what of it is there, and with its archive also what was cut off.
 pub struct JournalReader {
     sql: Sql,
     partition: PartitionId,
+    /// The directory with the archive's files.
+    archive: Option<PathBuf>,
 }
 
 impl JournalReader {
@@ -55,7 +59,77 @@ impl JournalReader {
                 return Err(StoreError::Missing { location: path.into(), views });
             }
         }
-        Ok(Self { sql: home.open(&FORMAT, Access::Read, CACHE_BYTES)?, partition })
+        Ok(Self { sql: home.open(&FORMAT, Access::Read, CACHE_BYTES)?, partition, archive: None })
+    }
+
+    /// Reads what was archived, too, from the files in this directory: as if it had never been cut off.
+    #[must_use]
+    pub fn with_archive(self, directory: &Path) -> Self {
+        Self { archive: Some(directory.to_owned()), ..self }
+    }
+
+    /// After which record the journal begins: before the first, unless it was cut.
+    pub fn base(&self) -> Result<Head, StoreError> {
+        base::find(&self.sql, self.partition)
+    }
+
+    /// After which record that begins which can be read: with an archive, all of it.
+    pub fn beginning(&self) -> Result<Head, StoreError> {
+        if self.archive.is_some() { Ok(Head::START) } else { self.base() }
+    }
+
+    /// What of the journal was archived, the oldest first.
+    pub fn archived(&self) -> Result<Vec<Span>, StoreError> {
+        base::spans(&self.sql, self.partition)
+    }
+
+    /// Whether all that was cut off can be read: each of the files is there, and is of this journal. They are not read.
+    ///
+    /// # Errors
+    /// [`StoreError::ArchiveMissing`], [`StoreError::Archived`] if no archive is named, or whatever is wrong with one of
+    /// the files.
+    pub fn require_archive(&self) -> Result<(), StoreError> {
+        let base = self.base()?;
+        let mut before = Head::START;
+        for span in self.archived()? {
+            if before.sequence >= base.sequence {
+                break;
+            }
+            if span.before != before {
+                break;
+            }
+            self.open_span(&span, base)?;
+            before = span.last;
+        }
+        // A gap between the files, or none of them is known.
+        if before.sequence < base.sequence { Err(self.cut_off(before.sequence + 1, base)) } else { Ok(()) }
+    }
+
+    fn open_span(&self, span: &Span, base: Head) -> Result<ArchiveFile, StoreError> {
+        match &self.archive {
+            Some(directory) => open_as(&directory.join(&span.file), span),
+            None => Err(self.cut_off(span.first(), base)),
+        }
+    }
+
+    fn cut_off(&self, sequence: u64, base: Head) -> StoreError {
+        StoreError::Archived { location: self.location().clone(), sequence, begins: base.sequence + 1 }
+    }
+
+    /// The file that has a record, opened there; none if the record was not cut off.
+    fn cut_off_at(&self, sequence: u64) -> Result<Option<ArchiveFile>, StoreError> {
+        let base = self.base()?;
+        if sequence > base.sequence {
+            return Ok(None);
+        }
+        let span = match &self.archive {
+            Some(_) => base::span_of(&self.sql, self.partition, sequence)?,
+            None => None,
+        };
+        let span = span.ok_or_else(|| self.cut_off(sequence, base))?;
+        let mut file = self.open_span(&span, base)?;
+        file.skip_to(sequence)?;
+        Ok(Some(file))
     }
 
     /// Where the journal is.
@@ -83,13 +157,24 @@ impl JournalReader {
         if sequence == 0 {
             return Ok(Some(Head::START));
         }
-        Ok(between(&self.sql, self.partition, sequence, sequence, 1)?.pop_front().map(|record| record.head()))
+        if let Some(found) = between(&self.sql, self.partition, sequence, sequence, 1)?.pop_front() {
+            return Ok(Some(found.head()));
+        }
+        let base = self.base()?;
+        if sequence == base.sequence {
+            return Ok(Some(base));
+        }
+        if sequence > base.sequence || self.archive.is_none() {
+            return Ok(None);
+        }
+        Ok(self.records(sequence).next().transpose()?.map(|record| record.head()))
     }
 
     /// The records from number `from` on, as far as they are on the disk by then. They are as they were read:
-    /// [`Record::check`] says whether they are as they were written. A missing one is an error.
+    /// [`Record::check`] says whether they are as they were written. A missing one is an error; so is one that was cut
+    /// off, unless there is the archive.
     pub fn records(&self, from: u64) -> Records<'_> {
-        Records { reader: self, next: from.max(1), read: VecDeque::new(), over: false }
+        Records { reader: self, next: from.max(1), read: VecDeque::new(), file: None, over: false }
     }
 
     /// The records that follow `head`, each of them checked: it is whole, and chained to the one before it.
@@ -112,7 +197,9 @@ impl JournalReader {
     }
 
     fn fault(&self, sequence: u64, why: RecordError) -> StoreError {
-        StoreError::Record { location: self.location().clone(), sequence, why }
+        let cut_off = self.archive.as_ref().and_then(|_| self.cut_off_at(sequence).ok().flatten());
+        let location = cut_off.map_or_else(|| self.location().clone(), |file| file.location());
+        StoreError::Record { location, sequence, why }
     }
 
     fn chunk(&self, from: u64) -> Result<VecDeque<Record>, StoreError> {
@@ -125,6 +212,8 @@ pub struct Records<'a> {
     reader: &'a JournalReader,
     next: u64,
     read: VecDeque<Record>,
+    /// While records are read that were cut off: the file that they are in.
+    file: Option<ArchiveFile>,
     over: bool,
 }
 
@@ -135,26 +224,43 @@ impl Iterator for Records<'_> {
         if self.over {
             return None;
         }
-        if self.read.is_empty() {
-            match self.reader.chunk(self.next) {
-                Ok(read) => self.read = read,
-                Err(error) => return self.end(error),
+        match self.read_next() {
+            Ok(record) => {
+                self.next += u64::from(record.is_some());
+                record.map(Ok)
+            }
+            Err(error) => {
+                self.over = true;
+                Some(Err(error))
             }
         }
-        let record = self.read.pop_front()?;
-        if record.sequence != self.next {
-            return self
-                .end(StoreError::Gap { location: self.reader.location().clone(), sequence: self.next });
-        }
-        self.next += 1;
-        Some(Ok(record))
     }
 }
 
 impl Records<'_> {
-    fn end(&mut self, error: StoreError) -> Option<Result<Record, StoreError>> {
-        self.over = true;
-        Some(Err(error))
+    fn read_next(&mut self) -> Result<Option<Record>, StoreError> {
+        loop {
+            if let Some(file) = &mut self.file {
+                match file.next().transpose()? {
+                    Some(record) => return Ok(Some(record)),
+                    None => self.file = None,
+                }
+            }
+            if self.read.is_empty() {
+                self.read = self.reader.chunk(self.next)?;
+            }
+            // The last record is never cut off.
+            let Some(front) = self.read.front() else { return Ok(None) };
+            if front.sequence == self.next {
+                return Ok(self.read.pop_front());
+            }
+            self.read.clear();
+            self.file = self.reader.cut_off_at(self.next)?;
+            if self.file.is_none() {
+                let location = self.reader.location().clone();
+                return Err(StoreError::Gap { location, sequence: self.next });
+            }
+        }
     }
 }
 
@@ -220,10 +326,12 @@ pub(crate) fn head(sql: &Sql, partition: PartitionId) -> Result<Head, StoreError
         return Err(StoreError::Gap { location: location(), sequence: last });
     };
     let before = match ends.pop_back() {
-        None if last == 1 => Head::START,
         Some(before) => before.head(),
-        None => return Err(StoreError::Gap { location: location(), sequence: last - 1 }),
+        None => base::find(sql, partition)?,
     };
+    if before.sequence + 1 != last {
+        return Err(StoreError::Gap { location: location(), sequence: last - 1 });
+    }
     record.check(&before).map_err(|why| StoreError::Record { location: location(), sequence: last, why })?;
     Ok(record.head())
 }

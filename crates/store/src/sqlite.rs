@@ -52,7 +52,7 @@ pub(crate) fn open(
         (Access::Read, None) => {
             return Err(StoreError::Damaged { location: path.into(), why: "it is empty".to_owned() });
         }
-        (Access::Read, Some(version)) if version < format.version() => {
+        (Access::Read, Some(version)) if version < format.reads_from => {
             return Err(format.older(path.into(), version));
         }
         (Access::Read, _) => {}
@@ -117,7 +117,8 @@ mod tests {
 
     fn format(steps: &'static [Step]) -> Format {
         let (file, schema, durability) = ("a.db", "a", Durability::Full);
-        Format { file, schema, application_id: 7, durability, steps, upgrades: true }
+        let reads_from = steps.last().map_or(0, |step| step.version);
+        Format { file, schema, application_id: 7, durability, steps, upgrades: true, reads_from }
     }
 
     #[test]

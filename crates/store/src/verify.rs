@@ -8,16 +8,18 @@ use crate::{JournalReader, StoreError};
 /// What a whole journal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
+    /// After which record it begins: before the first, unless it was cut and is read without its archive.
+    pub base: Head,
     /// Where it ends: its hash stands for everything before it.
     pub head: Head,
     /// How many events its records have.
     pub events: u64,
 }
 
-/// Reads the whole journal, from the first record to the last, and checks each one. `progress` is told after each
-/// record which one it was.
+/// Reads the whole journal, with its archive if that is named, from the first record to the last, and checks each one.
+/// `progress` is told after each record which one it was.
 pub fn verify(journal: &JournalReader, progress: impl FnMut(u64)) -> Result<Verified, StoreError> {
-    each_event(journal, Head::START, u64::MAX, progress, |_, _| ())
+    each_event(journal, journal.beginning()?, u64::MAX, progress, |_, _| ())
 }
 
 /// Reads what follows `head`, up to record `through`, checks it, and hands on every event with its time.
@@ -28,7 +30,7 @@ pub(crate) fn each_event(
     mut progress: impl FnMut(u64),
     mut each: impl FnMut(Event, u64),
 ) -> Result<Verified, StoreError> {
-    let mut events = 0;
+    let (base, mut events) = (head, 0);
     let mut records = journal.after(head);
     while head.sequence < through {
         let Some(record) = records.next() else { break };
@@ -38,5 +40,5 @@ pub(crate) fn each_event(
         head = record.head();
         progress(record.sequence);
     }
-    Ok(Verified { head, events })
+    Ok(Verified { base, head, events })
 }

@@ -105,6 +105,8 @@ pub(crate) const FORMAT: Format = Format {
         Step::each(3, counters::TAKE_OVER_SQLITE, counters::TAKE_OVER_POSTGRES),
     ],
     upgrades: true,
+    // One that lacks a table says nothing of what would stand in it.
+    reads_from: 3,
 };
 
 const KEY_CHECK: &str = "
@@ -227,6 +229,21 @@ impl Directory {
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Directory({})", self.location)
+    }
+}
+
+/// The webhook that is furthest behind, and the sequence of the record that it is at; none if there is no webhook, or no
+/// directory. For who must not drop what it has not been told; it takes no key.
+pub(crate) fn last_webhook(home: &Home) -> Result<Option<(WebhookId, u64)>, StoreError> {
+    if let Location::File(path) = home.location(&FORMAT)
+        && !path.exists()
+    {
+        return Ok(None);
+    }
+    match home.open(&FORMAT, sqlite::Access::Read, CACHE_BYTES) {
+        Ok(sql) => webhooks::last(&sql),
+        Err(StoreError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

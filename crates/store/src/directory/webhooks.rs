@@ -53,6 +53,7 @@ const CREATE_WEBHOOK: &str = "INSERT INTO webhooks
 const FIND: &str = concat!("SELECT ", columns!(), " FROM webhooks WHERE id = ? AND issuer = ?");
 const LIST: &str = concat!("SELECT ", columns!(), " FROM webhooks WHERE issuer = ? ORDER BY id");
 const ACTIVE: &str = "SELECT id, version FROM webhooks WHERE state = 'active'";
+const LAST: &str = "SELECT id, place_sequence FROM webhooks ORDER BY place_sequence, id LIMIT 1";
 const ORDER: &str = concat!("SELECT ", columns!(), ", secret, previous_secret FROM webhooks WHERE id = ?");
 const FIND_SECRET: &str = "SELECT secret FROM webhooks WHERE id = ?";
 const CHANGE: &str =
@@ -76,6 +77,11 @@ const PREVIOUS_SECRET: Column = Column("webhooks.previous_secret");
 
 /// What their ids are counted under.
 const WEBHOOKS: &str = "webhooks";
+
+/// The one that is furthest behind, paused or not, and the sequence of the record that it is at.
+pub(super) fn last(sql: &Sql) -> Result<Option<(WebhookId, u64)>, StoreError> {
+    sql.one(LAST, &[], |cells| Ok((WebhookId(cells.bits()?), cells.bits()?)))
+}
 
 /// How many webhooks an issuer may have.
 pub const WEBHOOKS_MAX: usize = 16;

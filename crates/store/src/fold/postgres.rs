@@ -61,10 +61,12 @@ const TRANSACTIONS: &str = "COPY transactions (partition, reversed, use_returned
     transmitted, local_date, local_time, cardholder, held, settlement, funding, suspense) FROM STDIN BINARY";
 const KEPT: &str = "COPY kept_answers (partition, id, at_ms, key, content, outcome, note) FROM STDIN BINARY";
 
-/// Changes that are joined to the rows that they change, and must all find theirs.
+/// Changes that are joined to the rows that they change.
 struct Changes {
     apply: &'static str,
     columns: Vec<Column>,
+    /// Whether all of them must find theirs: not if a row may have been dropped.
+    must_find: bool,
 }
 
 impl Changes {
@@ -72,7 +74,12 @@ impl Changes {
     fn of(apply: &'static str, integers: usize, texts: usize) -> Self {
         let integers = (0..integers).map(|_| Column::Integers(Vec::new()));
         let texts = (0..texts).map(|_| Column::Texts(Vec::new()));
-        Self { apply, columns: integers.chain(texts).collect() }
+        Self { apply, columns: integers.chain(texts).collect(), must_find: true }
+    }
+
+    /// The same for rows that may have been dropped.
+    fn of_what_is_left(apply: &'static str, integers: usize) -> Self {
+        Self { must_find: false, ..Self::of(apply, integers, 0) }
     }
 
     fn push(&mut self, values: &[Value<'_>]) {
@@ -86,7 +93,7 @@ impl Changes {
         }
         let changed = link.borrow_mut().run_columns(self.apply, &self.columns, partition.0.into())?;
         self.columns.iter_mut().for_each(Column::clear);
-        if changed == count {
+        if changed == count || !self.must_find {
             return Ok(());
         }
         let why = format!("of {count} rows that were to be changed {changed} are there");
@@ -163,8 +170,8 @@ impl<'c> PostgresTables<'c> {
         let changes = [
             Changes::of(SET_ACCOUNTS, 9, 0),
             Changes::of(CHANGE_ACTIVE, 9, 1),
-            Changes::of(FOLLOW_RETIRED, 2, 0),
-            Changes::of(TOUCH, 9, 0),
+            Changes::of_what_is_left(FOLLOW_RETIRED, 2),
+            Changes::of_what_is_left(TOUCH, 9),
         ];
         Self { link, location, partition, new, changes, lookups: Vec::new() }
     }

@@ -62,7 +62,11 @@ fn look(
         let why = format!("they are folded up to record {sequence}, the journal ends at {}", head.sequence);
         return Ok(Some(why));
     }
-    if journal.head_at(sequence)? != Some(cursor.head) {
+    let there = journal.head_at(sequence)?;
+    if there.is_none() && sequence < journal.base()?.sequence {
+        return Ok(Some(format!("they are folded up to record {sequence}, which was archived")));
+    }
+    if there != Some(cursor.head) {
         return Ok(Some(format!("record {sequence} is another one in the journal")));
     }
     if let Some(damage) = pages(views, options.check_bytes_max)? {

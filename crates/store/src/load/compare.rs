@@ -1,6 +1,7 @@
 //! Whether the views are what the journal says, row by row: for audits and tests.
 
 use std::fmt;
+use std::path::Path;
 
 use mayfly_card::MonthIndex;
 use mayfly_core::state::Transaction;
@@ -10,7 +11,8 @@ use mayfly_engine::Head;
 use super::LOAD_CACHE_BYTES;
 use super::state::{self, Loaded};
 use crate::verify::each_event;
-use crate::views::{self, numbers};
+use crate::sql::Sql;
+use crate::views::{self, cut, numbers, transactions};
 use crate::{Home, JournalReader, StoreError};
 
 /// What the views say differently from the journal.
@@ -49,9 +51,21 @@ impl Found {
 /// result with the state that the views give, and each transaction with its row. None found means that they are
 /// the same. Nobody may fold meanwhile; all transactions must find room in memory, a few hundred bytes each.
 pub fn compare_with_replay(home: &Home, partition: PartitionId) -> Result<Vec<Difference>, StoreError> {
+    compare_with_archive(home, partition, None)
+}
+
+/// The same, of a journal that was cut: what was cut off is read from the archive's files in this directory.
+pub fn compare_with_archive(
+    home: &Home,
+    partition: PartitionId,
+    archive: Option<&Path>,
+) -> Result<Vec<Difference>, StoreError> {
     // Since ever: what is in memory must be what is in the tables, however old it is.
-    let Loaded { state: mut loaded, cursor, .. } = state::load(home, partition, TimeMs::MAX)?;
-    let journal = JournalReader::open(home, partition)?;
+    let Loaded { state: mut loaded, cursor, views } = state::load(home, partition, TimeMs::MAX)?;
+    let mut journal = JournalReader::open(home, partition)?;
+    if let Some(archive) = archive {
+        journal = journal.with_archive(archive);
+    }
     let mut replayed = State::new(partition);
     // What comes after the cursor is not in the views yet.
     let through = cursor.head.sequence;
@@ -67,6 +81,7 @@ pub fn compare_with_replay(home: &Home, partition: PartitionId) -> Result<Vec<Di
     let mut found = Found::default();
     found.compare("the cursor", &cursor.head, &verified.head);
     compare(&loaded, &replayed, &mut found);
+    compare_transactions(&loaded, &replayed, &views, &mut found)?;
     compare_kept(&mut loaded, &mut replayed, &mut found);
     compare_quarantine(home, partition, &mut replayed, &mut found)?;
     Ok(found.0)
@@ -89,10 +104,30 @@ fn compare(loaded: &State, replayed: &State, found: &mut Found) {
         found.compare(views.id, &Some(views), &replayed.numbers.find(views.index));
     }
     found.compare("the next transaction", &loaded.transactions.next_id(), &replayed.transactions.next_id());
+}
+
+fn compare_transactions(
+    loaded: &State,
+    replayed: &State,
+    views: &Sql,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let cut = cut::find(views, loaded.partition)?;
     for journal in replayed.transactions.iter() {
-        let views = loaded.transactions.find(journal.id).map(unlinked);
-        found.compare(journal.id, &views, &Some(unlinked(journal)));
+        let row = match loaded.transactions.find(journal.id) {
+            Some(row) => Some(unlinked(row)),
+            None if journal.id < cut.next => {
+                transactions::find(views, loaded.partition, journal.id)?.as_ref().map(unlinked)
+            }
+            None => None,
+        };
+        // It was over, and dropped. Something may have come for it nevertheless since then.
+        let may_be_dropped = journal.id < cut.next && journal.at_ms < cut.before_ms && journal.totals.held == 0;
+        if row.is_some() || !may_be_dropped {
+            found.compare(journal.id, &row, &Some(unlinked(journal)));
+        }
     }
+    Ok(())
 }
 
 fn compare_kept(loaded: &mut State, replayed: &mut State, found: &mut Found) {

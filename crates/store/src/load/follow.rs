@@ -55,7 +55,7 @@ impl Follower {
     /// Nothing is loaded yet.
     pub fn open(home: &Home, partition: PartitionId, options: &OpenOptions) -> Result<Self, StoreError> {
         let journal = JournalReader::open(home, partition)?;
-        Ok(Self { home: home.clone(), options: *options, journal, warm: None })
+        Ok(Self { home: home.clone(), options: options.clone(), journal, warm: None })
     }
 
     /// Applies what is new; loads everything first if nothing is loaded. Says up to where it is; none if the views can't be
@@ -81,6 +81,11 @@ impl Follower {
             Err(error) if error.is_passing() => {
                 self.warm = Some(warm);
                 Err(error)
+            }
+            // It was away for days, and what it would read next was archived meanwhile.
+            Err(error @ StoreError::Archived { .. }) => {
+                tracing::warn!(%error, "the state is loaded again");
+                Ok(None)
             }
             Err(error) if error.is_damage_of(&self.home.location(&views::FORMAT)) => {
                 tracing::warn!(%error, "the state is loaded again");

@@ -11,7 +11,7 @@ use super::LOAD_CACHE_BYTES;
 use crate::sql::{Access, Sql};
 use crate::verify::each_event;
 use crate::views::cursor::Cursor;
-use crate::views::{self, accounts, issuers, kept, numbers, pending, transactions};
+use crate::views::{self, accounts, cut, issuers, kept, numbers, pending, transactions};
 use crate::{Home, JournalReader, StoreError};
 
 /// A state that was loaded from the views, and the views.
@@ -155,8 +155,10 @@ fn load_transactions(
             next = TransactionId(next.0 + 1);
         }
     })?;
+    let cut = cut::find(views, state.partition)?;
     for id in older {
-        whole &= admit(state, views, id)?;
+        // One that was dropped was over; what came for it nevertheless has changed all the rest.
+        whole &= admit(state, views, id)? || id < cut.next;
     }
     Ok(whole && next == cursor.next_transaction)
 }

@@ -249,6 +249,7 @@ pub(crate) mod tests {
             "CREATE TABLE a (id INTEGER PRIMARY KEY, text TEXT, bytes BLOB, yes INTEGER NOT NULL) STRICT;",
         )],
         upgrades: true,
+        reads_from: 1,
     };
     const SECOND: Format = Format {
         steps: &[
@@ -258,6 +259,7 @@ pub(crate) mod tests {
             ),
             Step::new(2, "ALTER TABLE a ADD COLUMN more INTEGER;"),
         ],
+        reads_from: 2,
         ..FIRST
     };
     const BROKEN: Format = Format {
@@ -415,6 +417,7 @@ pub(crate) mod tests {
             open(home, &FIRST).unwrap().run(ADD, values![1, "a", None::<&[u8]>, true]).unwrap();
             let older = home.open(&SECOND, sqlite::Access::Read, 1 << 20).map(|_| ());
             assert!(matches!(older, Err(StoreError::Damaged { .. })), "{older:?}");
+            home.open(&Format { reads_from: 1, ..SECOND }, sqlite::Access::Read, 1 << 20).unwrap();
             let older = open(home, &Format { upgrades: false, ..SECOND }).map(|_| ());
             assert!(matches!(older, Err(StoreError::Damaged { .. })), "{older:?}");
             // Two at once: one of them does it.

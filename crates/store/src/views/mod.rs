@@ -11,6 +11,7 @@
 pub(crate) mod accounts;
 pub(crate) mod codes;
 pub(crate) mod cursor;
+pub(crate) mod cut;
 pub(crate) mod issuers;
 pub(crate) mod kept;
 pub(crate) mod lookups;
@@ -54,6 +55,7 @@ pub(crate) const FORMAT: Format = Format {
         Step::new(VERSION, accounts::CREATE),
         Step::new(VERSION, numbers::CREATE),
         Step::each(VERSION, numbers::LIST, numbers::LIST_POSTGRES),
+        Step::new(VERSION, cut::CREATE),
         Step::new(VERSION, transactions::CREATE),
         Step::each(VERSION, transactions::LIST, transactions::LIST_POSTGRES),
         Step::new(VERSION, lookups::CREATE),
@@ -62,6 +64,7 @@ pub(crate) const FORMAT: Format = Format {
         Step::each(VERSION, "", ROOM_POSTGRES),
     ],
     upgrades: false,
+    reads_from: VERSION,
 };
 
 /// PostgreSQL writes a row anew whenever it changes: where there is room for it on the same page, no index changes. These rows
@@ -71,7 +74,7 @@ ALTER TABLE accounts SET (fillfactor = 50);
 ALTER TABLE number_state SET (fillfactor = 50);";
 
 /// Views of another version are built again: there are no steps from one to the next.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Notes that the views can't be folded any further, so that the next start builds them again: what is wrong with
 /// them may not be seen by looking at them.

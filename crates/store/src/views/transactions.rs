@@ -11,8 +11,8 @@ use mayfly_core::{
 };
 use mayfly_keys::NumberIndex;
 
-use super::Result;
 use super::codes::Code;
+use super::{Result, cut};
 use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
@@ -83,7 +83,18 @@ CREATE VIEW ledger_entries AS
     UNION ALL SELECT id, partition, at_ms, issuer, account, currency, 'funding', funding
         FROM transactions WHERE funding <> 0
     UNION ALL SELECT id, partition, at_ms, issuer, account, currency, 'suspense', suspense
-        FROM transactions WHERE suspense <> 0;";
+        FROM transactions WHERE suspense <> 0
+    -- Of transactions that were dropped: in sum.
+    UNION ALL SELECT NULL, partition, NULL, nullif(issuer, 0), nullif(account, 0), currency, 'cardholder', cardholder
+        FROM carried_entries WHERE cardholder <> 0
+    UNION ALL SELECT NULL, partition, NULL, nullif(issuer, 0), nullif(account, 0), currency, 'held', held
+        FROM carried_entries WHERE held <> 0
+    UNION ALL SELECT NULL, partition, NULL, nullif(issuer, 0), nullif(account, 0), currency, 'settlement', settlement
+        FROM carried_entries WHERE settlement <> 0
+    UNION ALL SELECT NULL, partition, NULL, nullif(issuer, 0), nullif(account, 0), currency, 'funding', funding
+        FROM carried_entries WHERE funding <> 0
+    UNION ALL SELECT NULL, partition, NULL, nullif(issuer, 0), nullif(account, 0), currency, 'suspense', suspense
+        FROM carried_entries WHERE suspense <> 0;";
 
 /// What people read. Times, and what is printed with so many digits, are printed by functions that differ.
 pub(super) const LIST: &str = "
@@ -298,8 +309,8 @@ pub(crate) fn each_from(
     })
 }
 
-/// The first transaction that was decided at `at_ms` or later, of those before `next`: time never goes back, so
-/// ids are in its order, and half of them are ruled out by each look.
+/// The first transaction that was decided at `at_ms` or later, of those before `next` and of which none was dropped: time
+/// never goes back, so ids are in its order, and half of them are ruled out by each look.
 pub(crate) fn first_since(
     sql: &Sql,
     partition: PartitionId,
@@ -307,7 +318,7 @@ pub(crate) fn first_since(
     next: TransactionId,
 ) -> Result<TransactionId> {
     let find = "SELECT at_ms FROM transactions WHERE partition = ? AND id = ?";
-    let (mut low, mut high) = (1, next.0);
+    let (mut low, mut high) = (cut::find(sql, partition)?.next.0.min(next.0), next.0);
     while low < high {
         let middle = low + (high - low) / 2;
         let middle_ms = sql.one(find, values![partition.0, middle as i64], |cells| cells.bits())?;

@@ -28,6 +28,7 @@ pub(crate) fn open(database: &Arc<Database>, format: &Format, access: Access) ->
         (Access::Read, None) => {
             return Err(StoreError::Missing { location: sql.location().clone(), views: false });
         }
+        (Access::Read, Some(version)) if version >= format.reads_from => return Ok(sql),
         (Access::Read, Some(version)) => return Err(format.older(sql.location().clone(), version)),
         (Access::Create, Some(version)) if !format.upgrades => {
             return Err(format.older(sql.location().clone(), version));

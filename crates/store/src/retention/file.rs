@@ -1,0 +1,407 @@
+//! A file of the archive: the records of one span, one after the other, behind a header that says which they are.
+//!
+//! Numbers have their highest byte first. The header is [`MAGIC`], the partition (2 bytes), the sequences of the first and the
+//! last record (8 each), hash (32) and time (8) of the record before the first, the time of the first (8), hash (32) and
+//! time (8) of the last, and a SHA-256 of all that. A record is its time (8), the count of its events (4), their version (1),
+//! its hash (32), the length of its payload (4), and its payload.
+//!
+//! The hashes chain the records to each other and to what is around the file: it needs nothing else to be verified, and
+//! belongs to whatever journal its hashes are found in.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use mayfly_core::{PartitionId, TimeMs};
+use mayfly_engine::{Digest, Head, Record};
+use sha2::{Digest as _, Sha256};
+
+use super::base::Span;
+use crate::{Location, StoreError};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// What a file of the archive begins with; its last byte is the version.
+const MAGIC: &[u8; 16] = b"mayfly/archive\0\x01";
+/// The header without its own hash.
+const FACTS: usize = 16 + 2 + 8 + 8 + 32 + 8 + 8 + 32 + 8;
+const HEADER: usize = FACTS + 32;
+const RECORD_HEADER: usize = 8 + 4 + 1 + 32 + 4;
+/// No payload is anywhere near so long.
+const PAYLOAD_MAX: usize = 1 << 30;
+/// How names of files begin and end.
+const NAME: (&str, &str) = ("journal-", ".archive");
+
+/// The name of a span's file: names sort as the spans do.
+fn name(partition: PartitionId, first: u64, last: u64) -> String {
+    format!("{}{:05}-{first:015}-{last:015}{}", NAME.0, partition.0, NAME.1)
+}
+
+/// The files of an archive's directory, by name.
+///
+/// # Errors
+/// If the directory can't be read.
+pub fn archive_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error: std::io::Error| StoreError::Directory {
+        path: directory.to_owned(),
+        why: error.to_string(),
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let is_ours = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with(NAME.0) && name.ends_with(NAME.1));
+        if is_ours {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A file of the archive that is read: its records, one after the other, as they were read. [`Record::check`] says whether
+/// they are as they were written. After an error there are no more.
+#[derive(Debug)]
+pub struct ArchiveFile {
+    path: PathBuf,
+    file: BufReader<File>,
+    span: Span,
+    /// The record that was read last.
+    at: Head,
+    over: bool,
+}
+
+impl ArchiveFile {
+    /// Opens a file, and reads its header.
+    ///
+    /// # Errors
+    /// If there is none, or it is no file of an archive, or is damaged.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| read_error(path, &error);
+        let opened = File::open(path).map_err(failed)?;
+        let bytes = opened.metadata().map_err(failed)?.len();
+        let mut file = BufReader::with_capacity(1 << 16, opened);
+        let mut header = [0; HEADER];
+        match file.read_exact(&mut header) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Err(damaged(path, "it is too short for its header"));
+            }
+            read => read.map_err(failed)?,
+        }
+        if header[..15] != MAGIC[..15] {
+            return Err(StoreError::Foreign { location: path.into() });
+        }
+        if header[15] > MAGIC[15] {
+            let (version, known) = (header[15].into(), MAGIC[15].into());
+            return Err(StoreError::Newer { location: path.into(), version, known });
+        }
+        let (facts, hash) = header.split_at(FACTS);
+        if Sha256::digest(facts)[..] != *hash {
+            return Err(damaged(path, "its header is not what was written"));
+        }
+        let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let span = read_facts(facts, bytes, file_name);
+        let at = span.before;
+        Ok(Self { path: path.to_owned(), file, span, at, over: false })
+    }
+
+    /// What it says that it has.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> Location {
+        self.path.clone().into()
+    }
+
+    /// Goes to a record, past those before it. Whoever does so must check the next one against what he knows.
+    pub(crate) fn skip_to(&mut self, sequence: u64) -> Result<()> {
+        while self.at.sequence + 1 < sequence {
+            let header = self.header()?;
+            let length = i64::try_from(header.length).unwrap_or(i64::MAX);
+            self.file.seek_relative(length).map_err(|error| read_error(&self.path, &error))?;
+            self.at = Head { sequence: self.at.sequence + 1, hash: header.hash, at_ms: header.at_ms };
+        }
+        Ok(())
+    }
+
+    /// Reads all of it, and checks each record and that they end as the header says. Returns how many events they have.
+    ///
+    /// # Errors
+    /// Which record is not what was written, or how far it can be read.
+    pub fn verify(mut self) -> Result<u64> {
+        let (mut events, mut before) = (0, self.at);
+        while let Some(record) = self.next() {
+            let record = record?;
+            let sequence = record.sequence;
+            let fault = |why| StoreError::Record { location: self.location(), sequence, why };
+            record.check(&before).map_err(fault)?;
+            record.each_event(|_| ()).map_err(fault)?;
+            events += u64::from(record.count);
+            before = record.head();
+        }
+        let is_last = before == self.span.last;
+        is_last.then_some(events).ok_or_else(|| damaged(&self.path, "it does not end as its header says"))
+    }
+
+    fn header(&mut self) -> Result<RecordHeader> {
+        let mut bytes = [0; RECORD_HEADER];
+        self.fill(&mut bytes)?;
+        let mut facts = Facts(&bytes);
+        let header = RecordHeader {
+            at_ms: facts.u64(),
+            count: u32::from_be_bytes(facts.take()),
+            version: facts.take::<1>()[0],
+            hash: facts.take(),
+            length: u32::from_be_bytes(facts.take()) as usize,
+        };
+        if header.length > PAYLOAD_MAX {
+            return Err(damaged(&self.path, &format!("record {} has no length", self.at.sequence + 1)));
+        }
+        Ok(header)
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.file.read_exact(bytes).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => {
+                damaged(&self.path, &format!("it ends within record {}", self.at.sequence + 1))
+            }
+            _ => read_error(&self.path, &error),
+        })
+    }
+
+    fn read(&mut self) -> Result<Option<Record>> {
+        if self.at.sequence == self.span.last.sequence {
+            // What is behind the last record was not written by us.
+            let rest = self.file.fill_buf().map_err(|error| read_error(&self.path, &error))?;
+            return if rest.is_empty() { Ok(None) } else { Err(damaged(&self.path, "it does not end with its last record")) };
+        }
+        let header = self.header()?;
+        let mut payload = vec![0; header.length];
+        self.fill(&mut payload)?;
+        let record = Record {
+            partition: self.span.partition,
+            sequence: self.at.sequence + 1,
+            at_ms: header.at_ms,
+            count: header.count,
+            version: header.version,
+            payload,
+            previous: self.at.hash,
+            hash: header.hash,
+        };
+        self.at = record.head();
+        Ok(Some(record))
+    }
+}
+
+impl Iterator for ArchiveFile {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let read = self.read().transpose();
+        self.over = !matches!(read, Some(Ok(_)));
+        read
+    }
+}
+
+struct RecordHeader {
+    at_ms: TimeMs,
+    count: u32,
+    version: u8,
+    hash: Digest,
+    length: usize,
+}
+
+/// Bytes that are taken from the front. There are always enough: their count is fixed.
+struct Facts<'a>(&'a [u8]);
+
+impl Facts<'_> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let mut taken = [0; N];
+        if let Some((front, rest)) = self.0.split_first_chunk::<N>() {
+            (taken, self.0) = (*front, rest);
+        }
+        taken
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_be_bytes(self.take())
+    }
+}
+
+fn read_facts(facts: &[u8], bytes: u64, file: String) -> Span {
+    let mut facts = Facts(&facts[MAGIC.len()..]);
+    let partition = PartitionId(u16::from_be_bytes(facts.take()));
+    let (first, last) = (facts.u64(), facts.u64());
+    let (previous, previous_ms) = (facts.take(), facts.u64());
+    let (first_ms, hash, last_ms) = (facts.u64(), facts.take(), facts.u64());
+    let before = Head { sequence: first.saturating_sub(1), hash: previous, at_ms: previous_ms };
+    let last = Head { sequence: last, hash, at_ms: last_ms };
+    Span { partition, before, last, first_ms, bytes, file, archived_ms: 0 }
+}
+
+fn write_facts(span: &Span) -> Vec<u8> {
+    let mut facts = Vec::with_capacity(HEADER);
+    facts.extend(MAGIC);
+    facts.extend(span.partition.0.to_be_bytes());
+    facts.extend(span.first().to_be_bytes());
+    facts.extend(span.last.sequence.to_be_bytes());
+    facts.extend(span.before.hash);
+    facts.extend(span.before.at_ms.to_be_bytes());
+    facts.extend(span.first_ms.to_be_bytes());
+    facts.extend(span.last.hash);
+    facts.extend(span.last.at_ms.to_be_bytes());
+    let hash = Sha256::digest(&facts);
+    facts.extend(hash);
+    facts
+}
+
+/// A file of the archive that is written: under another name until it is whole.
+pub(super) struct Writer {
+    directory: PathBuf,
+    partial: PathBuf,
+    file: BufWriter<File>,
+    span: Span,
+}
+
+impl Writer {
+    /// For the records that follow `before`.
+    pub(super) fn create(directory: &Path, partition: PartitionId, before: Head) -> Result<Self> {
+        make_directory(directory)?;
+        // What one that was cut off has left is written over.
+        let partial = directory.join(format!(".{}{:05}.partial", NAME.0, partition.0));
+        let failed = |error: std::io::Error| write_error(&partial, &error);
+        let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
+        let mut file = BufWriter::with_capacity(1 << 18, opened.map_err(failed)?);
+        // The header is known at the end.
+        file.write_all(&[0; HEADER]).map_err(failed)?;
+        let (bytes, file_name) = (HEADER as u64, String::new());
+        let span = Span { partition, before, last: before, first_ms: 0, bytes, file: file_name, archived_ms: 0 };
+        Ok(Self { directory: directory.to_owned(), partial, file, span })
+    }
+
+    /// What it has so far.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Adds the next record, which was checked.
+    pub(super) fn add(&mut self, record: &Record) -> Result<()> {
+        let length = u32::try_from(record.payload.len()).ok().filter(|length| *length as usize <= PAYLOAD_MAX);
+        let Some(length) = length else {
+            return Err(StoreError::Unwritable { why: format!("record {} is too long", record.sequence) });
+        };
+        let mut header = Vec::with_capacity(RECORD_HEADER);
+        header.extend(record.at_ms.to_be_bytes());
+        header.extend(record.count.to_be_bytes());
+        header.push(record.version);
+        header.extend(record.hash);
+        header.extend(length.to_be_bytes());
+        let written = self.file.write_all(&header).and_then(|()| self.file.write_all(&record.payload));
+        written.map_err(|error| write_error(&self.partial, &error))?;
+        if self.span.last == self.span.before {
+            self.span.first_ms = record.at_ms;
+        }
+        self.span.last = record.head();
+        self.span.bytes += (RECORD_HEADER + record.payload.len()) as u64;
+        Ok(())
+    }
+
+    /// Brings it to its name, safe on the disk, and reads it again from there. What is there under that name already must be
+    /// the same.
+    pub(super) fn finish(mut self) -> Result<Span> {
+        let failed = |error: std::io::Error| write_error(&self.partial, &error);
+        self.span.file = name(self.span.partition, self.span.first(), self.span.last.sequence);
+        self.file.flush().map_err(failed)?;
+        let file = self.file.get_mut();
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        file.write_all(&write_facts(&self.span)).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        let path = self.directory.join(&self.span.file);
+        if path.exists() {
+            let there = ArchiveFile::open(&path)?;
+            if !there.span.is_same(&self.span) {
+                return Err(StoreError::Occupied { location: path.into() });
+            }
+        }
+        fs::rename(&self.partial, &path).map_err(failed)?;
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| write_error(&self.directory, &error))?;
+        check(&path, &self.span)?;
+        Ok(self.span)
+    }
+}
+
+impl Span {
+    /// Whether both are of the same records.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.partition, self.before, self.last) == (other.partition, other.before, other.last)
+    }
+}
+
+/// Reads a file from its beginning to its end: it must be whole, and have these records.
+pub(super) fn check(path: &Path, span: &Span) -> Result<()> {
+    let file = open_as(path, span)?;
+    file.verify().map(drop)
+}
+
+/// Opens the file that must have these records.
+pub(crate) fn open_as(path: &Path, span: &Span) -> Result<ArchiveFile> {
+    if !path.exists() {
+        let (first, last) = (span.first(), span.last.sequence);
+        return Err(StoreError::ArchiveMissing { path: path.to_owned(), first, last });
+    }
+    let file = ArchiveFile::open(path)?;
+    if file.span.is_same(span) { Ok(file) } else { Err(damaged(path, "it is of another journal")) }
+}
+
+/// The file that was begun with the records after `before`, if there is one whole under its name: whoever wrote it did not
+/// come to note it.
+pub(super) fn left_behind(directory: &Path, partition: PartitionId, before: &Head) -> Option<Span> {
+    let prefix = format!("{}{:05}-{:015}-", NAME.0, partition.0, before.sequence + 1);
+    let files = archive_files(directory).ok()?;
+    let begins = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix))
+    };
+    files.into_iter().filter(begins).find_map(|path| {
+        let file = ArchiveFile::open(&path).ok()?;
+        let span = file.span.clone();
+        (span.before == *before && span.partition == partition && file.verify().is_ok()).then_some(span)
+    })
+}
+
+/// Makes the directory, its owner's alone, if it is not there; and finds out whether it can be written.
+pub(super) fn make_directory(directory: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|error| write_error(directory, &error))
+}
+
+fn damaged(path: &Path, why: &str) -> StoreError {
+    StoreError::Damaged { location: path.into(), why: why.to_owned() }
+}
+
+fn read_error(path: &Path, error: &std::io::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::PermissionDenied => {
+            StoreError::CantOpen { location: path.into(), why: error.to_string() }
+        }
+        _ => StoreError::Io { location: path.into(), why: error.to_string() },
+    }
+}
+
+fn write_error(path: &Path, error: &std::io::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::StorageFull => StoreError::Full { location: path.into() },
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            StoreError::ReadOnly { location: path.into() }
+        }
+        _ => StoreError::Io { location: path.into(), why: error.to_string() },
+    }
+}

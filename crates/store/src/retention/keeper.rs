@@ -1,0 +1,240 @@
+//! What is kept for how long, and the one who sees to it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mayfly_core::{PartitionId, TimeMs};
+
+use super::cut::{CUT_AGE_MIN_MS, Claim, Cutter, DAY_MS, HeldBy, Limit};
+use super::file;
+use super::views::ViewsCutter;
+use crate::{Home, Standing, StoreError, views};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// How large a file of the archive gets, in bytes, before another one is begun.
+const SPAN_BYTES_MAX: u64 = 256 << 20;
+const CACHE_BYTES: usize = 1 << 20;
+
+/// What is kept for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionOptions {
+    /// Where the archive's files are written.
+    pub archive_dir: PathBuf,
+    /// How long records stay in the journal, in milliseconds; none for ever. At least [`CUT_AGE_MIN_MS`].
+    pub journal_ms: Option<TimeMs>,
+    /// How long the views keep what is over, in milliseconds; none for ever. At least as long as the journal its records, and longer
+    /// than `remember_ms`.
+    pub views_ms: Option<TimeMs>,
+    /// How long the engine remembers a transaction: the views must have it as long.
+    pub remember_ms: TimeMs,
+    /// How large a file of the archive gets before another one is begun. Default 256 MiB.
+    pub span_bytes_max: u64,
+}
+
+impl RetentionOptions {
+    /// Everything is kept for ever, but for what is asked for.
+    pub fn forever(archive_dir: PathBuf) -> Self {
+        let remember_ms = CUT_AGE_MIN_MS;
+        Self { archive_dir, journal_ms: None, views_ms: None, remember_ms, span_bytes_max: SPAN_BYTES_MAX }
+    }
+}
+
+/// What is to be dropped now: what happened before these times. None: what the options say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// From the journal.
+    pub journal_before_ms: Option<TimeMs>,
+    /// From the views. They are never cut further than the journal: what that still tells can be looked up.
+    pub views_before_ms: Option<TimeMs>,
+}
+
+/// What would be dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Records of before this time; none if the journal is kept for ever.
+    pub journal_before_ms: Option<TimeMs>,
+    /// What is over since this time; none if the views keep everything.
+    pub views_before_ms: Option<TimeMs>,
+    /// Each partition.
+    pub parts: Vec<Part>,
+}
+
+/// What would be dropped of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which.
+    pub partition: PartitionId,
+    /// The first record in the journal.
+    pub first: u64,
+    /// Its time; none if there is no record.
+    pub first_ms: Option<TimeMs>,
+    /// The last record in the journal.
+    pub last: u64,
+    /// The last record that is old enough.
+    pub wanted: u64,
+    /// The last record that would be dropped: before `first` if none would.
+    pub to: u64,
+    /// Who keeps it from being all that are old enough.
+    pub held_by: Option<HeldBy>,
+    /// How many transactions the views would be searched for what is over.
+    pub transactions: u64,
+}
+
+/// What was dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many records, from the journal.
+    pub records: u64,
+    /// How many files were written for them.
+    pub files: u64,
+    /// How many bytes those have.
+    pub bytes: u64,
+    /// How many transactions, from the views.
+    pub transactions: u64,
+    /// How many numbers, from the views.
+    pub numbers: u64,
+    /// Whether there is nothing left to be dropped; not if it was interrupted.
+    pub whole: bool,
+}
+
+/// Sees to what is kept for how long. Of several processes one does so: in files the one that has the directory's lock, in a
+/// database the one that has the lease.
+pub struct Retention {
+    home: Home,
+    options: RetentionOptions,
+    parts: Vec<(Cutter, ViewsCutter)>,
+}
+
+impl Retention {
+    /// Of these partitions, whose views are there.
+    ///
+    /// # Errors
+    /// If anything can't be read or written; also the archive's directory, if records are to be archived.
+    pub fn open(
+        home: &Home,
+        partitions: &[PartitionId],
+        options: RetentionOptions,
+        claim: Option<(PartitionId, Arc<Standing>)>,
+    ) -> Result<Self> {
+        let claim = claim.map(|(partition, standing)| Claim { partition, standing });
+        let open = |partition: &PartitionId| {
+            let (archive, bytes_max) = (options.archive_dir.clone(), options.span_bytes_max);
+            let cutter = Cutter::open(home, *partition, archive, bytes_max, claim.clone())?;
+            Ok((cutter, ViewsCutter::open(home, *partition)?))
+        };
+        let parts = partitions.iter().map(open).collect::<Result<_>>()?;
+        if options.journal_ms.is_some() {
+            check_directory(&options.archive_dir)?;
+        }
+        Ok(Self { home: home.clone(), options, parts })
+    }
+
+    /// What would be dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::TooRecent`] if what is asked for is too young; or if something can't be read.
+    pub fn plan(&self, asked: &Asked) -> Result<Plan> {
+        let (cursors, now_ms) = self.cursors()?;
+        let (journal_before_ms, views_before_ms) = self.before(asked, now_ms)?;
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for ((cutter, views), folded) in self.parts.iter().zip(cursors) {
+            let base = cutter.base()?;
+            let Limit { to, held_by } = cutter.limit(folded)?;
+            let last = cutter.last_sequence()?;
+            let before = journal_before_ms.unwrap_or(0);
+            let wanted = cutter.last_before(before, base.sequence, last.saturating_sub(1))?;
+            let to = wanted.min(to).max(base.sequence);
+            let cut_ms = cutter.time_of(to)?.unwrap_or(base.at_ms);
+            let transactions = match views_before_ms {
+                Some(before_ms) => views.waiting(before_ms.min(cut_ms))?,
+                None => 0,
+            };
+            parts.push(Part {
+                partition: cutter.partition,
+                first: base.sequence + 1,
+                first_ms: cutter.time_of(base.sequence + 1)?,
+                last,
+                wanted,
+                to,
+                held_by: held_by.filter(|_| to < wanted),
+                transactions,
+            });
+        }
+        Ok(Plan { journal_before_ms, views_before_ms, parts })
+    }
+
+    /// Archives and drops, as long as `go_on` says so: it is asked before each step, of some milliseconds.
+    ///
+    /// # Errors
+    /// As [`Retention::plan`], or if something can't be written. What was done until then is done.
+    pub fn run(&self, asked: &Asked, now_ms: TimeMs, go_on: &dyn Fn() -> bool) -> Result<Dropped> {
+        let mut dropped = Dropped { whole: true, ..Dropped::default() };
+        let plan = self.plan(asked)?;
+        for ((cutter, views), part) in self.parts.iter().zip(&plan.parts) {
+            dropped.records += cutter.go_on(go_on)?;
+            while let Some(span) = cutter.archive(part.to, now_ms, go_on)? {
+                tracing::info!(
+                    partition = span.partition.0,
+                    first = span.first(),
+                    last = span.last.sequence,
+                    file = span.file,
+                    "records were archived"
+                );
+                dropped.files += 1;
+                dropped.bytes += span.bytes;
+                dropped.records += cutter.drop_rows(&span, go_on)?;
+                if !go_on() {
+                    break;
+                }
+            }
+            let base = cutter.base()?;
+            dropped.whole &= base.sequence >= part.to;
+            // Nothing that the journal still tells.
+            if let Some(before_ms) = plan.views_before_ms.map(|before_ms| before_ms.min(base.at_ms)) {
+                let (counts, whole) = views.cut(before_ms, go_on)?;
+                dropped.transactions += counts.transactions;
+                dropped.numbers += counts.numbers;
+                dropped.whole &= whole;
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Up to which record the views of each partition are folded, and the journal's time.
+    fn cursors(&self) -> Result<(Vec<u64>, TimeMs)> {
+        let sql = views::open_to_read(&self.home, CACHE_BYTES)?;
+        let (mut folded, mut now_ms) = (Vec::with_capacity(self.parts.len()), 0);
+        for (cutter, _) in &self.parts {
+            let head = views::cursor(&sql, cutter.partition)?.head;
+            folded.push(head.sequence);
+            now_ms = now_ms.max(head.at_ms);
+        }
+        Ok((folded, now_ms))
+    }
+
+    /// Before which times things are dropped.
+    fn before(&self, asked: &Asked, now_ms: TimeMs) -> Result<(Option<TimeMs>, Option<TimeMs>)> {
+        let RetentionOptions { journal_ms, views_ms, remember_ms, .. } = self.options;
+        let latest_ms = now_ms.saturating_sub(CUT_AGE_MIN_MS);
+        let views_latest_ms = latest_ms.min(now_ms.saturating_sub(remember_ms));
+        let before = |asked: Option<TimeMs>, kept_ms: Option<TimeMs>, latest_ms: TimeMs| match (asked, kept_ms) {
+            (Some(before_ms), _) if before_ms > latest_ms => Err(StoreError::TooRecent { before_ms: latest_ms }),
+            (Some(before_ms), _) => Ok(Some(before_ms)),
+            // Whole days: so there is a file for each, and not for each time that somebody looked.
+            (None, Some(kept_ms)) => Ok(Some(now_ms.saturating_sub(kept_ms).min(latest_ms) / DAY_MS * DAY_MS)),
+            (None, None) => Ok(None),
+        };
+        let journal = before(asked.journal_before_ms, journal_ms, latest_ms)?;
+        Ok((journal, before(asked.views_before_ms, views_ms, views_latest_ms)?))
+    }
+}
+
+/// Makes the directory if it is not there, and finds out whether files can be written in it.
+fn check_directory(directory: &std::path::Path) -> Result<()> {
+    file::make_directory(directory)?;
+    let probe = directory.join(".probe");
+    let written = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
+    written.map_err(|error| StoreError::Directory { path: directory.to_owned(), why: error.to_string() })
+}

@@ -1,0 +1,23 @@
+//! Retention: what is old is archived and dropped, while everything goes on.
+//!
+//! **The journal** is archived first: its oldest records are written into files, each a [`Span`] of one partition, and read
+//! again from there. Only then their rows are deleted, some at a time. After which record a journal begins, and what hash
+//! that one had, stands beside it and changes with the deletion, so that the chain goes on from there; a
+//! [`JournalReader`](crate::JournalReader) that knows where the archive is reads both as one.
+//!
+//! **The views** drop what has been over for long: see [`views`](self::views).
+//!
+//! What must never happen here: something is dropped that is in no file yet, that was not folded, that a webhook has not been
+//! told, or that belongs to money that is held or to a number that can be used or is in quarantine.
+
+pub(crate) mod base;
+mod cut;
+mod file;
+mod keeper;
+mod views;
+
+pub use base::Span;
+pub use cut::{CUT_AGE_MIN_MS, HeldBy};
+pub use file::{ArchiveFile, archive_files};
+pub(crate) use file::open_as;
+pub use keeper::{Asked, Dropped, Part, Plan, Retention, RetentionOptions};
