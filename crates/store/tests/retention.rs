@@ -1,0 +1,464 @@
+//! A journal is archived and cut, and stays what it was.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::{Ground, PARTITION, Play, assert_state, on_both, options, reopen};
+use mayfly_core::{IssuerId, PartitionId};
+use mayfly_engine::{Head, Journal, Progress, Record};
+use mayfly_keys::{KeyService, OsRandom, RootKey};
+use mayfly_store::directory::{By, Directory, DirectoryError, NewWebhook};
+use mayfly_store::{
+    ArchiveFile, Asked, CUT_AGE_MIN_MS, CopyOptions, Dropped, EventPlace, FoldOptions, Folder, Follower,
+    HeldBy, Home, JournalReader, OpenOptions, Opened, Retention, RetentionOptions, StoreError, StoredJournal,
+    archive_files, compare_with_archive, copy, open, verify,
+};
+use tempfile::TempDir;
+
+on_both!(
+    what_is_archived_is_one_chain_with_the_journal,
+    views_are_built_again_from_the_archive,
+    what_is_interrupted_goes_on,
+    damage_to_a_file_is_named,
+    nothing_is_dropped_that_somebody_needs,
+    days_have_files_of_their_own,
+    partitions_are_cut_on_their_own,
+    a_copy_begins_where_the_journal_does,
+);
+
+const DAY_MS: u64 = 86_400_000;
+
+fn fold(play: &Play) {
+    fold_to(&play.home, PARTITION, &play.head);
+}
+
+fn fold_to(home: &Home, partition: PartitionId, head: &Head) {
+    let progress = Arc::new(Progress::default());
+    progress.set_durable(head.sequence, head.at_ms);
+    Folder::start(home, partition, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
+}
+
+/// A world of half a year, folded, and a directory for its archive.
+fn world(ground: &Ground, seed: u64) -> (Play, TempDir) {
+    let mut play = Play::new(&ground.home, seed);
+    play.run(3000);
+    while play.now_ms < common::BEGUN_MS + 120 * DAY_MS {
+        play.now_ms += 5 * DAY_MS;
+        play.run(40);
+    }
+    fold(&play);
+    (play, tempfile::tempdir().unwrap())
+}
+
+/// Small files, so that there are several.
+fn retention(home: &Home, archive: &Path) -> Retention {
+    let options = RetentionOptions {
+        span_bytes_max: 40_000,
+        journal_ms: Some(30 * DAY_MS),
+        ..RetentionOptions::forever(archive.join("archive"))
+    };
+    Retention::open(home, &[PARTITION], options, None).unwrap()
+}
+
+fn cut(home: &Home, archive: &Path, before_ms: u64) -> Dropped {
+    let asked = Asked { journal_before_ms: Some(before_ms), ..Asked::default() };
+    retention(home, archive).run(&asked, before_ms, &|| true).unwrap()
+}
+
+fn reader(home: &Home) -> JournalReader {
+    JournalReader::open(home, PARTITION).unwrap()
+}
+
+fn with_archive(archive: &Path) -> OpenOptions {
+    OpenOptions { archive: Some(archive.join("archive")), ..options() }
+}
+
+fn reopen_with(home: &Home, archive: &Path) -> Result<Opened, StoreError> {
+    open(home, PARTITION, &with_archive(archive), |_| ())
+}
+
+fn lose_views(ground: &Ground) {
+    match &ground.home {
+        Home::Files(directory) => {
+            for file in ["views.db", "views.db-wal", "views.db-shm"] {
+                let _ = fs::remove_file(directory.join(file));
+            }
+        }
+        Home::Database(_) => drop(ground.raw("views", "DROP SCHEMA mayfly_views CASCADE; SELECT 1")),
+    }
+}
+
+fn what_is_archived_is_one_chain_with_the_journal(ground: Ground) {
+    let (mut play, around) = world(&ground, 31);
+    let before_ms = play.now_ms - 30 * DAY_MS;
+    let (mut count, mut young) = (0, 0);
+    for record in reader(&ground.home).records(1) {
+        let record = record.unwrap();
+        count += 1;
+        young += u64::from(record.at_ms >= before_ms);
+    }
+    let whole = verify(&reader(&ground.home), |_| ()).unwrap();
+    let dropped = cut(&ground.home, around.path(), before_ms);
+    assert_eq!((dropped.records, dropped.whole), (count - young, true));
+    assert!(dropped.files >= 3 && young > 5, "{dropped:?} {young}: the test shows nothing");
+
+    let cut_off = reader(&ground.home);
+    let base = cut_off.base().unwrap();
+    assert_eq!(base.sequence, count - young);
+    assert_eq!(cut_off.head_at(base.sequence), Ok(Some(base)));
+    assert_eq!(cut_off.head_at(base.sequence - 1), Ok(None));
+    assert_eq!(cut_off.head(), Ok(play.head));
+    // What is there is a chain that begins with the base.
+    let left = verify(&cut_off, |_| ()).unwrap();
+    assert_eq!((left.base, left.head), (base, play.head));
+    let (location, begins) = (cut_off.location().clone(), base.sequence + 1);
+    let archived = StoreError::Archived { location, sequence: 3, begins };
+    assert_eq!(cut_off.records(3).next().unwrap().unwrap_err(), archived);
+    // With the archive it is what it was.
+    let archive = around.path().join("archive");
+    let joined = reader(&ground.home).with_archive(&archive);
+    joined.require_archive().unwrap();
+    assert_eq!(verify(&joined, |_| ()).unwrap(), whole);
+    let sequences: Vec<u64> = joined.records(base.sequence - 2).map(|record| record.unwrap().sequence).collect();
+    assert_eq!(sequences, (base.sequence - 2..=play.head.sequence).collect::<Vec<_>>());
+    assert_eq!(joined.head_at(7).unwrap().unwrap().sequence, 7);
+    // And so is each file by itself.
+    let spans = joined.archived().unwrap();
+    let files = archive_files(&archive).unwrap();
+    assert_eq!(files.len(), spans.len());
+    let mut before = Head::START;
+    for (file, span) in files.iter().zip(&spans) {
+        let file = ArchiveFile::open(file).unwrap();
+        assert_eq!((file.span().before, file.span().last), (before, span.last));
+        before = span.last;
+        file.verify().unwrap();
+    }
+    assert_eq!(before, base);
+
+    // It goes on, and there is nothing more to do.
+    play.run(50);
+    assert_eq!(reader(&ground.home).head(), Ok(play.head));
+    assert_eq!(cut(&ground.home, around.path(), before_ms), Dropped { whole: true, ..Dropped::default() });
+    let opened = reopen(&ground.home);
+    assert_eq!((opened.head, opened.rebuilt.as_ref()), (play.head, None));
+    assert_state(&opened.state, &play.state);
+    drop(opened);
+    assert_eq!(compare_with_archive(&ground.home, PARTITION, Some(&archive)), Ok(vec![]));
+    let journal = StoredJournal::open(&ground.home).unwrap();
+    assert_eq!(journal.head(PARTITION), Ok(play.head));
+}
+
+fn views_are_built_again_from_the_archive(ground: Ground) {
+    let (play, around) = world(&ground, 32);
+    cut(&ground.home, around.path(), play.now_ms - 20 * DAY_MS);
+    lose_views(&ground);
+    // Without the archive, or with a part of it, there is no way; and nothing is done.
+    let none = open(&ground.home, PARTITION, &options(), |_| ()).err().unwrap();
+    assert!(matches!(none, StoreError::Archived { sequence: 1, .. }), "{none}");
+    let files = archive_files(&around.path().join("archive")).unwrap();
+    let (second, aside) = (&files[1], around.path().join("aside"));
+    fs::rename(second, &aside).unwrap();
+    let missing = reopen_with(&ground.home, around.path()).err().unwrap();
+    assert!(matches!(&missing, StoreError::ArchiveMissing { path, .. } if path == second), "{missing}");
+    assert!(missing.to_string().contains(second.to_str().unwrap()), "{missing}");
+    fs::rename(&aside, second).unwrap();
+    let opened = reopen_with(&ground.home, around.path()).unwrap();
+    assert!(opened.rebuilt.is_some());
+    assert_eq!(opened.head, play.head);
+    assert_state(&opened.state, &play.state);
+    drop(opened);
+    let archive = around.path().join("archive");
+    assert_eq!(compare_with_archive(&ground.home, PARTITION, Some(&archive)), Ok(vec![]));
+    // Views that are damaged are not put aside before it is known that they can be built again.
+    ground.alter("views", "UPDATE accounts SET balance = balance + 1 WHERE id = 1");
+    fs::rename(second, &aside).unwrap();
+    let missing = reopen_with(&ground.home, around.path()).err().unwrap();
+    assert!(matches!(missing, StoreError::ArchiveMissing { .. }), "{missing}");
+    assert!(ground.raw("views", "SELECT count(*) FROM accounts") > 0);
+    fs::rename(&aside, second).unwrap();
+    assert!(reopen_with(&ground.home, around.path()).unwrap().rebuilt.is_some());
+}
+
+fn what_is_interrupted_goes_on(ground: Ground) {
+    let (play, around) = world(&ground, 33);
+    let whole = verify(&reader(&ground.home), |_| ()).unwrap();
+    let archive = around.path().join("archive");
+    let before_ms = play.now_ms - 20 * DAY_MS;
+    let asked = Asked { journal_before_ms: Some(before_ms), ..Asked::default() };
+    let joined = reader(&ground.home).with_archive(&archive);
+    let (mut steps, mut dropped, mut noted_again) = (1, 0, false);
+    for round in 0.. {
+        assert!(round < 5000, "it does not come to its end");
+        let left = Cell::new(steps);
+        let go_on = || {
+            left.set(left.get() - 1);
+            left.get() > 0
+        };
+        let done = retention(&ground.home, around.path()).run(&asked, before_ms, &go_on).unwrap();
+        dropped += done.records;
+        assert_eq!(verify(&joined, |_| ()).unwrap(), whole);
+        let base = joined.base().unwrap();
+        if let Some(last) = joined.archived().unwrap().last()
+            && last.before == base
+            && !noted_again
+        {
+            // A file that is whole and was not noted: whoever wrote it was killed between the two. It is not written again.
+            let path = archive.join(&last.file);
+            let written = fs::metadata(&path).unwrap().modified().unwrap();
+            assert_eq!(ground.alter("journal", &format!("DELETE FROM archived WHERE first = {}", last.first())), 1);
+            let one = Cell::new(true);
+            let once = || one.replace(false);
+            retention(&ground.home, around.path()).run(&asked, before_ms, &once).unwrap();
+            assert_eq!(joined.archived().unwrap().last().unwrap().file, last.file);
+            assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written);
+            dropped += joined.base().unwrap().sequence - base.sequence;
+            noted_again = true;
+        }
+        if done.whole {
+            break;
+        }
+        steps += if noted_again { 1000 } else { 1 };
+    }
+    assert!(noted_again, "no file was left behind: the test shows nothing");
+    assert_eq!(dropped, joined.base().unwrap().sequence);
+    assert!(dropped > 100);
+}
+
+fn damage_to_a_file_is_named(ground: Ground) {
+    let (play, around) = world(&ground, 34);
+    cut(&ground.home, around.path(), play.now_ms - 20 * DAY_MS);
+    let archive = around.path().join("archive");
+    let joined = reader(&ground.home).with_archive(&archive);
+    let span = joined.archived().unwrap()[1].clone();
+    let path = archive.join(&span.file);
+    let bytes = fs::read(&path).unwrap();
+    let damaged = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let alone = ArchiveFile::open(&path).and_then(ArchiveFile::verify).unwrap_err();
+        (alone, verify(&joined, |_| ()).unwrap_err())
+    };
+    let at_file = |error: &StoreError| error.to_string().contains(path.to_str().unwrap());
+    // The header, a byte in the middle, the end, and what does not belong to it.
+    for at in [16, 20, 60, 150, bytes.len() / 2, bytes.len() - 1] {
+        let mut altered = bytes.clone();
+        altered[at] ^= 1;
+        let (alone, chained) = damaged(&altered);
+        assert!(at_file(&alone) && at_file(&chained), "{at}: {alone} / {chained}");
+        if at > 200 {
+            let within = |error: &StoreError| {
+                matches!(error, StoreError::Damaged { .. })
+                    || matches!(error, StoreError::Record { sequence, .. } if (span.first()..=span.last.sequence).contains(sequence))
+            };
+            assert!(within(&alone) && within(&chained), "{at}: {alone} / {chained}");
+        }
+    }
+    for length in [0, 3, 100, bytes.len() / 2, bytes.len() - 1] {
+        let (alone, chained) = damaged(&bytes[..length]);
+        assert!(matches!(alone, StoreError::Damaged { .. }) && at_file(&chained), "{length}: {alone} / {chained}");
+    }
+    let (alone, chained) = damaged(&[&bytes[..], b"more"].concat());
+    assert!(matches!(alone, StoreError::Damaged { .. }) && at_file(&chained), "{alone} / {chained}");
+    // A whole file, but another one's.
+    let other = archive.join(&joined.archived().unwrap()[0].file);
+    fs::copy(&other, &path).unwrap();
+    let error = joined.require_archive().unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }) && at_file(&error), "{error}");
+    fs::write(&path, b"certainly no archive, but a letter to somebody".repeat(9)).unwrap();
+    let error = joined.require_archive().unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    fs::write(&path, &bytes).unwrap();
+    verify(&joined, |_| ()).unwrap();
+}
+
+fn nothing_is_dropped_that_somebody_needs(ground: Ground) {
+    let (mut play, around) = world(&ground, 35);
+    let kept = retention(&ground.home, around.path());
+    // What is too young.
+    let now_ms = play.head.at_ms;
+    let asked = |before_ms| Asked { journal_before_ms: Some(before_ms), ..Asked::default() };
+    let latest_ms = now_ms - CUT_AGE_MIN_MS;
+    assert_eq!(kept.plan(&asked(latest_ms + 1)).err(), Some(StoreError::TooRecent { before_ms: latest_ms }));
+    kept.plan(&asked(latest_ms)).unwrap();
+    // By the options: whole days.
+    let plan = kept.plan(&Asked::default()).unwrap();
+    assert_eq!(plan.journal_before_ms, Some((now_ms - 30 * DAY_MS) / DAY_MS * DAY_MS));
+    assert_eq!((plan.views_before_ms, plan.parts[0].held_by), (None, None));
+    assert!(plan.parts[0].to > 100 && plan.parts[0].to == plan.parts[0].wanted);
+    // What a webhook has not been told, even if it is paused.
+    let keys = KeyService::new(&RootKey::from_bytes(&[7; 32])).directory_keys();
+    let directory = Directory::open(&ground.home, keys).unwrap();
+    let place = EventPlace { sequence: 50, index: 0 };
+    let new = NewWebhook {
+        issuer: IssuerId(1),
+        url: "https://shop.example/hook",
+        description: "",
+        kinds: &[],
+        secret: &[7; 32],
+        place,
+    };
+    let by = By { actor: "key_1", now_ms };
+    let made = directory.write::<_, DirectoryError>(by, |w| w.create_webhook(&new, &mut OsRandom)).unwrap();
+    let held = kept.plan(&Asked::default()).unwrap().parts[0];
+    assert_eq!((held.to, held.held_by), (49, Some(HeldBy::Webhook(made.id))));
+    assert_eq!(held.wanted, plan.parts[0].wanted);
+    let done = kept.run(&Asked::default(), now_ms, &|| true).unwrap();
+    assert_eq!((done.records, done.whole), (49, true));
+    assert_eq!(kept.plan(&Asked::default()).unwrap().parts[0].first, 50);
+    directory.write::<_, DirectoryError>(by, |w| w.delete_webhook(IssuerId(1), made.id)).unwrap();
+    // What is not folded, and the last record.
+    let folded = play.head.sequence;
+    play.now_ms += 400 * DAY_MS;
+    play.run(30);
+    let plan = kept.plan(&asked(latest_ms)).unwrap().parts[0];
+    assert!(plan.to < folded, "{plan:?}");
+    fold(&play);
+    play.now_ms += 400 * DAY_MS;
+    play.run(10);
+    fold(&play);
+    let done = kept.run(&asked(play.head.at_ms - CUT_AGE_MIN_MS), now_ms, &|| true).unwrap();
+    assert!(done.whole && done.records > 0);
+    assert!(reader(&ground.home).last_sequence().unwrap() == play.head.sequence);
+    reopen(&ground.home);
+}
+
+fn days_have_files_of_their_own(ground: Ground) {
+    let begun = common::BEGUN_MS / DAY_MS * DAY_MS;
+    plain(&ground, 40, |at| begun + at * DAY_MS / 4);
+    let around = tempfile::tempdir().unwrap();
+    let done = cut(&ground.home, around.path(), begun + 7 * DAY_MS + DAY_MS / 2);
+    assert_eq!((done.records, done.files), (30, 8));
+    let spans = reader(&ground.home).archived().unwrap();
+    assert!(spans.iter().all(|span| span.first_ms / DAY_MS == span.last.at_ms / DAY_MS));
+    let names: Vec<&str> = spans.iter().map(|span| span.file.as_str()).collect();
+    assert_eq!(names[1], "journal-00000-000000000000005-000000000000008.archive");
+    // Only their owner reads them.
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let archive = around.path().join("archive");
+    assert_eq!((mode(archive.clone()), mode(archive.join(names[0]))), (0o700, 0o600));
+}
+
+fn partitions_are_cut_on_their_own(ground: Ground) {
+    let mut journal = StoredJournal::open(&ground.home).unwrap();
+    let partitions = [PARTITION, PartitionId(7)];
+    let mut heads = [Head::START; 2];
+    for at in 0..60 {
+        // The second one writes half as often.
+        for (partition, head) in partitions.iter().zip(&mut heads).take(1 + at % 2) {
+            let at_ms = common::BEGUN_MS + at as u64 * DAY_MS;
+            let record = Record::seal(head, *partition, at_ms, 0, Vec::new());
+            journal.append(&record).unwrap();
+            *head = record.head();
+        }
+    }
+    for (partition, head) in partitions.iter().zip(&heads) {
+        fold_to(&ground.home, *partition, head);
+    }
+    let around = tempfile::tempdir().unwrap();
+    let kept = RetentionOptions::forever(around.path().join("archive"));
+    let kept = Retention::open(&ground.home, &partitions, kept, None).unwrap();
+    let asked = Asked { journal_before_ms: Some(common::BEGUN_MS + 41 * DAY_MS), ..Asked::default() };
+    let done = kept.run(&asked, 0, &|| true).unwrap();
+    assert_eq!((done.records, done.whole), (41 + 20, true));
+    for (partition, (head, base)) in partitions.iter().zip(heads.iter().zip([41, 20])) {
+        let reader = JournalReader::open(&ground.home, *partition).unwrap();
+        assert_eq!(reader.base().unwrap().sequence, base);
+        let joined = JournalReader::open(&ground.home, *partition).unwrap();
+        let joined = joined.with_archive(&around.path().join("archive"));
+        assert_eq!(verify(&joined, |_| ()).unwrap().head, *head);
+        assert_eq!(verify(&reader, |_| ()).unwrap().base, reader.base().unwrap());
+    }
+}
+
+fn a_copy_begins_where_the_journal_does(ground: Ground) {
+    let (play, around) = world(&ground, 36);
+    let keys = KeyService::new(&RootKey::from_bytes(&[7; 32])).directory_keys();
+    drop(Directory::open(&ground.home, keys).unwrap());
+    let before_ms = play.now_ms - 30 * DAY_MS;
+    cut(&ground.home, around.path(), before_ms);
+    let base = reader(&ground.home).base().unwrap();
+    for to in [Ground::files(), Ground::postgres()] {
+        let early = CopyOptions { until_ms: Some(base.at_ms - 1), ..CopyOptions::default() };
+        let refused = copy(&ground.home, &to.home, "abcdef", early, |_| ()).unwrap_err();
+        assert!(matches!(refused, StoreError::Archived { .. }), "{refused}");
+        let copied = copy(&ground.home, &to.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
+        let verified = copied.partitions[0].1;
+        assert_eq!((verified.base, verified.head), (base, play.head));
+        let (from, there) = (reader(&ground.home), reader(&to.home));
+        assert_eq!(there.base(), Ok(base));
+        assert_eq!(there.archived(), from.archived());
+        // Its views are built from the archive.
+        assert!(open(&to.home, PARTITION, &options(), |_| ()).is_err());
+        let opened = reopen_with(&to.home, around.path()).unwrap();
+        assert_eq!(opened.state.accounts, play.state.accounts);
+        drop(opened);
+        let archive = around.path().join("archive");
+        assert_eq!(compare_with_archive(&to.home, PARTITION, Some(&archive)), Ok(vec![]));
+        // As it was at some time after that.
+        let back = Ground::files();
+        let until_ms = Some(before_ms + 10 * DAY_MS);
+        let until = CopyOptions { until_ms, ..CopyOptions::default() };
+        let restored = copy(&to.home, &back.home, "abcdef", until, |_| ()).unwrap();
+        assert!(restored.partitions[0].1.head.sequence > base.sequence);
+        assert!(reopen_with(&back.home, around.path()).unwrap().head.at_ms <= before_ms + 10 * DAY_MS);
+    }
+}
+
+/// One that was cut off while it was followed is loaded again.
+#[test]
+fn a_standby_that_finds_a_hole_loads_the_state_again() {
+    let ground = Ground::postgres();
+    let (mut play, around) = world(&ground, 37);
+    let mut follower = Follower::open(&ground.home, PARTITION, &options()).unwrap();
+    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    // It stands still for days.
+    for _ in 0..20 {
+        play.now_ms += DAY_MS;
+        play.run(20);
+    }
+    fold(&play);
+    cut(&ground.home, around.path(), play.head.at_ms - 3 * DAY_MS);
+    assert_eq!(follower.follow(), Ok(None));
+    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
+    assert_state(&opened.state, &play.state);
+}
+
+/// A directory for two installations is noticed before anything is written over.
+#[test]
+fn a_file_of_another_journal_is_not_written_over() {
+    let around = tempfile::tempdir().unwrap();
+    let asked = Asked { journal_before_ms: Some(common::BEGUN_MS + 7 * DAY_MS), ..Asked::default() };
+    let run = |ground: &Ground| retention(&ground.home, around.path()).run(&asked, 0, &|| true);
+    let (one, other) = (Ground::files(), Ground::files());
+    plain(&one, 40, |at| common::BEGUN_MS + at * DAY_MS);
+    assert!(run(&one).unwrap().files >= 7);
+    let files = archive_files(&around.path().join("archive")).unwrap();
+    let read = || files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>();
+    let before = read();
+    // The same sequences, at other times.
+    plain(&other, 40, |at| common::BEGUN_MS + at * DAY_MS + 1);
+    let refused = run(&other).unwrap_err();
+    assert_eq!(refused, StoreError::Occupied { location: (&files[0]).into() });
+    assert_eq!(before, read());
+    assert_eq!(reader(&other.home).base(), Ok(Head::START));
+}
+
+/// So many records without events, folded.
+fn plain(ground: &Ground, records: u64, facts: impl Fn(u64) -> u64) -> Head {
+    let mut journal = StoredJournal::open(&ground.home).unwrap();
+    let mut head = Head::START;
+    for at in 0..records {
+        let record = Record::seal(&head, PARTITION, facts(at), 0, Vec::new());
+        journal.append(&record).unwrap();
+        head = record.head();
+    }
+    fold_to(&ground.home, PARTITION, &head);
+    head
+}
