@@ -18,6 +18,7 @@ mod init;
 mod live;
 pub mod log;
 pub mod protocol;
+mod retention;
 mod server;
 mod text;
 mod upkeep;

@@ -24,4 +24,5 @@ pub(crate) struct Live {
     pub(crate) notifier: Arc<mayfly_notify::Notifier>,
     pub(crate) asked: Arc<mayfly_notify::HookMeter>,
     pub(crate) holds: Arc<crate::holds::HoldsMeter>,
+    pub(crate) retention: Arc<crate::retention::Keeper>,
 }

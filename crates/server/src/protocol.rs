@@ -23,11 +23,12 @@ use serde::{Deserialize, Serialize};
 pub use crate::text::{Text, Time};
 pub use request::{
     AccountLimit, AdminRequest, CreateKey, FailedControl, Includes, IssueNumber, Merchant, NumberControls,
-    NumberState, OpenProgramme, Page, TermsAsked,
+    NumberState, OpenProgramme, Page, RetentionAsked, TermsAsked,
 };
 pub use response::{
     Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, KeyGiven, List,
-    Listening, MerchantFacts, Number, Programme, Secret, Standing, Status, Transaction,
+    Listening, MerchantFacts, Number, Programme, Retention, RetentionPart, RetentionRun, Secret, Standing, Status,
+    Transaction,
 };
 
 /// The version of the protocol.

@@ -63,7 +63,7 @@ fn retention(home: &Home, archive: &Path) -> Retention {
         journal_ms: Some(30 * DAY_MS),
         ..RetentionOptions::forever(archive.join("archive"))
     };
-    Retention::open(home, &[PARTITION], options, None).unwrap()
+    Retention::open(home, &[PARTITION], options).unwrap()
 }
 
 fn cut(home: &Home, archive: &Path, before_ms: u64) -> Dropped {
@@ -362,7 +362,7 @@ fn partitions_are_cut_on_their_own(ground: Ground) {
     }
     let around = tempfile::tempdir().unwrap();
     let kept = RetentionOptions::forever(around.path().join("archive"));
-    let kept = Retention::open(&ground.home, &partitions, kept, None).unwrap();
+    let kept = Retention::open(&ground.home, &partitions, kept).unwrap();
     let asked = Asked { journal_before_ms: Some(common::BEGUN_MS + 41 * DAY_MS), ..Asked::default() };
     let done = kept.run(&asked, 0, &|| true).unwrap();
     assert_eq!((done.records, done.whole), (41 + 20, true));

@@ -29,7 +29,7 @@ fn fold(home: &Home, head: &Head) {
 }
 
 fn cut(home: &Home, archive: &Path, before_ms: u64) -> Dropped {
-    let kept = Retention::open(home, &[PARTITION], RetentionOptions::forever(archive.to_owned()), None).unwrap();
+    let kept = Retention::open(home, &[PARTITION], RetentionOptions::forever(archive.to_owned())).unwrap();
     let asked = Asked { journal_before_ms: Some(before_ms), views_before_ms: Some(before_ms) };
     kept.run(&asked, before_ms, &|| true).unwrap()
 }
@@ -385,7 +385,7 @@ fn the_latest_is_never_dropped(ground: Ground) {
     let around = tempfile::tempdir().unwrap();
     let remember_ms = 10 * DAY_MS;
     let kept = RetentionOptions { remember_ms, ..RetentionOptions::forever(around.path().to_owned()) };
-    let kept = Retention::open(&ground.home, &[PARTITION], kept, None).unwrap();
+    let kept = Retention::open(&ground.home, &[PARTITION], kept).unwrap();
     let asked = |views_before_ms| Asked { views_before_ms: Some(views_before_ms), ..Asked::default() };
     let latest_ms = play.head.at_ms - remember_ms;
     let refused = kept.run(&asked(latest_ms + 1), 0, &|| true);

@@ -11,6 +11,7 @@ use crate::protocol::{
     AdminError, AdminRequest, AdminResponse, CreateKey, ErrorCode, List, NumberState, PAGE_DEFAULT, PAGE_MAX,
     Page, Status,
 };
+use crate::retention::Keeper;
 use crate::text::Text;
 use mayfly_office::{Items, KeyGiven, KeyOrder, Keyring, Office, Part};
 
@@ -21,6 +22,7 @@ pub(crate) use socket::{AdminSocket, bind};
 pub(crate) struct Clerk {
     office: Arc<Office>,
     keyring: Keyring,
+    retention: Arc<Keeper>,
     status: Box<dyn Fn() -> Status + Send + Sync>,
 }
 
@@ -29,9 +31,10 @@ impl Clerk {
     pub(crate) fn new(
         office: Arc<Office>,
         keyring: Keyring,
+        retention: Arc<Keeper>,
         status: impl Fn() -> Status + Send + Sync + 'static,
     ) -> Self {
-        Self { office, keyring, status: Box::new(status) }
+        Self { office, keyring, retention, status: Box::new(status) }
     }
 
     pub(crate) async fn answer(&self, request: AdminRequest) -> Result<AdminResponse, AdminError> {
@@ -128,6 +131,12 @@ impl Clerk {
                 Tell::KeyGiven(answer::key_given(self.keyring.rotate(issuer, key, overlap_ms).await?))
             }
             Ask::RevokeKey { key, issuer } => Tell::Key(answer::key(self.keyring.revoke(issuer, key).await?)),
+            Ask::ShowRetention(asked) => {
+                Tell::Retention(self.retention(move |keeper| keeper.show(asked)).await?)
+            }
+            Ask::RunRetention(asked) => {
+                Tell::Retention(self.retention(move |keeper| keeper.order(asked)).await?)
+            }
             Ask::Status {} => Tell::Status(self.status().await?),
         })
     }
@@ -145,6 +154,16 @@ impl Clerk {
         }
         let lifetime_ms = lifetime_s.map(|seconds| seconds.saturating_mul(1000));
         Ok(self.keyring.create(KeyOrder { role, issuer, merchant, label, lifetime_ms }).await?)
+    }
+
+    /// It reads the store, on a thread that may wait.
+    async fn retention<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Keeper) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let keeper = self.retention.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&keeper)).await;
+        asked.map_err(|_| AdminError::new(ErrorCode::Internal, "it broke off; see the log"))?
     }
 
     async fn status(&self) -> Result<Status, AdminError> {

@@ -205,6 +205,14 @@ keys! {
     VIEWS_CACHE_MIB = number("views", "cache_mib", (128, 1, 65_536, "MiB"),
         "How much of the views the database keeps in memory; best is 50 bytes for each active number.");
 
+    RETENTION_JOURNAL_DAYS = number("retention", "journal_days", (0, 0, 36_500, "days"),
+        "How long records stay in the journal before they are archived to files and dropped: at least 2, or 0 for ever.");
+    RETENTION_VIEWS_DAYS = number("retention", "views_days", (0, 0, 36_500, "days"),
+        "How long the views keep transactions after they were over, and numbers after they retired: at least journal_days, \
+         or 0 for ever. What is dropped can't be refunded or reversed automatically.");
+    RETENTION_ARCHIVE_DIR = text("retention", "archive_dir", ("archive", "a directory; if relative, to data_dir"),
+        "Where the archive of the journal is. It must be kept as long as the journal: views are built again from both.");
+
     ROOT_KEY_FILE = text("keys", "root_key_file", ("root.key", "a path; if relative, to data_dir"),
         "The root key. Its file must be readable by its owner alone. Without it no number can be found again: \
          keep a copy elsewhere.");

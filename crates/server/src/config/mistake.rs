@@ -98,6 +98,12 @@ pub enum Wrong {
     Level(String),
     /// A batch that the queue can't hold.
     BatchOverQueue,
+    /// A journal that is cut while its records are still needed.
+    JournalShort,
+    /// Views that forget what the journal still tells.
+    ViewsBeforeJournal,
+    /// Views that forget what the engine still remembers.
+    ViewsBeforeEngine,
     /// No database can be meant by it.
     Database(DatabaseError),
     /// It is about a database, and none is named.
@@ -231,6 +237,15 @@ impl fmt::Display for Mistake {
             ),
             Wrong::BatchOverQueue => {
                 write!(f, "`{key}` is more than `engine.queue_max`; set it to that or less")
+            }
+            Wrong::JournalShort => write!(f, "`{key}` is 1; set it to 2 or more, or to 0 to keep everything"),
+            Wrong::ViewsBeforeJournal => write!(
+                f,
+                "`{key}` is less than the journal is kept; set it to retention.journal_days or more, or to 0 to keep \
+                 everything"
+            ),
+            Wrong::ViewsBeforeEngine => {
+                write!(f, "`{key}` is less than engine.remember_h; set it to more days than that")
             }
             Wrong::Database(DatabaseError::Password) => write!(
                 f,

@@ -8,7 +8,7 @@ use mayfly_iso8583::Dialect;
 use mayfly_network::Endpoint;
 use mayfly_office::ReceptionOptions;
 use mayfly_outbound::{ClientOptions, TargetRules};
-use mayfly_store::Home;
+use mayfly_store::{CUT_AGE_MIN_MS, Home, RetentionOptions};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -46,6 +46,8 @@ pub struct Settings {
     pub engine: mayfly_engine::Options,
     /// How much of the views is kept in memory, in bytes.
     pub views_cache_bytes: usize,
+    /// What is kept for how long.
+    pub retention: RetentionOptions,
     /// The root key.
     pub root_key_file: PathBuf,
     /// How the log is written.
@@ -157,6 +159,7 @@ impl Check<'_> {
         let log_filter = LogFilter::parse(self.config.text(&keys::LOG_LEVEL))
             .map_err(|part| self.wrong(&keys::LOG_LEVEL, Wrong::Level(part)));
         let engine = self.engine();
+        let retention = self.retention(&data_dir, engine.remember_ms);
         let api = self.api(&data_dir);
         let root_key_file = self.path(&keys::ROOT_KEY_FILE, &data_dir);
         let outbound = self.outbound(&data_dir);
@@ -171,6 +174,7 @@ impl Check<'_> {
             api,
             outbound,
             views_cache_bytes: self.count(&keys::VIEWS_CACHE_MIB) << 20,
+            retention,
             root_key_file,
             log_format: match self.config.text(&keys::LOG_FORMAT) {
                 "json" => LogFormat::Json,
@@ -211,6 +215,23 @@ impl Check<'_> {
             self.wrong(&keys::BATCH_MAX, Wrong::BatchOverQueue);
         }
         options
+    }
+
+    fn retention(&mut self, base: &Path, remember_ms: u64) -> RetentionOptions {
+        let days = |key: &Key| Some(self.config.number(key)).filter(|days| *days > 0);
+        let (journal, views) = (days(&keys::RETENTION_JOURNAL_DAYS), days(&keys::RETENTION_VIEWS_DAYS));
+        let ms = |days: Option<u64>| days.map(|days| days * 86_400_000);
+        let (journal_ms, views_ms) = (ms(journal), ms(views));
+        if journal_ms.is_some_and(|journal_ms| journal_ms < CUT_AGE_MIN_MS) {
+            self.wrong(&keys::RETENTION_JOURNAL_DAYS, Wrong::JournalShort);
+        }
+        if views_ms.is_some_and(|views_ms| journal_ms.is_none_or(|journal_ms| views_ms < journal_ms)) {
+            self.wrong(&keys::RETENTION_VIEWS_DAYS, Wrong::ViewsBeforeJournal);
+        } else if views_ms.is_some_and(|views_ms| views_ms <= remember_ms) {
+            self.wrong(&keys::RETENTION_VIEWS_DAYS, Wrong::ViewsBeforeEngine);
+        }
+        let archive_dir = self.path(&keys::RETENTION_ARCHIVE_DIR, base);
+        RetentionOptions { journal_ms, views_ms, remember_ms, ..RetentionOptions::forever(archive_dir) }
     }
 
     fn api(&mut self, base: &Path) -> Option<ApiSettings> {

@@ -44,6 +44,7 @@ impl Collector for Scrape {
         if let Some(live) = self.shared.live.get() {
             out.engine(live)?;
             out.views(&self.shared, live)?;
+            out.retention(live)?;
             out.webhooks(&live.notifier)?;
             out.asked(&live.asked)?;
             out.network(&live.network)?;
@@ -159,6 +160,38 @@ impl Out<'_> {
             "How long the oldest record that is not folded has been waiting.",
             lag.ms as f64 / 1e3,
         )
+    }
+
+    fn retention(&mut self, live: &Live) -> fmt::Result {
+        let counts = live.retention.counts();
+        for (name, help, at_ms) in [
+            (
+                "mayfly_journal_oldest_timestamp_seconds",
+                "The time of the oldest record in the journal, in seconds since 1970; 0 if there is none.",
+                counts.oldest_ms,
+            ),
+            (
+                "mayfly_archive_last_timestamp_seconds",
+                "When records were archived last, in seconds since 1970; 0 if none were since the start.",
+                counts.archived_ms,
+            ),
+        ] {
+            self.gauge(name, help, at_ms as f64 / 1e3)?;
+        }
+        self.gauge(
+            "mayfly_retention_held_records",
+            "Records that are old enough to be dropped and stay, because a webhook has not been told them.",
+            counts.held as f64,
+        )?;
+        for (name, help, count) in [
+            ("mayfly_archived_records", "Records that were archived and dropped from the journal.", counts.records),
+            ("mayfly_archived_bytes", "Bytes of the files in which they are.", counts.bytes),
+            ("mayfly_views_dropped_rows", "Transactions and numbers dropped from the views.", counts.rows),
+            ("mayfly_retention_failures", "How often something could not be archived or dropped.", counts.failures),
+        ] {
+            self.counter(name, help, count)?;
+        }
+        Ok(())
     }
 
     fn webhooks(&mut self, notifier: &Notifier) -> fmt::Result {

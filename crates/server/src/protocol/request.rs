@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::{AdminResponse, List, PAGE_DEFAULT, PAGE_MAX};
+use super::Time;
 
 /// What an operator can ask.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -175,8 +176,24 @@ pub enum AdminRequest {
         #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
         issuer: Option<IssuerId>,
     },
+    /// What is kept, and what would be dropped. → [`AdminResponse::Retention`]
+    ShowRetention(RetentionAsked),
+    /// What is old is archived and dropped now. It is answered when that has begun. → [`AdminResponse::Retention`]
+    RunRetention(RetentionAsked),
     /// How the server is. → [`AdminResponse::Status`]
     Status {},
+}
+
+/// What is to be dropped. Where nothing is said, the configuration says it.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionAsked {
+    /// From the journal: records of before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_before: Option<Time>,
+    /// From the views: what has been over since this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views_before: Option<Time>,
 }
 
 /// A new key for the HTTP API.

@@ -45,8 +45,72 @@ pub enum AdminResponse {
     Key(ApiKey),
     /// Keys for the HTTP API.
     Keys(List<ApiKey>),
+    /// What is kept, and what would be dropped.
+    Retention(Retention),
     /// How the server is.
     Status(Status),
+}
+
+/// What is kept, and what would be dropped.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Retention {
+    /// Records of before this time would be archived and dropped; none if the journal is kept for ever.
+    pub journal_before: Option<Time>,
+    /// What has been over since this time would be dropped from the views; none if they keep everything.
+    pub views_before: Option<Time>,
+    /// Where the archive's files are.
+    pub archive_dir: String,
+    /// Each partition's journal.
+    pub partitions: Vec<RetentionPart>,
+    /// Whether something is being dropped now.
+    pub running: bool,
+    /// How many runs came to their end since the start.
+    pub runs: u64,
+    /// Which of them does what was asked for, if something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
+    /// What the last one did.
+    pub last: Option<RetentionRun>,
+}
+
+/// What would be dropped of a partition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RetentionPart {
+    /// Which.
+    pub partition: u16,
+    /// The first record that the journal has.
+    pub first: u64,
+    /// Its time.
+    pub oldest: Option<Time>,
+    /// The last record.
+    pub last: u64,
+    /// How many records would be archived and dropped.
+    pub records: u64,
+    /// How many more would be, if nobody had to read them.
+    pub held: u64,
+    /// Who has to: `views`, or the id of a webhook.
+    pub held_by: Option<String>,
+    /// How many transactions of the views are old enough to be looked at.
+    pub transactions: u64,
+}
+
+/// What one run did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RetentionRun {
+    /// When it ended.
+    pub at: Time,
+    /// How many records it archived and dropped from the journal.
+    pub records: u64,
+    /// How many files it wrote.
+    pub files: u64,
+    /// How many bytes those have.
+    pub bytes: u64,
+    /// How many transactions it dropped from the views.
+    pub transactions: u64,
+    /// How many numbers it dropped from the views.
+    pub numbers: u64,
+    /// What went wrong.
+    pub error: Option<String>,
 }
 
 /// A key for the HTTP API that was just made.

@@ -28,6 +28,7 @@ use crate::health::Phase;
 use crate::http::AdminPages;
 use crate::live::Shared;
 use crate::protocol::Addresses;
+use crate::retention::Keeping;
 
 /// How often the engine is looked at.
 const WATCH: Duration = Duration::from_millis(250);
@@ -47,6 +48,7 @@ pub struct Server {
     delivery: Delivery,
     socket: AdminSocket,
     pages: Option<AdminPages>,
+    retention: Keeping,
     engine: Engine,
     folder: Folder,
     lock: Option<DirectoryLock>,
@@ -164,6 +166,7 @@ impl Server {
             delivery,
             socket,
             pages,
+            retention,
             engine,
             folder,
             lock,
@@ -189,6 +192,8 @@ impl Server {
                 tracing::warn!(connections, "connections were still busy when the time to stop ran out");
             }
         });
+        // It ends with the step that it is at.
+        drop(retention);
         let superseded = keeper.as_ref().is_some_and(|keeper| keeper.standing().is_lost());
         let journal = engine.stop().err();
         let views = folder.stop().err();

@@ -19,7 +19,7 @@ use mayfly_notify::{
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
-    DirectoryLock, FoldOptions, Folder, Home, LeaseKeeper, OpenOptions, Opened, Opening, StoreError,
+    DirectoryLock, FoldOptions, Folder, Home, LeaseKeeper, OpenOptions, Opened, Opening, Retention, StoreError,
     StoredJournal, ViewsArchive,
 };
 use tokio::net::UnixListener;
@@ -37,6 +37,7 @@ use crate::http::AdminPages;
 use crate::init::KEY_CHECK_FILE;
 use crate::live::{Live, Shared};
 use crate::protocol::{Addresses, Counts, Listening, Status, Time};
+use crate::retention::{Keeper, Keeping};
 use crate::upkeep;
 use mayfly_office::{Keyring, Office, Reception, Views};
 use mayfly_store::directory::Directory;
@@ -75,6 +76,8 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         }
         None => None,
     };
+    let retention = Retention::open(&settings.home, &[ONLY_PARTITION], settings.retention.clone())
+        .map_err(StartError::Store)?;
     // A server that was killed has left one.
     Run::remove(&settings.data_dir);
     let mut signalled = None;
@@ -106,10 +109,17 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     };
     let (hook, questions) = mayfly_notify::hook();
     let core = Core::start(&ground, (state, head, journal), hook)?;
+    let retention = match &keeper {
+        Some(keeper) => retention.under(ONLY_PARTITION, keeper.standing().clone()),
+        None => retention,
+    };
+    let retention = Keeping::start(retention, ground.clock.clone())
+        .map_err(|error| StartError::System { what: "threads could not be started", error })?;
     // Opened before the runtime is entered: whoever waits for a database must not be within one.
     let views = Views::open(&settings.home, ONLY_PARTITION, core.engine.handle(), core.folder.waker());
     let front = views.map_err(StartError::Store).and_then(|views| {
-        runtime.block_on(front(&ground, (&core, views, questions), listener, pages.as_ref(), pepper))
+        let reading = (views, retention.keeper().clone());
+        runtime.block_on(front(&ground, (&core, reading, questions), listener, pages.as_ref(), pepper))
     });
     match front {
         Ok(Front { network, api, delivery, socket, addresses, background }) => {
@@ -129,6 +139,7 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
                 delivery,
                 socket,
                 pages,
+                retention,
                 engine,
                 folder,
                 lock,
@@ -138,6 +149,7 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         }
         Err(error) => {
             drop(fs::remove_file(&settings.socket));
+            drop(retention);
             core.stop();
             // Another gateway may fare better.
             drop(keeper.map(LeaseKeeper::release));
@@ -187,6 +199,7 @@ pub(super) fn open_options(settings: &Settings) -> OpenOptions {
         fold: FoldOptions { cache_bytes: settings.views_cache_bytes, ..FoldOptions::default() },
         remember_ms: settings.engine.remember_ms,
         create: false,
+        archive: Some(settings.retention.archive_dir.clone()),
         ..OpenOptions::default()
     }
 }
@@ -302,7 +315,7 @@ struct Front {
 
 async fn front(
     ground: &Ground<'_>,
-    (core, views, questions): (&Core, Views, HookQueue),
+    (core, (views, retention), questions): (&Core, (Views, Arc<Keeper>), HookQueue),
     listener: UnixListener,
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
@@ -353,12 +366,13 @@ async fn front(
         notifier: delivery.notifier().clone(),
         asked,
         holds: holds.clone(),
+        retention: retention.clone(),
     };
     // Set once, here.
     drop(shared.live.set(live));
     let status = status(run, handle.clone(), shared.clone(), clock.clone());
     let keyring = Keyring::new(directory.clone(), clock.clone());
-    let clerk = Arc::new(Clerk::new(office.clone(), keyring, status));
+    let clerk = Arc::new(Clerk::new(office.clone(), keyring, retention, status));
     let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
     let mut background = vec![
         tokio::spawn(watch_over(handle, shared.clone(), core.failure.clone())),

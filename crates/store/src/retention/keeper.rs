@@ -101,34 +101,45 @@ pub struct Dropped {
 
 /// Sees to what is kept for how long. Of several processes one does so: in files the one that has the directory's lock, in a
 /// database the one that has the lease.
+///
+/// It connects for each run, to one partition after the other: most of the time it has nothing to do.
 pub struct Retention {
     home: Home,
+    partitions: Vec<PartitionId>,
     options: RetentionOptions,
-    parts: Vec<(Cutter, ViewsCutter)>,
+    claim: Option<Claim>,
 }
 
 impl Retention {
-    /// Of these partitions, whose views are there.
+    /// Of these partitions, whose views are there by the first run.
     ///
     /// # Errors
-    /// If anything can't be read or written; also the archive's directory, if records are to be archived.
+    /// If records are to be archived, and the archive's directory can't be written.
     pub fn open(
         home: &Home,
         partitions: &[PartitionId],
         options: RetentionOptions,
-        claim: Option<(PartitionId, Arc<Standing>)>,
     ) -> Result<Self> {
-        let claim = claim.map(|(partition, standing)| Claim { partition, standing });
-        let open = |partition: &PartitionId| {
-            let (archive, bytes_max) = (options.archive_dir.clone(), options.span_bytes_max);
-            let cutter = Cutter::open(home, *partition, archive, bytes_max, claim.clone())?;
-            Ok((cutter, ViewsCutter::open(home, *partition)?))
-        };
-        let parts = partitions.iter().map(open).collect::<Result<_>>()?;
         if options.journal_ms.is_some() {
             check_directory(&options.archive_dir)?;
         }
-        Ok(Self { home: home.clone(), options, parts })
+        Ok(Self { home: home.clone(), partitions: partitions.to_vec(), options, claim: None })
+    }
+
+    /// In a database, as long as a lease is one's own.
+    #[must_use]
+    pub fn under(self, partition: PartitionId, standing: Arc<Standing>) -> Self {
+        Self { claim: Some(Claim { partition, standing }), ..self }
+    }
+
+    /// What is kept for how long.
+    pub fn options(&self) -> &RetentionOptions {
+        &self.options
+    }
+
+    fn cutter(&self, partition: PartitionId) -> Result<Cutter> {
+        let (archive, bytes_max) = (self.options.archive_dir.clone(), self.options.span_bytes_max);
+        Cutter::open(&self.home, partition, archive, bytes_max, self.claim.clone())
     }
 
     /// What would be dropped.
@@ -136,33 +147,43 @@ impl Retention {
     /// # Errors
     /// [`StoreError::TooRecent`] if what is asked for is too young; or if something can't be read.
     pub fn plan(&self, asked: &Asked) -> Result<Plan> {
-        let (cursors, now_ms) = self.cursors()?;
+        let (folded, now_ms) = self.cursors()?;
         let (journal_before_ms, views_before_ms) = self.before(asked, now_ms)?;
-        let mut parts = Vec::with_capacity(self.parts.len());
-        for ((cutter, views), folded) in self.parts.iter().zip(cursors) {
-            let base = cutter.base()?;
-            let Limit { to, held_by } = cutter.limit(folded)?;
-            let last = cutter.last_sequence()?;
-            let before = journal_before_ms.unwrap_or(0);
-            let wanted = cutter.last_before(before, base.sequence, last.saturating_sub(1))?;
-            let to = wanted.min(to).max(base.sequence);
-            let cut_ms = cutter.time_of(to)?.unwrap_or(base.at_ms);
-            let transactions = match views_before_ms {
-                Some(before_ms) => views.waiting(before_ms.min(cut_ms))?,
-                None => 0,
-            };
-            parts.push(Part {
-                partition: cutter.partition,
-                first: base.sequence + 1,
-                first_ms: cutter.time_of(base.sequence + 1)?,
-                last,
-                wanted,
-                to,
-                held_by: held_by.filter(|_| to < wanted),
-                transactions,
-            });
-        }
+        let before = (journal_before_ms, views_before_ms);
+        let part = |(partition, folded): (&PartitionId, u64)| self.part(&self.cutter(*partition)?, folded, before);
+        let parts = self.partitions.iter().zip(folded).map(part).collect::<Result<_>>()?;
         Ok(Plan { journal_before_ms, views_before_ms, parts })
+    }
+
+    fn part(
+        &self,
+        cutter: &Cutter,
+        folded: u64,
+        (journal_before_ms, views_before_ms): (Option<TimeMs>, Option<TimeMs>),
+    ) -> Result<Part> {
+        let base = cutter.base()?;
+        let Limit { to, held_by } = cutter.limit(folded)?;
+        let last = cutter.last_sequence()?;
+        let before_ms = journal_before_ms.unwrap_or(0);
+        let wanted = cutter.last_before(before_ms, base.sequence, last.saturating_sub(1))?;
+        let to = wanted.min(to).max(base.sequence);
+        let cut_ms = cutter.time_of(to)?.unwrap_or(base.at_ms);
+        let transactions = match views_before_ms {
+            Some(before_ms) => {
+                ViewsCutter::open(&self.home, cutter.partition)?.waiting(before_ms.min(cut_ms))?
+            }
+            None => 0,
+        };
+        Ok(Part {
+            partition: cutter.partition,
+            first: base.sequence + 1,
+            first_ms: cutter.time_of(base.sequence + 1)?,
+            last,
+            wanted,
+            to,
+            held_by: held_by.filter(|_| to < wanted),
+            transactions,
+        })
     }
 
     /// Archives and drops, as long as `go_on` says so: it is asked before each step, of some milliseconds.
@@ -172,7 +193,8 @@ impl Retention {
     pub fn run(&self, asked: &Asked, now_ms: TimeMs, go_on: &dyn Fn() -> bool) -> Result<Dropped> {
         let mut dropped = Dropped { whole: true, ..Dropped::default() };
         let plan = self.plan(asked)?;
-        for ((cutter, views), part) in self.parts.iter().zip(&plan.parts) {
+        for part in &plan.parts {
+            let cutter = self.cutter(part.partition)?;
             dropped.records += cutter.go_on(go_on)?;
             while let Some(span) = cutter.archive(part.to, now_ms, go_on)? {
                 tracing::info!(
@@ -193,7 +215,7 @@ impl Retention {
             dropped.whole &= base.sequence >= part.to;
             // Nothing that the journal still tells.
             if let Some(before_ms) = plan.views_before_ms.map(|before_ms| before_ms.min(base.at_ms)) {
-                let (counts, whole) = views.cut(before_ms, go_on)?;
+                let (counts, whole) = ViewsCutter::open(&self.home, part.partition)?.cut(before_ms, go_on)?;
                 dropped.transactions += counts.transactions;
                 dropped.numbers += counts.numbers;
                 dropped.whole &= whole;
@@ -205,9 +227,9 @@ impl Retention {
     /// Up to which record the views of each partition are folded, and the journal's time.
     fn cursors(&self) -> Result<(Vec<u64>, TimeMs)> {
         let sql = views::open_to_read(&self.home, CACHE_BYTES)?;
-        let (mut folded, mut now_ms) = (Vec::with_capacity(self.parts.len()), 0);
-        for (cutter, _) in &self.parts {
-            let head = views::cursor(&sql, cutter.partition)?.head;
+        let (mut folded, mut now_ms) = (Vec::with_capacity(self.partitions.len()), 0);
+        for partition in &self.partitions {
+            let head = views::cursor(&sql, *partition)?.head;
             folded.push(head.sequence);
             now_ms = now_ms.max(head.at_ms);
         }
