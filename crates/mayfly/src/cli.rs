@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, copy, demo, init, inspect, issuer, journal, key, number, programme, send, serve, shell,
+    account, bench, copy, demo, init, inspect, issuer, journal, key, number, programme, retention, send, serve, shell,
     status, transaction,
 };
 use crate::failure::Outcome;
@@ -56,6 +56,8 @@ enum Command {
     Key(key::KeyCommand),
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    #[command(subcommand)]
+    Retention(retention::RetentionCommand),
     /// Show how the server is; exit code 1 if it takes no work
     Status,
     Copy(copy::Copy),
@@ -89,6 +91,7 @@ impl Command {
             Self::Inspect(inspect) => inspect.run(output),
             Self::Key(command) => command.run(place, output),
             Self::Journal(command) => command.run(place, output),
+            Self::Retention(command) => command.run(place, output),
             Self::Status => status::run(place, output),
             Self::Copy(copy) => copy.run(output),
             Self::Bench(bench) => bench.run(output),

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mayfly_server::config::{CONFIG_FILE, Config, Settings};
-use mayfly_store::Home;
 
 use crate::failure::{Failure, Outcome};
 
@@ -44,11 +43,6 @@ impl Place {
     /// What follows from the configuration.
     pub(crate) fn settings(&self) -> Outcome<Settings> {
         self.config()?.check().map_err(|error| Failure::Usage(error.to_string()))
-    }
-
-    /// Where the configuration says that the data are.
-    pub(crate) fn home(&self) -> Outcome<Home> {
-        Ok(self.settings()?.home)
     }
 
     /// The admin socket.

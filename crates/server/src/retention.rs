@@ -171,8 +171,8 @@ impl Keeper {
         loop {
             let Some(order) = self.wait(next) else { return };
             let dropped = self.retention.run(&order, self.clock.now_ms(), &|| !self.is_stopping());
-            self.note(&dropped, &mut told);
             self.look(&mut told);
+            self.note(&dropped, &mut told);
             next = Instant::now() + EVERY;
         }
     }

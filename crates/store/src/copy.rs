@@ -201,8 +201,8 @@ fn require_until(journals: &[JournalReader], until_ms: TimeMs) -> Result<()> {
     for journal in journals {
         let archived = journal.archived()?.last().map_or(Head::START, |span| span.last);
         if archived.at_ms > until_ms {
-            let (location, sequence) = (journal.location().clone(), archived.sequence);
-            return Err(StoreError::Archived { location, sequence, begins: sequence + 1 });
+            let location = journal.location().clone();
+            return Err(StoreError::BeforeJournal { location, at_ms: archived.at_ms });
         }
     }
     Ok(())

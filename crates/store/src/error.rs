@@ -162,6 +162,13 @@ pub enum StoreError {
         /// Its last record.
         last: u64,
     },
+    /// What was before that time is not in the journal any more: it was archived.
+    BeforeJournal {
+        /// The journal.
+        location: Location,
+        /// The time, in milliseconds since 1970 (UTC).
+        at_ms: u64,
+    },
     /// What was asked to be dropped is too young for it.
     TooRecent {
         /// Until when things may be dropped, in milliseconds since 1970 (UTC).
@@ -293,6 +300,11 @@ impl fmt::Display for StoreError {
                 "{} is missing, in which the records {first} to {last} of the journal were archived: put it there, or \
                  set retention.archive_dir to where it is; nothing was changed",
                 path.display()
+            ),
+            Self::BeforeJournal { location, at_ms } => write!(
+                f,
+                "{location} can't be copied as it was then: what happened up to {at_ms} (milliseconds since 1970) was \
+                 archived; name a later time"
             ),
             Self::TooRecent { before_ms } => write!(
                 f,

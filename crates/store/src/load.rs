@@ -181,7 +181,9 @@ fn fold_up(
     progress: &mut impl FnMut(Opening),
 ) -> Result<(), StoreError> {
     let mut writer = ViewsWriter::open(home, reader.partition(), options.fold)?;
-    if head.sequence - writer.cursor().head.sequence <= REPLAY_MAX {
+    let folded = writer.cursor().head.sequence;
+    // What was archived is folded here: whoever folds later reads the journal alone.
+    if head.sequence - folded <= REPLAY_MAX && folded >= reader.base()?.sequence {
         return Ok(());
     }
     while writer.fold(reader, head.sequence)? > 0 {

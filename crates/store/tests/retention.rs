@@ -386,7 +386,7 @@ fn a_copy_begins_where_the_journal_does(ground: Ground) {
     for to in [Ground::files(), Ground::postgres()] {
         let early = CopyOptions { until_ms: Some(base.at_ms - 1), ..CopyOptions::default() };
         let refused = copy(&ground.home, &to.home, "abcdef", early, |_| ()).unwrap_err();
-        assert!(matches!(refused, StoreError::Archived { .. }), "{refused}");
+        assert!(matches!(refused, StoreError::BeforeJournal { .. }), "{refused}");
         let copied = copy(&ground.home, &to.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
         let verified = copied.partitions[0].1;
         assert_eq!((verified.base, verified.head), (base, play.head));

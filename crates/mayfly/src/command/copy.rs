@@ -92,6 +92,7 @@ impl Copy {
             .map(|(partition, verified)| {
                 json!({
                     "partition": partition.0, "records": verified.head.sequence, "events": verified.events,
+                    "first": verified.base.sequence + 1,
                     "head": hex(&verified.head.hash),
                 })
             })
@@ -102,6 +103,9 @@ impl Copy {
                 vec![("journal", to.journal().to_string()), ("directory rows", copied.rows.to_string())];
             for (_, verified) in &copied.partitions {
                 lines.push(("records", verified.head.sequence.to_string()));
+                if verified.base.sequence > 0 {
+                    lines.push(("beginning with", format!("record {}; copy the archive, too", verified.base.sequence + 1)));
+                }
                 lines.push(("events", verified.events.to_string()));
                 lines.push(("last hash", hex(&verified.head.hash)));
             }
@@ -182,6 +186,8 @@ fn failed(error: StoreError) -> Failure {
         StoreError::Record { .. }
         | StoreError::Gap { .. }
         | StoreError::Damaged { .. }
+        | StoreError::Archived { .. }
+        | StoreError::BeforeJournal { .. }
         | StoreError::Occupied { .. }
         | StoreError::Served { .. }
         | StoreError::Locked { .. } => Failure::Refused(error.to_string()),

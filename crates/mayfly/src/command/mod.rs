@@ -11,6 +11,7 @@ pub(crate) mod journal;
 pub(crate) mod key;
 pub(crate) mod number;
 pub(crate) mod programme;
+pub(crate) mod retention;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod shell;

@@ -9,7 +9,7 @@ use mayfly_core::{PartitionId, TimeMs};
 use super::cut::{CUT_AGE_MIN_MS, Claim, Cutter, DAY_MS, HeldBy, Limit};
 use super::file;
 use super::views::ViewsCutter;
-use crate::{Home, Standing, StoreError, views};
+use crate::{Home, JournalReader, Standing, StoreError, views};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -147,11 +147,11 @@ impl Retention {
     /// # Errors
     /// [`StoreError::TooRecent`] if what is asked for is too young; or if something can't be read.
     pub fn plan(&self, asked: &Asked) -> Result<Plan> {
-        let (folded, now_ms) = self.cursors()?;
-        let (journal_before_ms, views_before_ms) = self.before(asked, now_ms)?;
-        let before = (journal_before_ms, views_before_ms);
+        let before = self.before(asked, self.now_ms()?)?;
+        let folded = self.folded()?;
         let part = |(partition, folded): (&PartitionId, u64)| self.part(&self.cutter(*partition)?, folded, before);
         let parts = self.partitions.iter().zip(folded).map(part).collect::<Result<_>>()?;
+        let (journal_before_ms, views_before_ms) = before;
         Ok(Plan { journal_before_ms, views_before_ms, parts })
     }
 
@@ -224,16 +224,20 @@ impl Retention {
         Ok(dropped)
     }
 
-    /// Up to which record the views of each partition are folded, and the journal's time.
-    fn cursors(&self) -> Result<(Vec<u64>, TimeMs)> {
+    /// Up to which record the views of each partition are folded.
+    fn folded(&self) -> Result<Vec<u64>> {
         let sql = views::open_to_read(&self.home, CACHE_BYTES)?;
-        let (mut folded, mut now_ms) = (Vec::with_capacity(self.partitions.len()), 0);
+        let folded = |partition: &PartitionId| Ok(views::cursor(&sql, *partition)?.head.sequence);
+        self.partitions.iter().map(folded).collect()
+    }
+
+    /// The journal's time: that of its last record. A clock that was set wrong drops nothing.
+    fn now_ms(&self) -> Result<TimeMs> {
+        let mut now_ms = 0;
         for partition in &self.partitions {
-            let head = views::cursor(&sql, *partition)?.head;
-            folded.push(head.sequence);
-            now_ms = now_ms.max(head.at_ms);
+            now_ms = now_ms.max(JournalReader::open(&self.home, *partition)?.head()?.at_ms);
         }
-        Ok((folded, now_ms))
+        Ok(now_ms)
     }
 
     /// Before which times things are dropped.

@@ -1,14 +1,18 @@
-//! `mayfly journal …`: reads what happened, straight from the file. It only reads, so it may do so while a
-//! server runs.
+//! `mayfly journal …`: reads what happened, straight from the journal and the files of its archive. It only reads, so it
+//! may do so while a server runs.
 
+mod archive;
 mod event_view;
+mod list;
 mod verify;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use mayfly_engine::{ONLY_PARTITION, Record};
-use mayfly_store::{JournalReader, StoreError};
+use mayfly_engine::{ONLY_PARTITION, Record, RecordError};
+use mayfly_server::config::Settings;
+use mayfly_store::{JournalReader, Location, StoreError};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -25,6 +29,19 @@ pub(crate) enum JournalCommand {
     Read(Read),
     /// Check that nothing was altered: every record's hash, and the chain that they make
     Verify(verify::Verify),
+    /// Show from which record to which the journal and the files of its archive are
+    List(list::List),
+}
+
+/// Where the records are that are read. If nothing is said: in the journal, and in its archive where the configuration has it.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// Read these files of an archive alone, or all of a directory; no installation is needed
+    #[arg(long, value_name = "PATH")]
+    archive: Vec<PathBuf>,
+    /// Read what is in the journal alone, from where it begins
+    #[arg(long, conflicts_with = "archive")]
+    no_archive: bool,
 }
 
 /// Which part of the journal.
@@ -37,8 +54,10 @@ pub(crate) struct Read {
     #[arg(long, value_name = "RECORD")]
     to: Option<u64>,
     /// Go on with what happens from now, until interrupted
-    #[arg(long, short = 'F', conflicts_with = "to")]
+    #[arg(long, short = 'F', conflicts_with_all = ["to", "archive"])]
     follow: bool,
+    #[command(flatten)]
+    source: Source,
 }
 
 impl JournalCommand {
@@ -47,29 +66,40 @@ impl JournalCommand {
         match self {
             Self::Read(read) => read.run(place, output),
             Self::Verify(verify) => verify.run(place, output),
+            Self::List(list) => list.run(place, output),
         }
     }
 }
 
-/// The journal that the options name.
-fn open(place: &Place) -> Outcome<JournalReader> {
-    JournalReader::open(&place.home()?, ONLY_PARTITION).map_err(failure)
+impl Source {
+    /// The journal that the options name, with its archive or without.
+    fn open(&self, place: &Place) -> Outcome<JournalReader> {
+        let Settings { home, retention, .. } = place.settings()?;
+        let journal = JournalReader::open(&home, ONLY_PARTITION).map_err(failure)?;
+        Ok(if self.no_archive { journal } else { journal.with_archive(&retention.archive_dir) })
+    }
 }
 
 /// Damage is what was looked for; everything else means that the journal can't be read.
 fn failure(error: StoreError) -> Failure {
     match &error {
-        StoreError::Record { .. } | StoreError::Gap { .. } | StoreError::Damaged { .. } => {
-            Failure::Refused(error.to_string())
-        }
+        StoreError::Record { .. }
+        | StoreError::Gap { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Archived { .. }
+        | StoreError::ArchiveMissing { .. } => Failure::Refused(error.to_string()),
         _ => Failure::Unreachable(error.to_string()),
     }
 }
 
 impl Read {
     fn run(&self, place: &Place, output: Output) -> Outcome {
-        let journal = open(place)?;
-        let mut next = self.from;
+        if !self.source.archive.is_empty() {
+            return archive::read(&self.source.archive, (self.from, self.to), output);
+        }
+        let journal = self.source.open(place)?;
+        let begins = journal.beginning().map_err(failure)?.sequence + 1;
+        let mut next = self.from.max(begins);
         loop {
             for record in journal.records(next) {
                 let record = record.map_err(failure)?;
@@ -77,7 +107,7 @@ impl Read {
                     return Ok(());
                 }
                 next = record.sequence + 1;
-                print(&record, &journal, output)?;
+                print(&record, output).map_err(|why| why.of(journal.location()))?;
             }
             if !self.follow {
                 return Ok(());
@@ -87,12 +117,34 @@ impl Read {
     }
 }
 
-fn print(record: &Record, journal: &JournalReader, output: Output) -> Outcome {
+/// Prints each event of a record.
+fn print(record: &Record, output: Output) -> Result<(), Unprintable> {
     let mut events = Vec::new();
-    journal.each_event(record, |event| events.push(event)).map_err(failure)?;
+    record.each_event(|event| events.push(event)).map_err(|why| Unprintable::Record(record.sequence, why))?;
     for event in &events {
         let view = EventView { sequence: record.sequence, at_ms: record.at_ms, event };
-        if output.is_json() { output.json(&view.json())? } else { output.line(view.line())? }
+        let printed = if output.is_json() { output.json(&view.json()) } else { output.line(view.line()) };
+        printed.map_err(Unprintable::Output)?;
     }
     Ok(())
+}
+
+/// Why a record was not printed.
+enum Unprintable {
+    /// It can't be read.
+    Record(u64, RecordError),
+    /// It can't be written.
+    Output(Failure),
+}
+
+impl Unprintable {
+    /// Of a record that stands there.
+    fn of(self, location: &Location) -> Failure {
+        match self {
+            Self::Record(sequence, why) => {
+                failure(StoreError::Record { location: location.clone(), sequence, why })
+            }
+            Self::Output(failure) => failure,
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! `mayfly journal verify`: walks the chain from its first record to its last.
 
 use clap::Args;
-use mayfly_store::{Home, JournalReader, Verified, compare_with_replay};
+use mayfly_engine::Head;
+use mayfly_server::config::Settings;
+use mayfly_store::{Home, JournalReader, Verified, compare_with_archive};
 use serde_json::json;
 
-use super::{failure, open};
+use super::{Source, archive, failure};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::place::Place;
@@ -14,26 +16,40 @@ use crate::table::pairs;
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// Also replay the journal and compare what follows from it with the views
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["archive", "no_archive"])]
     views: bool,
+    #[command(flatten)]
+    source: Source,
 }
 
 impl Verify {
     /// Runs it.
     pub(crate) fn run(&self, place: &Place, output: Output) -> Outcome {
-        let journal = open(place)?;
+        if !self.source.archive.is_empty() {
+            return self.archive(output);
+        }
+        let journal = self.source.open(place)?;
         let bar = output.progress("checking", journal.last_sequence().map_err(failure)?);
         let verified = mayfly_store::verify(&journal, |sequence| bar.set_position(sequence));
         bar.finish_and_clear();
-        let Verified { head, events } = verified.map_err(failure)?;
+        let Verified { base, head, events } = verified.map_err(failure)?;
         if self.views {
             compare(&journal, place, output)?;
         }
-        let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut value = json!({ "ok": true, "records": head.sequence, "events": events, "head": hash });
+        let hash = hex(&head);
+        let archived = journal.base().map_err(failure)?.sequence;
+        let mut value = json!({
+            "ok": true, "records": head.sequence, "events": events, "head": hash, "first": base.sequence + 1,
+            "archived": archived,
+        });
+        let records = match (archived, base.sequence) {
+            (0, _) => head.sequence.to_string(),
+            (archived, 0) => format!("{}, the first {archived} of them in the archive", head.sequence),
+            (_, base) => format!("{} to {}; those before were archived, and not looked at", base + 1, head.sequence),
+        };
         let mut lines = vec![
             ("journal", journal.location().to_string()),
-            ("records", head.sequence.to_string()),
+            ("records", records),
             ("events", events.to_string()),
             ("last hash", hash),
             ("chain", "whole".into()),
@@ -44,13 +60,45 @@ impl Verify {
         }
         output.either(&value, || pairs(&lines))
     }
+
+    /// Files of an archive alone.
+    fn archive(&self, output: Output) -> Outcome {
+        let found = archive::verify(&self.source.archive, output)?;
+        let partitions: Vec<_> = found
+            .iter()
+            .map(|whole| {
+                json!({
+                    "partition": whole.partition.0, "files": whole.files, "first": whole.base.sequence + 1,
+                    "last": whole.head.sequence, "events": whole.events, "previous": hex(&whole.base),
+                    "head": hex(&whole.head),
+                })
+            })
+            .collect();
+        output.either(&json!({ "ok": true, "partitions": partitions }), || {
+            let lines = found.iter().map(|whole| {
+                pairs(&[
+                    ("files", whole.files.to_string()),
+                    ("records", format!("{} to {}", whole.base.sequence + 1, whole.head.sequence)),
+                    ("events", whole.events.to_string()),
+                    ("hash before", hex(&whole.base)),
+                    ("last hash", hex(&whole.head)),
+                    ("chain", "whole".into()),
+                ])
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        })
+    }
+}
+
+fn hex(head: &Head) -> String {
+    head.hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Replays the journal and compares; every difference is told.
 fn compare(journal: &JournalReader, place: &Place, output: Output) -> Outcome {
     let spinner = output.spinner("comparing the views with a replay");
-    let home = place.home()?;
-    let differences = compare_with_replay(&home, journal.partition());
+    let Settings { home, retention, .. } = place.settings()?;
+    let differences = compare_with_archive(&home, journal.partition(), Some(&retention.archive_dir));
     spinner.finish_and_clear();
     let differences = differences.map_err(failure)?;
     if differences.is_empty() {

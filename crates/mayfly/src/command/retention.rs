@@ -1,0 +1,128 @@
+//! `mayfly retention …`: what a running server keeps, and what it would drop.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use mayfly_server::protocol::{AdminRequest, Retention, RetentionAsked, Time};
+
+use crate::admin::{Admin, another_answer, answered};
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::place::Place;
+use crate::table::{Table, pairs};
+
+/// How often it is looked whether a run has come to its end.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Look at what is kept and for how long, or have what is old archived and dropped now
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionCommand {
+    /// Show what would be archived and dropped, and who keeps it from being; nothing is done
+    Show(What),
+    /// Have it done, and wait until it is
+    Run(What),
+}
+
+/// What is dropped. If nothing is said: what the configuration says.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct What {
+    /// Records of before this time, as in 2026-11-22T14:26:51Z; at least 48 hours ago
+    #[arg(long, value_name = "TIME")]
+    journal_before: Option<jiff::Timestamp>,
+    /// What has been over since this time, of the views; never more than the journal
+    #[arg(long, value_name = "TIME")]
+    views_before: Option<jiff::Timestamp>,
+}
+
+impl What {
+    fn asked(self) -> RetentionAsked {
+        let time = |time: jiff::Timestamp| Time(u64::try_from(time.as_millisecond()).unwrap_or(0));
+        RetentionAsked {
+            journal_before: self.journal_before.map(time),
+            views_before: self.views_before.map(time),
+        }
+    }
+}
+
+impl RetentionCommand {
+    /// Runs it.
+    pub(crate) fn run(self, place: &Place, output: Output) -> Outcome {
+        let mut admin = Admin::connect(place)?;
+        match self {
+            Self::Show(what) => {
+                let found = answered!(admin.ask(AdminRequest::ShowRetention(what.asked()))?, Retention)?;
+                output.either(&found, || show(&found))
+            }
+            Self::Run(what) => {
+                let begun = answered!(admin.ask(AdminRequest::RunRetention(what.asked()))?, Retention)?;
+                let run = begun.run.ok_or_else(another_answer)?;
+                let done = wait(&mut admin, run, output)?;
+                let last = done.last.as_ref().ok_or_else(another_answer)?;
+                if let Some(error) = &last.error {
+                    return Err(Failure::Unreachable(error.clone()));
+                }
+                output.either(&done, || {
+                    pairs(&[
+                        ("records archived", last.records.to_string()),
+                        ("files", last.files.to_string()),
+                        ("bytes", last.bytes.to_string()),
+                        ("transactions dropped", last.transactions.to_string()),
+                        ("numbers dropped", last.numbers.to_string()),
+                    ])
+                })
+            }
+        }
+    }
+}
+
+/// Until a run has come to its end.
+fn wait(admin: &mut Admin, run: u64, output: Output) -> Outcome<Retention> {
+    let spinner = output.spinner("archiving and dropping");
+    loop {
+        let request = AdminRequest::ShowRetention(RetentionAsked::default());
+        let found = answered!(admin.ask(request)?, Retention)?;
+        if found.runs >= run {
+            spinner.finish_and_clear();
+            return Ok(found);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn show(found: &Retention) -> String {
+    let before = |time: Option<Time>| time.map_or("kept for ever".to_owned(), |time| format!("before {time}"));
+    let mut lines = vec![
+        ("journal", before(found.journal_before)),
+        ("views", before(found.views_before)),
+        ("archive", found.archive_dir.clone()),
+    ];
+    if let Some(last) = &found.last {
+        let what = match &last.error {
+            Some(error) => format!("failed: {error}"),
+            None => format!(
+                "{} records, {} transactions and {} numbers dropped",
+                last.records, last.transactions, last.numbers
+            ),
+        };
+        lines.push(("last run", format!("{}: {what}", last.at)));
+    }
+    if found.running {
+        lines.push(("now", "something is being dropped".into()));
+    }
+    let mut table = Table::new([
+        "partition", ">first", ">last", "oldest", ">to drop", ">held", "held by", ">transactions to look at",
+    ]);
+    for part in &found.partitions {
+        table.row([
+            part.partition.to_string(),
+            part.first.to_string(),
+            part.last.to_string(),
+            part.oldest.map(|time| time.to_string()).unwrap_or_default(),
+            part.records.to_string(),
+            part.held.to_string(),
+            part.held_by.clone().unwrap_or_default(),
+            part.transactions.to_string(),
+        ]);
+    }
+    format!("{}\n{}", pairs(&lines), table.lines())
+}
