@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, copy, demo, init, inspect, issuer, journal, key, number, programme, retention, send, serve, shell,
-    status, transaction,
+    account, bench, copy, demo, init, inspect, issuer, journal, key, number, programme, retention, send,
+    serve, shell, status, transaction,
 };
 use crate::failure::Outcome;
 use crate::output::Output;

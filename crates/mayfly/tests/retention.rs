@@ -124,7 +124,10 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     assert_eq!(admin.money(&account), money);
     // By its own time the journal is not old yet: nothing was written since then.
     let shown = home.json(["retention", "show"]);
-    assert_eq!((shown["partitions"][0]["first"].as_u64(), shown["partitions"][0]["records"].as_u64()), (Some(1), Some(0)));
+    assert_eq!(
+        (shown["partitions"][0]["first"].as_u64(), shown["partitions"][0]["records"].as_u64()),
+        (Some(1), Some(0))
+    );
     assert!(shown["partitions"][0]["oldest"].is_string(), "{shown}");
 
     let (over, bought) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -136,7 +139,10 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
                     if over.load(Ordering::Acquire) {
                         break;
                     }
-                    approved(&mut peer, &message(Kind::Financial, card, 100_000 + at as u32 * 1000 + round, 5));
+                    approved(
+                        &mut peer,
+                        &message(Kind::Financial, card, 100_000 + at as u32 * 1000 + round, 5),
+                    );
                     bought.fetch_add(1, Ordering::AcqRel);
                     std::thread::sleep(std::time::Duration::from_millis(20));
                 }
@@ -186,7 +192,11 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
 
     // Journal and archive are one chain, beside the server and after it.
     let verified = home.json(["journal", "verify"]);
-    assert_eq!((verified["first"].as_u64(), verified["archived"].as_u64()), (Some(1), Some(old)), "{verified}");
+    assert_eq!(
+        (verified["first"].as_u64(), verified["archived"].as_u64()),
+        (Some(1), Some(old)),
+        "{verified}"
+    );
     let alone = home.json(["journal", "verify", "--no-archive"]);
     assert_eq!(alone["first"].as_u64(), Some(old + 1));
     assert_eq!(alone["head"], verified["head"]);
@@ -213,7 +223,10 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     let mayfly = |words: &[&str]| {
         let mut command = harness::mayfly();
         let output = command.args(["--json", "--data-dir", "/nonexistent"]).args(words).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let whole = elsewhere.to_str().unwrap();
     let (code, said) = mayfly(&["journal", "verify", "--archive", whole]);
@@ -238,16 +251,24 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     // Views can be thrown away, as long as the archive is there.
     match home.database() {
         Some(database) => drop(database.psql("DROP SCHEMA mayfly_views CASCADE")),
-        None => ["", "-wal", "-shm"].iter().for_each(|suffix| drop(fs::remove_file(home.file(&format!("views.db{suffix}"))))),
+        None => ["", "-wal", "-shm"]
+            .iter()
+            .for_each(|suffix| drop(fs::remove_file(home.file(&format!("views.db{suffix}"))))),
     }
     let aside = home.beside("aside");
     fs::rename(&files[1], &aside).unwrap();
     let said = home.refused();
     assert!(said.contains(files[1].to_str().unwrap()) && said.contains("missing"), "{said}");
     let said = home.cli(["journal", "verify"]);
-    assert!(said.status.code() == Some(1) && String::from_utf8_lossy(&said.stderr).contains("missing"), "{said:?}");
+    assert!(
+        said.status.code() == Some(1) && String::from_utf8_lossy(&said.stderr).contains("missing"),
+        "{said:?}"
+    );
     let listed = home.json(["journal", "list"]);
-    assert_eq!((listed["items"][0]["missing"].as_bool(), listed["items"][1]["missing"].as_bool()), (Some(false), Some(true)));
+    assert_eq!(
+        (listed["items"][0]["missing"].as_bool(), listed["items"][1]["missing"].as_bool()),
+        (Some(false), Some(true))
+    );
     fs::rename(&aside, &files[1]).unwrap();
     let server = home.start();
     assert_eq!(server.admin().money(&account), now);
@@ -268,7 +289,14 @@ fn retention_is_refused_where_it_would_do_harm(store: Store) {
         assert!(String::from_utf8_lossy(&said.stderr).contains("is still needed"), "{said:?}");
     }
     // Nothing is as old as that.
-    let ran = home.json(["retention", "run", "--journal-before", "2000-01-01T00:00:00Z", "--views-before", "2000-01-01T00:00:00Z"]);
+    let ran = home.json([
+        "retention",
+        "run",
+        "--journal-before",
+        "2000-01-01T00:00:00Z",
+        "--views-before",
+        "2000-01-01T00:00:00Z",
+    ]);
     assert_eq!(ran["last"]["records"].as_u64(), Some(0), "{ran}");
     let shown = home.json(["retention", "show"]);
     assert!(shown["journal_before"].is_null() && shown["views_before"].is_null(), "{shown}");
@@ -288,7 +316,8 @@ fn retention_is_refused_where_it_would_do_harm(store: Store) {
     }
     // A place that can't be written is found out at the start, too.
     fs::write(home.beside("file"), "").unwrap();
-    let more = format!("[retention]\njournal_days = 2\narchive_dir = {:?}\n", home.beside("file").join("archive"));
+    let more =
+        format!("[retention]\njournal_days = 2\narchive_dir = {:?}\n", home.beside("file").join("archive"));
     fs::write(home.file("mayfly.toml"), configured + &more).unwrap();
     let said = home.refused();
     assert!(said.contains("archive"), "{said}");

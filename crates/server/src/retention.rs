@@ -98,8 +98,9 @@ impl Keeping {
             stop: AtomicBool::new(false),
         });
         let of_thread = keeper.clone();
-        let thread =
-            std::thread::Builder::new().name("mayfly-retention".to_owned()).spawn(move || of_thread.keep())?;
+        let thread = std::thread::Builder::new()
+            .name("mayfly-retention".to_owned())
+            .spawn(move || of_thread.keep())?;
         Ok(Self { keeper, thread: Some(thread) })
     }
 
@@ -135,7 +136,10 @@ impl Keeper {
         let plan = self.retention.plan(&of(asked)).map_err(|error| refused(&error))?;
         let mut work = self.lock();
         if work.order.is_some() {
-            return Err(AdminError::new(ErrorCode::Busy, "somebody else has ordered this just now: try again"));
+            return Err(AdminError::new(
+                ErrorCode::Busy,
+                "somebody else has ordered this just now: try again",
+            ));
         }
         work.order = Some(of(asked));
         // One that is under way is not the one that was ordered.
@@ -274,7 +278,11 @@ impl Told {
         }
         match &webhook {
             Some(webhook) => {
-                tracing::warn!(webhook, records, "records that are old enough to be dropped stay: a webhook has not been told them");
+                tracing::warn!(
+                    webhook,
+                    records,
+                    "records that are old enough to be dropped stay: a webhook has not been told them"
+                );
             }
             None => tracing::info!("no webhook keeps records in the journal any more"),
         }

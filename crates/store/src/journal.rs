@@ -7,9 +7,9 @@ use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Digest, Head, Journal, RETRY_FOR, Record};
 
 use crate::format::{Durability, Format, Step};
+use crate::retention::{Span, base};
 use crate::sql::{Access as Transaction, Sql, values};
 use crate::sqlite::Access;
-use crate::retention::{Span, base};
 use crate::{Home, Standing, StoreError};
 use crate::{installation, lease, reader};
 

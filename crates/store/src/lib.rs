@@ -49,7 +49,8 @@ pub use place::{EventPlace, EventPlaceError};
 pub use query::{NumberFilter, PAGE_MAX, Page, Views};
 pub use reader::{JournalReader, Records};
 pub use retention::{
-    ArchiveFile, Asked, CUT_AGE_MIN_MS, Dropped, HeldBy, Part, Plan, Retention, RetentionOptions, Span, archive_files,
+    ArchiveFile, Asked, CUT_AGE_MIN_MS, Dropped, HeldBy, Part, Plan, Retention, RetentionOptions, Span,
+    archive_files,
 };
 pub use sql::postgres::{Database, DatabaseError, DatabaseOptions};
 pub use verify::{Verified, verify};

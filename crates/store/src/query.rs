@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use mayfly_card::Currency;
 use mayfly_core::state::{Issuer, Programme, Transaction};
 use mayfly_core::{
-    AccountId, Books, Hash64, IssuerId, NumberId, PartitionId, ProgrammeId, Retirement, TransactionId,
+    AccountId, Books, Hash64, IssuerId, NumberId, PartitionId, ProgrammeId, Retirement, TimeMs, TransactionId,
 };
 use mayfly_engine::Head;
 
 use crate::archive::{UNDER_MAX, families};
 use crate::sql::Sql;
-use crate::views::cut::List;
+use crate::views::cut::{self, List};
 use crate::views::lookups::Lookup;
 use crate::views::{self, AccountRow, NumberRow, TransactionRow, accounts, issuers, numbers, transactions};
 use crate::{Home, StoreError};
@@ -159,6 +159,11 @@ impl Views {
         ids.and_then(|ids| families(&self.sql, partition, ids))
     }
 
+    /// Since when what is missing was idle: what is over may have been dropped if it was touched last before that.
+    pub fn dropped_before(&self) -> Result<TimeMs, StoreError> {
+        cut::find(&self.sql, self.partition).map(|cut| cut.before_ms)
+    }
+
     /// The latest transactions, those before `before` (none: from the latest).
     pub fn transactions(
         &self,
@@ -208,7 +213,8 @@ impl Views {
             let Some(found) = self.transaction(id)? else {
                 return self.gap(List::OfNumber, id.0, TransactionId);
             };
-            let found = Some(found).filter(|row| row.transaction.number.map(|number| number.id) == Some(number));
+            let found =
+                Some(found).filter(|row| row.transaction.number.map(|number| number.id) == Some(number));
             let earlier = found.as_ref().and_then(|row| row.transaction.previous_by_number);
             Ok((found, earlier))
         })

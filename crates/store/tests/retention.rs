@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Ground, PARTITION, Play, assert_state, on_both, options, reopen};
 use mayfly_core::{IssuerId, PartitionId};
@@ -16,8 +17,8 @@ use mayfly_keys::{KeyService, OsRandom, RootKey};
 use mayfly_store::directory::{By, Directory, DirectoryError, NewWebhook};
 use mayfly_store::{
     ArchiveFile, Asked, CUT_AGE_MIN_MS, CopyOptions, Dropped, EventPlace, FoldOptions, Folder, Follower,
-    HeldBy, Home, JournalReader, OpenOptions, Opened, Retention, RetentionOptions, StoreError, StoredJournal,
-    archive_files, compare_with_archive, copy, open, verify,
+    HeldBy, Home, JournalReader, Lease, OpenOptions, Opened, Retention, RetentionOptions, StoreError,
+    StoredJournal, archive_files, compare_with_archive, copy, open, verify,
 };
 use tempfile::TempDir;
 
@@ -125,7 +126,8 @@ fn what_is_archived_is_one_chain_with_the_journal(ground: Ground) {
     let joined = reader(&ground.home).with_archive(&archive);
     joined.require_archive().unwrap();
     assert_eq!(verify(&joined, |_| ()).unwrap(), whole);
-    let sequences: Vec<u64> = joined.records(base.sequence - 2).map(|record| record.unwrap().sequence).collect();
+    let sequences: Vec<u64> =
+        joined.records(base.sequence - 2).map(|record| record.unwrap().sequence).collect();
     assert_eq!(sequences, (base.sequence - 2..=play.head.sequence).collect::<Vec<_>>());
     assert_eq!(joined.head_at(7).unwrap().unwrap().sequence, 7);
     // And so is each file by itself.
@@ -211,7 +213,10 @@ fn what_is_interrupted_goes_on(ground: Ground) {
             // A file that is whole and was not noted: whoever wrote it was killed between the two. It is not written again.
             let path = archive.join(&last.file);
             let written = fs::metadata(&path).unwrap().modified().unwrap();
-            assert_eq!(ground.alter("journal", &format!("DELETE FROM archived WHERE first = {}", last.first())), 1);
+            assert_eq!(
+                ground.alter("journal", &format!("DELETE FROM archived WHERE first = {}", last.first())),
+                1
+            );
             let one = Cell::new(true);
             let once = || one.replace(false);
             retention(&ground.home, around.path()).run(&asked, before_ms, &once).unwrap();
@@ -260,7 +265,10 @@ fn damage_to_a_file_is_named(ground: Ground) {
     }
     for length in [0, 3, 100, bytes.len() / 2, bytes.len() - 1] {
         let (alone, chained) = damaged(&bytes[..length]);
-        assert!(matches!(alone, StoreError::Damaged { .. }) && at_file(&chained), "{length}: {alone} / {chained}");
+        assert!(
+            matches!(alone, StoreError::Damaged { .. }) && at_file(&chained),
+            "{length}: {alone} / {chained}"
+        );
     }
     let (alone, chained) = damaged(&[&bytes[..], b"more"].concat());
     assert!(matches!(alone, StoreError::Damaged { .. }) && at_file(&chained), "{alone} / {chained}");
@@ -461,4 +469,45 @@ fn plain(ground: &Ground, records: u64, facts: impl Fn(u64) -> u64) -> Head {
     }
     fold_to(&ground.home, PARTITION, &head);
     head
+}
+
+/// Only the gateway that has the lease cuts.
+#[test]
+fn who_has_lost_the_lease_drops_nothing() {
+    let ground = Ground::postgres();
+    let (play, around) = world(&ground, 40);
+    let Home::Database(database) = &ground.home else { unreachable!() };
+    let take = |owner: &str| {
+        let lease = Lease::open(database, PARTITION, owner.to_owned(), Duration::from_millis(50)).unwrap();
+        lease.take().unwrap().unwrap()
+    };
+    let standing = take("one");
+    let asked = Asked { journal_before_ms: Some(play.now_ms - 30 * DAY_MS), ..Asked::default() };
+    let one = retention(&ground.home, around.path()).under(PARTITION, standing);
+    std::thread::sleep(Duration::from_millis(60));
+    let other = retention(&ground.home, around.path()).under(PARTITION, take("other"));
+    let refused = one.run(&asked, 0, &|| true).unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
+    assert_eq!(reader(&ground.home).base(), Ok(Head::START));
+    assert!(other.run(&asked, 0, &|| true).unwrap().records > 0);
+}
+
+/// What is copied while it is in service is whole, or it is no copy.
+#[test]
+fn a_copy_notices_that_records_are_archived_meanwhile() {
+    for ground in [Ground::files(), Ground::postgres()] {
+        let (play, around) = world(&ground, 41);
+        let keys = KeyService::new(&RootKey::from_bytes(&[7; 32])).directory_keys();
+        drop(Directory::open(&ground.home, keys).unwrap());
+        let (to, online) = (Ground::files(), CopyOptions { online: true, ..CopyOptions::default() });
+        let done = copy(&ground.home, &to.home, "abcdef", online, |step| {
+            if matches!(step, mayfly_store::Copying::Journal { records: 5, .. }) {
+                cut(&ground.home, around.path(), play.now_ms - 20 * DAY_MS);
+            }
+        });
+        assert!(matches!(done, Err(StoreError::Archived { .. })), "{done:?}");
+        assert!(matches!(JournalReader::open(&to.home, PARTITION), Err(StoreError::Missing { .. })));
+        let copied = copy(&ground.home, &to.home, "abcdef", online, |_| ()).unwrap();
+        assert_eq!(copied.partitions[0].1.head, play.head);
+    }
 }

@@ -13,8 +13,8 @@ use mayfly_card::MonthIndex;
 use mayfly_core::{AccountId, NumberId, TransactionId};
 use mayfly_engine::{Head, Journal, Progress};
 use mayfly_store::{
-    Asked, CUT_AGE_MIN_MS, Dropped, FoldOptions, Folder, Home, JournalReader, NumberFilter, OpenOptions, Opened,
-    Retention, RetentionOptions, StoreError, StoredJournal, Views, compare_with_archive, open,
+    Asked, CUT_AGE_MIN_MS, Dropped, FoldOptions, Folder, Home, JournalReader, NumberFilter, OpenOptions,
+    Opened, Retention, RetentionOptions, StoreError, StoredJournal, Views, compare_with_archive, open,
 };
 use proptest::prelude::*;
 
@@ -101,14 +101,20 @@ impl Both {
                     left.insert(id.0);
                 }
                 None => {
-                    assert!(whole.transaction.totals.held == 0 && whole.transaction.at_ms < before_ms, "{whole:?}");
+                    assert!(
+                        whole.transaction.totals.held == 0 && whole.transaction.at_ms < before_ms,
+                        "{whole:?}"
+                    );
                     missing.insert(id.0);
                 }
             }
             let reference = whole.transaction.reference;
             let found = |views: &Views| {
                 let found = views.transactions_under(reference).unwrap();
-                found.into_iter().filter(|it| self.cut.transaction(it.id).unwrap().is_some()).collect::<Vec<_>>()
+                found
+                    .into_iter()
+                    .filter(|it| self.cut.transaction(it.id).unwrap().is_some())
+                    .collect::<Vec<_>>()
             };
             // What belongs to a purchase is found through it: where it is missing the rest is found by itself.
             let cut: BTreeSet<u64> = found(&self.cut).iter().map(|it| it.id.0).collect();
@@ -184,8 +190,11 @@ fn assert_sums(ground: &Ground) {
         assert_eq!(number(&more), 0, "{lookup}");
     }
     // There is no gap that nobody needs.
-    let (gaps, rows) = (number("SELECT count(*) FROM gaps"), "SELECT (SELECT count(*) FROM transactions) * 2
-        + (SELECT count(*) FROM numbers) + (SELECT count(*) FROM accounts) * 2");
+    let (gaps, rows) = (
+        number("SELECT count(*) FROM gaps"),
+        "SELECT (SELECT count(*) FROM transactions) * 2
+        + (SELECT count(*) FROM numbers) + (SELECT count(*) FROM accounts) * 2",
+    );
     assert!(gaps <= number(rows), "{gaps}");
     assert_eq!(number("SELECT count(*) FROM dropping"), 0);
 }
@@ -334,8 +343,21 @@ fn views_that_were_cut_are_built_again(ground: Ground) {
     let archive = around.path().join("archive");
     let before_ms = play.head.at_ms - 60 * DAY_MS;
     let first = cut(&ground.home, &archive, before_ms);
-    let tables = ["transactions", "numbers", "retired_numbers", "number_state", "accounts", "issuer_books",
-        "quarantine", "reference_lookup", "number_lookup", "gaps", "carried_entries", "kept_answers", "cut"];
+    let tables = [
+        "transactions",
+        "numbers",
+        "retired_numbers",
+        "number_state",
+        "accounts",
+        "issuer_books",
+        "quarantine",
+        "reference_lookup",
+        "number_lookup",
+        "gaps",
+        "carried_entries",
+        "kept_answers",
+        "cut",
+    ];
     let says = |ground: &Ground| tables.map(|table| said(ground, table));
     let before = says(&ground);
     match &ground.home {

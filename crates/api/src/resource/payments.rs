@@ -105,6 +105,8 @@ pub enum PaymentState {
     Declined,
     /// Nobody paid in time, or what was held was not captured in time.
     Expired,
+    /// It has been over for so long that what became of it is only in the issuer's archive: amounts are not known.
+    Archived,
 }
 
 /// What a merchant orders.
@@ -444,6 +446,7 @@ impl PaymentState {
             Stands::Refunded => Self::Refunded,
             Stands::Declined => Self::Declined,
             Stands::Expired => Self::Expired,
+            Stands::Archived => Self::Archived,
         }
     }
 }

@@ -104,7 +104,10 @@ impl Copy {
             for (_, verified) in &copied.partitions {
                 lines.push(("records", verified.head.sequence.to_string()));
                 if verified.base.sequence > 0 {
-                    lines.push(("beginning with", format!("record {}; copy the archive, too", verified.base.sequence + 1)));
+                    lines.push((
+                        "beginning with",
+                        format!("record {}; copy the archive, too", verified.base.sequence + 1),
+                    ));
                 }
                 lines.push(("events", verified.events.to_string()));
                 lines.push(("last hash", hex(&verified.head.hash)));

@@ -90,7 +90,8 @@ fn wait(admin: &mut Admin, run: u64, output: Output) -> Outcome<Retention> {
 }
 
 fn show(found: &Retention) -> String {
-    let before = |time: Option<Time>| time.map_or("kept for ever".to_owned(), |time| format!("before {time}"));
+    let before =
+        |time: Option<Time>| time.map_or("kept for ever".to_owned(), |time| format!("before {time}"));
     let mut lines = vec![
         ("journal", before(found.journal_before)),
         ("views", before(found.views_before)),
@@ -110,7 +111,14 @@ fn show(found: &Retention) -> String {
         lines.push(("now", "something is being dropped".into()));
     }
     let mut table = Table::new([
-        "partition", ">first", ">last", "oldest", ">to drop", ">held", "held by", ">transactions to look at",
+        "partition",
+        ">first",
+        ">last",
+        "oldest",
+        ">to drop",
+        ">held",
+        "held by",
+        ">transactions to look at",
     ]);
     for part in &found.partitions {
         table.row([

@@ -143,12 +143,27 @@ impl Office {
     }
 }
 
-/// Reads on from a place, to record `durable` at most, for what may be wanted.
+/// Reads on from a place, to record `durable` at most, for what may be wanted; from where the journal begins, if that is
+/// later: what was before was archived.
 pub(super) fn read(
     journal: &JournalReader,
     from: EventPlace,
     durable: u64,
     mut wanted: impl FnMut(&mut Event) -> bool,
+) -> Result<Read, StoreError> {
+    match read_from(journal, from, durable, &mut wanted) {
+        Err(StoreError::Archived { sequence, begins, .. }) if sequence == from.sequence => {
+            read_from(journal, EventPlace { sequence: begins, index: 0 }, durable, &mut wanted)
+        }
+        read => read,
+    }
+}
+
+fn read_from(
+    journal: &JournalReader,
+    from: EventPlace,
+    durable: u64,
+    wanted: &mut impl FnMut(&mut Event) -> bool,
 ) -> Result<Read, StoreError> {
     let (mut found, mut looked) = (Vec::new(), 0);
     let mut next = from;

@@ -11,12 +11,16 @@ use super::{ATTEMPTS_MAX, Gateway, GatewayError, PaymentNow, PaymentState, WAIT_
 
 /// The transactions of a payment, the latest first.
 #[derive(Debug, Default)]
-pub(super) struct History(Vec<Transaction>);
+pub(super) struct History {
+    found: Vec<Transaction>,
+    /// Whether there may have been some that were dropped: what was over at this time is not in the views any more.
+    dropped_before_ms: TimeMs,
+}
 
 impl History {
     /// The numbers that were tried, the latest first.
     fn attempts(&self) -> impl Iterator<Item = &Transaction> {
-        self.0.iter().filter(|it| it.kind == Kind::Purchase && it.message != MessageKind::Operator)
+        self.found.iter().filter(|it| it.kind == Kind::Purchase && it.message != MessageKind::Operator)
     }
 
     /// The number that was tried last.
@@ -31,12 +35,12 @@ impl History {
 
     fn was_taken_back(&self, purchase: &Transaction) -> bool {
         let by_us = |it: &&Transaction| it.message == MessageKind::Operator && it.kind == Kind::Reversal;
-        self.0.iter().filter(by_us).any(|it| it.target == Some(purchase.id))
+        self.found.iter().filter(by_us).any(|it| it.target == Some(purchase.id))
     }
 
     /// Whether the merchant gave it up.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.0.iter().any(|it| {
+        self.found.iter().any(|it| {
             it.message == MessageKind::Reversal
                 && it.kind == Kind::Reversal
                 && it.response == ResponseCode::Approved
@@ -45,7 +49,7 @@ impl History {
 
     /// What was decided when the same was asked before.
     pub(super) fn find(&self, identity: Hash64) -> Option<&Transaction> {
-        self.0.iter().find(|it| it.identity == identity)
+        self.found.iter().find(|it| it.identity == identity)
     }
 
     /// Whether it still waits for a number.
@@ -68,7 +72,9 @@ impl History {
                 _ => PaymentState::Expired,
             };
         }
-        if self.is_cancelled() {
+        if self.found.is_empty() && payment.created_ms < self.dropped_before_ms {
+            PaymentState::Archived
+        } else if self.is_cancelled() {
             PaymentState::Cancelled
         } else if self.last_attempt().is_some() {
             PaymentState::Declined
@@ -123,15 +129,20 @@ impl Gateway {
         });
         let mut histories = Vec::with_capacity(wanted.len());
         for ((is_whole, mut found), (reference, _)) in in_memory.await?.into_iter().zip(wanted) {
+            let mut dropped_before_ms = 0;
             if !is_whole {
-                let folded = self.office.views.read_now(move |views| views.transactions_under(reference));
+                let folded = self.office.views.read_now(move |views| {
+                    Ok((views.transactions_under(reference)?, views.dropped_before()?))
+                });
+                let (folded, before_ms) = folded.await?;
+                dropped_before_ms = before_ms;
                 // What is in memory is newer than what was folded of it.
-                let all = folded.await?.into_iter().chain(found).map(|it| (it.id, it));
+                let all = folded.into_iter().chain(found).map(|it| (it.id, it));
                 found = all.collect::<BTreeMap<_, _>>().into_values().rev().collect();
             }
             // By chance something else may stand under the same hash.
             found.retain(|it| is_of(it, reference, at));
-            histories.push(History(found));
+            histories.push(History { found, dropped_before_ms });
         }
         Ok(histories)
     }

@@ -123,6 +123,8 @@ pub enum PaymentState {
     Declined,
     /// Its time is over: nobody paid in time, or what was held was not captured in time.
     Expired,
+    /// It is so old that what became of it was dropped from the views.
+    Archived,
 }
 
 /// A payment as it stands.

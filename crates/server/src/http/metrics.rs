@@ -184,10 +184,18 @@ impl Out<'_> {
             counts.held as f64,
         )?;
         for (name, help, count) in [
-            ("mayfly_archived_records", "Records that were archived and dropped from the journal.", counts.records),
+            (
+                "mayfly_archived_records",
+                "Records that were archived and dropped from the journal.",
+                counts.records,
+            ),
             ("mayfly_archived_bytes", "Bytes of the files in which they are.", counts.bytes),
             ("mayfly_views_dropped_rows", "Transactions and numbers dropped from the views.", counts.rows),
-            ("mayfly_retention_failures", "How often something could not be archived or dropped.", counts.failures),
+            (
+                "mayfly_retention_failures",
+                "How often something could not be archived or dropped.",
+                counts.failures,
+            ),
         ] {
             self.counter(name, help, count)?;
         }

@@ -5,9 +5,9 @@ use mayfly_core::{AccountId, IssuerId, Name, NumberId, ProgrammeId, TransactionI
 use mayfly_store::directory::{KeyId, MerchantEntryId, Role};
 use serde::{Deserialize, Serialize};
 
+use super::Time;
 #[cfg(doc)]
 use super::{AdminResponse, List, PAGE_DEFAULT, PAGE_MAX};
-use super::Time;
 
 /// What an operator can ask.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -19,8 +19,8 @@ use mayfly_notify::{
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
-    DirectoryLock, FoldOptions, Folder, Home, LeaseKeeper, OpenOptions, Opened, Opening, Retention, StoreError,
-    StoredJournal, ViewsArchive,
+    DirectoryLock, FoldOptions, Folder, Home, LeaseKeeper, OpenOptions, Opened, Opening, Retention,
+    StoreError, StoredJournal, ViewsArchive,
 };
 use tokio::net::UnixListener;
 use tokio::sync::watch;

@@ -10,8 +10,8 @@ use mayfly_engine::Head;
 
 use super::LOAD_CACHE_BYTES;
 use super::state::{self, Loaded};
-use crate::verify::each_event;
 use crate::sql::Sql;
+use crate::verify::each_event;
 use crate::views::{self, cut, numbers, transactions};
 use crate::{Home, JournalReader, StoreError};
 
@@ -122,7 +122,8 @@ fn compare_transactions(
             None => None,
         };
         // It was over, and dropped. Something may have come for it nevertheless since then.
-        let may_be_dropped = journal.id < cut.next && journal.at_ms < cut.before_ms && journal.totals.held == 0;
+        let may_be_dropped =
+            journal.id < cut.next && journal.at_ms < cut.before_ms && journal.totals.held == 0;
         if row.is_some() || !may_be_dropped {
             found.compare(journal.id, &row, &Some(unlinked(journal)));
         }

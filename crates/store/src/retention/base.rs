@@ -40,7 +40,8 @@ CREATE TABLE archived (
 const FIND: &str = "SELECT sequence, hash, at_ms FROM journal_base WHERE partition = ?";
 const SET: &str = "INSERT INTO journal_base (partition, sequence, hash, at_ms) VALUES (?, ?, ?, ?)
     ON CONFLICT (partition) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash, at_ms = excluded.at_ms";
-const ADD: &str = "INSERT INTO archived (partition, first, last, previous, previous_ms, hash, first_ms, last_ms, bytes,
+const ADD: &str =
+    "INSERT INTO archived (partition, first, last, previous, previous_ms, hash, first_ms, last_ms, bytes,
     file, archived_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Records of one partition that lie in a file of the archive.
@@ -128,8 +129,7 @@ pub(crate) fn add(sql: &Sql, span: &Span) -> Result<()> {
     sql.run(ADD, values).map(drop)
 }
 
-const COLUMNS: &str =
-    "first, last, previous, previous_ms, hash, first_ms, last_ms, bytes, file, archived_ms";
+const COLUMNS: &str = "first, last, previous, previous_ms, hash, first_ms, last_ms, bytes, file, archived_ms";
 
 fn span(partition: PartitionId, cells: &mut Cells<'_>) -> Result<Span> {
     let (first, last) = (cells.bits()?, cells.bits()?);
@@ -157,4 +157,82 @@ fn is_there(sql: &Sql) -> Result<bool> {
         count(find, values![FORMAT.schema])?
     };
     Ok(found.unwrap_or(0) > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_engine::{Journal, Record};
+
+    use super::*;
+    use crate::format::Format;
+    use crate::sql::tests::on_both;
+    use crate::sqlite::Access;
+    use crate::{JournalReader, StoredJournal, verify};
+
+    const PARTITION: PartitionId = PartitionId(0);
+
+    /// The form in an earlier version.
+    fn as_of(version: u32) -> Format {
+        let count = FORMAT.steps.iter().take_while(|step| step.version <= version).count();
+        Format { steps: &FORMAT.steps[..count], ..FORMAT }
+    }
+
+    fn record(head: &Head, payload: &[u8]) -> Record {
+        Record::seal(head, PARTITION, head.at_ms + 1, 0, payload.to_vec())
+    }
+
+    /// What the software of that version wrote.
+    fn write(sql: &Sql, record: &Record) {
+        let (place, values) = if sql.is_sqlite() {
+            ("key", vec![crate::journal::key(record.partition, record.sequence).into()])
+        } else {
+            ("partition, sequence", vec![record.partition.0.into(), (record.sequence as i64).into()])
+        };
+        let marks = vec!["?"; values.len() + 6].join(", ");
+        let add = format!(
+            "INSERT INTO journal ({place}, at_ms, count, version, previous, hash, payload) VALUES ({marks})"
+        );
+        let rest = values![
+            record.at_ms as i64,
+            record.count,
+            record.version,
+            &record.previous,
+            &record.hash,
+            &record.payload
+        ];
+        sql.run(&add, &[values, rest.to_vec()].concat()).unwrap();
+    }
+
+    #[test]
+    fn a_journal_of_every_earlier_version_is_read_and_used() {
+        for version in 1..FORMAT.version() {
+            on_both(|home| {
+                let first = record(&Head::START, b"");
+                let second = record(&first.head(), b"");
+                let sql = home.open(&as_of(version), Access::Create, 1 << 20).unwrap();
+                write(&sql, &first);
+                write(&sql, &second);
+                drop(sql);
+                // It is read as it is: a backup of then is brought back now.
+                let reader = JournalReader::open(home, PARTITION).unwrap();
+                assert_eq!((reader.head(), reader.base()), (Ok(second.head()), Ok(Head::START)));
+                assert_eq!(
+                    (verify(&reader, |_| ()).unwrap().head, reader.archived()),
+                    (second.head(), Ok(vec![]))
+                );
+                reader.require_archive().unwrap();
+                // Whoever writes it brings it up to date.
+                let mut journal = StoredJournal::open(home).unwrap();
+                let third = record(&second.head(), b"third");
+                journal.append(&third).unwrap();
+                let sql = home.open(&FORMAT, Access::Create, 1 << 20).unwrap();
+                set(&sql, PARTITION, &first.head()).unwrap();
+                assert_eq!(find(&sql, PARTITION), Ok(first.head()));
+                assert_eq!(reader.head(), Ok(third.head()));
+                // An older software refuses it.
+                let older = home.open(&as_of(version), Access::Create, 1 << 20).map(|_| ());
+                assert!(matches!(older, Err(StoreError::Newer { .. })), "{older:?}");
+            });
+        }
+    }
 }

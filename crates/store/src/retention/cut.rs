@@ -247,7 +247,8 @@ impl Cutter {
     fn check_claim(&self) -> Result<()> {
         let Some(Claim { partition, standing }) = &self.claim else { return Ok(()) };
         let find = "SELECT fence FROM lease WHERE partition = ? AND fence = ?";
-        let found = self.sql.one(find, values![partition.0, standing.fence() as i64], |cells| cells.bits())?;
+        let found =
+            self.sql.one(find, values![partition.0, standing.fence() as i64], |cells| cells.bits())?;
         match found {
             Some(_) if !standing.is_lost() => Ok(()),
             _ => Err(self.conflict("another gateway is the active one")),

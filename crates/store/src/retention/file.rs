@@ -43,10 +43,8 @@ fn name(partition: PartitionId, first: u64, last: u64) -> String {
 /// # Errors
 /// If the directory can't be read.
 pub fn archive_files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error: std::io::Error| StoreError::Directory {
-        path: directory.to_owned(),
-        why: error.to_string(),
-    };
+    let failed =
+        |error: std::io::Error| StoreError::Directory { path: directory.to_owned(), why: error.to_string() };
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
@@ -178,7 +176,11 @@ impl ArchiveFile {
         if self.at.sequence == self.span.last.sequence {
             // What is behind the last record was not written by us.
             let rest = self.file.fill_buf().map_err(|error| read_error(&self.path, &error))?;
-            return if rest.is_empty() { Ok(None) } else { Err(damaged(&self.path, "it does not end with its last record")) };
+            return if rest.is_empty() {
+                Ok(None)
+            } else {
+                Err(damaged(&self.path, "it does not end with its last record"))
+            };
         }
         let header = self.header()?;
         let mut payload = vec![0; header.length];
@@ -278,12 +280,14 @@ impl Writer {
         // What one that was cut off has left is written over.
         let partial = directory.join(format!(".{}{:05}.partial", NAME.0, partition.0));
         let failed = |error: std::io::Error| write_error(&partial, &error);
-        let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
+        let opened =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
         let mut file = BufWriter::with_capacity(1 << 18, opened.map_err(failed)?);
         // The header is known at the end.
         file.write_all(&[0; HEADER]).map_err(failed)?;
         let (bytes, file_name) = (HEADER as u64, String::new());
-        let span = Span { partition, before, last: before, first_ms: 0, bytes, file: file_name, archived_ms: 0 };
+        let span =
+            Span { partition, before, last: before, first_ms: 0, bytes, file: file_name, archived_ms: 0 };
         Ok(Self { directory: directory.to_owned(), partial, file, span })
     }
 
@@ -294,7 +298,8 @@ impl Writer {
 
     /// Adds the next record, which was checked.
     pub(super) fn add(&mut self, record: &Record) -> Result<()> {
-        let length = u32::try_from(record.payload.len()).ok().filter(|length| *length as usize <= PAYLOAD_MAX);
+        let length =
+            u32::try_from(record.payload.len()).ok().filter(|length| *length as usize <= PAYLOAD_MAX);
         let Some(length) = length else {
             return Err(StoreError::Unwritable { why: format!("record {} is too long", record.sequence) });
         };

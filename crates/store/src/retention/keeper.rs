@@ -115,11 +115,7 @@ impl Retention {
     ///
     /// # Errors
     /// If records are to be archived, and the archive's directory can't be written.
-    pub fn open(
-        home: &Home,
-        partitions: &[PartitionId],
-        options: RetentionOptions,
-    ) -> Result<Self> {
+    pub fn open(home: &Home, partitions: &[PartitionId], options: RetentionOptions) -> Result<Self> {
         if options.journal_ms.is_some() {
             check_directory(&options.archive_dir)?;
         }
@@ -149,7 +145,8 @@ impl Retention {
     pub fn plan(&self, asked: &Asked) -> Result<Plan> {
         let before = self.before(asked, self.now_ms()?)?;
         let folded = self.folded()?;
-        let part = |(partition, folded): (&PartitionId, u64)| self.part(&self.cutter(*partition)?, folded, before);
+        let part =
+            |(partition, folded): (&PartitionId, u64)| self.part(&self.cutter(*partition)?, folded, before);
         let parts = self.partitions.iter().zip(folded).map(part).collect::<Result<_>>()?;
         let (journal_before_ms, views_before_ms) = before;
         Ok(Plan { journal_before_ms, views_before_ms, parts })
@@ -245,13 +242,18 @@ impl Retention {
         let RetentionOptions { journal_ms, views_ms, remember_ms, .. } = self.options;
         let latest_ms = now_ms.saturating_sub(CUT_AGE_MIN_MS);
         let views_latest_ms = latest_ms.min(now_ms.saturating_sub(remember_ms));
-        let before = |asked: Option<TimeMs>, kept_ms: Option<TimeMs>, latest_ms: TimeMs| match (asked, kept_ms) {
-            (Some(before_ms), _) if before_ms > latest_ms => Err(StoreError::TooRecent { before_ms: latest_ms }),
-            (Some(before_ms), _) => Ok(Some(before_ms)),
-            // Whole days: so there is a file for each, and not for each time that somebody looked.
-            (None, Some(kept_ms)) => Ok(Some(now_ms.saturating_sub(kept_ms).min(latest_ms) / DAY_MS * DAY_MS)),
-            (None, None) => Ok(None),
-        };
+        let before =
+            |asked: Option<TimeMs>, kept_ms: Option<TimeMs>, latest_ms: TimeMs| match (asked, kept_ms) {
+                (Some(before_ms), _) if before_ms > latest_ms => {
+                    Err(StoreError::TooRecent { before_ms: latest_ms })
+                }
+                (Some(before_ms), _) => Ok(Some(before_ms)),
+                // Whole days: so there is a file for each, and not for each time that somebody looked.
+                (None, Some(kept_ms)) => {
+                    Ok(Some(now_ms.saturating_sub(kept_ms).min(latest_ms) / DAY_MS * DAY_MS))
+                }
+                (None, None) => Ok(None),
+            };
         let journal = before(asked.journal_before_ms, journal_ms, latest_ms)?;
         Ok((journal, before(asked.views_before_ms, views_ms, views_latest_ms)?))
     }

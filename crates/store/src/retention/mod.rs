@@ -18,6 +18,6 @@ mod views;
 
 pub use base::Span;
 pub use cut::{CUT_AGE_MIN_MS, HeldBy};
-pub use file::{ArchiveFile, archive_files};
 pub(crate) use file::open_as;
+pub use file::{ArchiveFile, archive_files};
 pub use keeper::{Asked, Dropped, Part, Plan, Retention, RetentionOptions};

@@ -110,7 +110,8 @@ impl ViewsCutter {
     }
 
     fn next(&self, from: u64) -> Result<Option<u64>> {
-        let next = self.sql.one(NEXT, values![self.partition.0, from as i64], |cells| cells.bits_or_none())?;
+        let next =
+            self.sql.one(NEXT, values![self.partition.0, from as i64], |cells| cells.bits_or_none())?;
         Ok(next.flatten())
     }
 
@@ -162,13 +163,19 @@ impl ViewsCutter {
         let months: HashMap<ProgrammeId, u16> =
             programmes.into_iter().map(|(id, programme)| (id, programme.terms.quarantine_months)).collect();
         let cut = cut::find(&self.sql, partition)?;
-        let still_used: HashSet<u64> =
-            self.sql.all(STILL_USED, values![partition.0, cut.next.0 as i64], |cells| cells.bits())?.into_iter().collect();
+        let still_used: HashSet<u64> = self
+            .sql
+            .all(STILL_USED, values![partition.0, cut.next.0 as i64], |cells| cells.bits())?
+            .into_iter()
+            .collect();
         let is_over = |number: &NumberLife| {
-            let Some(retired_ms) = number.retired_ms.filter(|retired_ms| *retired_ms < before_ms) else { return false };
+            let Some(retired_ms) = number.retired_ms.filter(|retired_ms| *retired_ms < before_ms) else {
+                return false;
+            };
             let months = months.get(&number.programme).copied().unwrap_or(QUARANTINE_MONTHS);
             let is_free = quarantine_over(retired_ms, months).is_some_and(|free| free <= month);
-            let is_unused = number.last.is_none_or(|last| last < cut.next.0) && !still_used.contains(&number.id);
+            let is_unused =
+                number.last.is_none_or(|last| last < cut.next.0) && !still_used.contains(&number.id);
             is_free && is_unused
         };
         let mut from = 0;
@@ -245,10 +252,12 @@ impl ViewsCutter {
         })?;
         // Of those that go, what is behind them: rows refer to earlier ones, so those come first.
         let mut behind: HashMap<u64, Option<u64>> = HashMap::new();
-        let going: HashSet<u64> =
-            sql.all("SELECT id FROM dropping WHERE partition = ?", values![self.partition.0], |cells| cells.bits())?
-                .into_iter()
-                .collect();
+        let going: HashSet<u64> = sql
+            .all("SELECT id FROM dropping WHERE partition = ?", values![self.partition.0], |cells| {
+                cells.bits()
+            })?
+            .into_iter()
+            .collect();
         for (id, previous, there, gap) in rows {
             let next = if going.contains(&previous) {
                 // Nobody else asks for it any more.

@@ -91,10 +91,11 @@ pub(crate) struct Cut {
 }
 
 pub(crate) fn find(sql: &Sql, partition: PartitionId) -> Result<Cut> {
-    let found =
-        sql.one("SELECT before_ms, next_transaction FROM cut WHERE partition = ?", values![partition.0], |cells| {
-            Ok(Cut { before_ms: cells.bits()?, next: TransactionId(cells.bits()?) })
-        })?;
+    let found = sql.one(
+        "SELECT before_ms, next_transaction FROM cut WHERE partition = ?",
+        values![partition.0],
+        |cells| Ok(Cut { before_ms: cells.bits()?, next: TransactionId(cells.bits()?) }),
+    )?;
     Ok(found.unwrap_or(Cut { before_ms: 0, next: TransactionId(1) }))
 }
 

@@ -25,7 +25,10 @@ pub(super) fn open(paths: &[PathBuf]) -> Outcome<Vec<ArchiveFile>> {
     for path in paths {
         let named = if path.is_dir() { archive_files(path).map_err(failure)? } else { vec![path.clone()] };
         if named.is_empty() {
-            return Err(Failure::Unreachable(format!("there is no file of an archive in {}", path.display())));
+            return Err(Failure::Unreachable(format!(
+                "there is no file of an archive in {}",
+                path.display()
+            )));
         }
         for path in named {
             files.push(ArchiveFile::open(&path).map_err(failure)?);

@@ -45,7 +45,9 @@ impl Verify {
         let records = match (archived, base.sequence) {
             (0, _) => head.sequence.to_string(),
             (archived, 0) => format!("{}, the first {archived} of them in the archive", head.sequence),
-            (_, base) => format!("{} to {}; those before were archived, and not looked at", base + 1, head.sequence),
+            (_, base) => {
+                format!("{} to {}; those before were archived, and not looked at", base + 1, head.sequence)
+            }
         };
         let mut lines = vec![
             ("journal", journal.location().to_string()),
