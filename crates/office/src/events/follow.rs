@@ -125,7 +125,8 @@ impl Office {
 
 /// Times never go back from one record to the next: so the record is found by halving.
 fn since(journal: &JournalReader, durable: u64, at_ms: TimeMs) -> Result<EventPlace, StoreError> {
-    let (mut low, mut high) = (1, durable + 1);
+    // What was archived is not there to begin with.
+    let (mut low, mut high) = (journal.base()?.sequence + 1, durable + 1);
     while low < high {
         let middle = low + (high - low) / 2;
         let is_before = journal.head_at(middle)?.is_none_or(|head| head.at_ms < at_ms);
