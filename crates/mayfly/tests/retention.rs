@@ -4,6 +4,7 @@
 //! own interface; then a server is started on it.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should panic")]
+#![allow(clippy::print_stdout, reason = "the harness says its seed")]
 
 mod harness;
 
