@@ -231,6 +231,8 @@ fn what_is_interrupted_goes_on(ground: Ground) {
         steps += if noted_again { 1000 } else { 1 };
     }
     assert!(noted_again, "no file was left behind: the test shows nothing");
+    let files = fs::read_dir(&archive).unwrap().count();
+    assert_eq!(files, joined.archived().unwrap().len(), "something was left that is not whole");
     assert_eq!(dropped, joined.base().unwrap().sequence);
     assert!(dropped > 100);
 }

@@ -12,9 +12,11 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mayfly_core::{PartitionId, TimeMs};
 use mayfly_engine::{Digest, Head, Record};
+use mayfly_keys::{OsRandom, Random};
 use sha2::{Digest as _, Sha256};
 
 use super::base::Span;
@@ -30,6 +32,9 @@ const HEADER: usize = FACTS + 32;
 const RECORD_HEADER: usize = 8 + 4 + 1 + 32 + 4;
 /// No payload is anywhere near so long.
 const PAYLOAD_MAX: usize = 1 << 30;
+/// How the name of a file ends that is not whole, and after how long one that was left is of no use to anybody.
+const PARTIAL: &str = ".partial";
+const LEFT_FOR: Duration = Duration::from_secs(86_400);
 /// How names of files begin and end.
 const NAME: (&str, &str) = ("journal-", ".archive");
 
@@ -277,11 +282,14 @@ impl Writer {
     /// For the records that follow `before`.
     pub(super) fn create(directory: &Path, partition: PartitionId, before: Head) -> Result<Self> {
         make_directory(directory)?;
-        // What one that was cut off has left is written over.
-        let partial = directory.join(format!(".{}{:05}.partial", NAME.0, partition.0));
+        let prefix = format!(".{}{:05}-", NAME.0, partition.0);
+        remove_left(directory, &prefix);
+        // A name that nobody else has: one who was superseded and does not know it yet may be at the same.
+        let mut drawn = [0; 4];
+        OsRandom.fill(&mut drawn).map_err(|error| StoreError::Unwritable { why: error.to_string() })?;
+        let partial = directory.join(format!("{prefix}{:08x}{PARTIAL}", u32::from_be_bytes(drawn)));
         let failed = |error: std::io::Error| write_error(&partial, &error);
-        let opened =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
+        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
         let mut file = BufWriter::with_capacity(1 << 18, opened.map_err(failed)?);
         // The header is known at the end.
         file.write_all(&[0; HEADER]).map_err(failed)?;
@@ -337,10 +345,16 @@ impl Writer {
             }
         }
         fs::rename(&self.partial, &path).map_err(failed)?;
-        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|error| write_error(&self.directory, &error))?;
+        sync(&self.directory)?;
         check(&path, &self.span)?;
-        Ok(self.span)
+        Ok(self.span.clone())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Of one that was given up. A whole one has another name by now.
+        drop(fs::remove_file(&self.partial));
     }
 }
 
@@ -367,11 +381,25 @@ pub(crate) fn open_as(path: &Path, span: &Span) -> Result<ArchiveFile> {
     if file.span.is_same(span) { Ok(file) } else { Err(damaged(path, "it is of another journal")) }
 }
 
+/// What was begun and not finished, because the power went or the process was killed. Nothing is wrong if it stays.
+fn remove_left(directory: &Path, prefix: &str) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(PARTIAL));
+        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| at.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > LEFT_FOR) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
 /// The file that was begun with the records after `before`, if there is one whole under its name: whoever wrote it did not
 /// come to note it.
 pub(super) fn left_behind(directory: &Path, partition: PartitionId, before: &Head) -> Option<Span> {
     let prefix = format!("{}{:05}-{:015}-", NAME.0, partition.0, before.sequence + 1);
     let files = archive_files(directory).ok()?;
+    // Its content was synced before it came to its name; that it has that may not have been.
+    sync(directory).ok()?;
     let begins = |path: &PathBuf| {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix))
     };
@@ -386,6 +414,12 @@ pub(super) fn left_behind(directory: &Path, partition: PartitionId, before: &Hea
 pub(super) fn make_directory(directory: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|error| write_error(directory, &error))
+}
+
+/// What was renamed stays renamed.
+fn sync(directory: &Path) -> Result<()> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| write_error(directory, &error))
 }
 
 fn damaged(path: &Path, why: &str) -> StoreError {

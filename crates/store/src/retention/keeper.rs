@@ -228,7 +228,7 @@ impl Retention {
         self.partitions.iter().map(folded).collect()
     }
 
-    /// The journal's time: that of its last record. A clock that was set wrong drops nothing.
+    /// The journal's time: that of its last record. While nothing happens nothing gets old.
     fn now_ms(&self) -> Result<TimeMs> {
         let mut now_ms = 0;
         for partition in &self.partitions {
