@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mayfly_core::{AccountId, CreditLimit, Event, PartitionId};
+use mayfly_core::{AnsweredLate, Event, IssuerId, PartitionId, QuestionId, Word};
 use mayfly_engine::{Head, Journal, Progress, Record};
 use mayfly_store::{
     Asked, Database, DatabaseOptions, FoldOptions, Folder, Home, Retention, RetentionOptions, StoredJournal,
@@ -49,9 +49,9 @@ fn main() -> Result<(), Failure> {
     };
     let mut maker = Maker { journal: StoredJournal::open(&home)?, head: Head::START, payload: Vec::new() };
     for _ in 0..EVENTS {
-        // It changes an account that is not there: nothing is folded but its place.
-        Event::LimitSet { account: AccountId(u64::MAX), limit: CreditLimit::Prepaid }
-            .write(&mut maker.payload);
+        // It changes nothing: what is measured is the journal.
+        let (question, issuer, word) = (QuestionId(u64::MAX), IssuerId(u64::MAX), Word::Late);
+        Event::AnsweredLate(AnsweredLate { question, issuer, word }).write(&mut maker.payload);
     }
     for at in 0..old {
         maker.append(BEGUN_MS + at)?;
