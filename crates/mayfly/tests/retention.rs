@@ -273,6 +273,9 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     fs::rename(&aside, &files[1]).unwrap();
     let server = home.start();
     assert_eq!(server.admin().money(&account), now);
+    // It heeds signals from when it serves, which is a moment later.
+    until("the server to serve", || server.log().contains("serving admin_socket").then_some(()));
+    home.json(["status"]);
     server.stop();
     home.verify();
 }
