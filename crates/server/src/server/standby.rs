@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_engine::ONLY_PARTITION;
-use mayfly_store::{
-    Database, Follower, LEASE_TIME, Lease, LeaseKeeper, Opened, Standing, StoreError, lease_owner,
-};
+use mayfly_store::{Database, Follower, Lease, LeaseKeeper, Opened, Standing, StoreError, lease_owner};
 use tokio::sync::watch;
 
 use super::signals::Signalled;
@@ -33,7 +31,7 @@ pub(super) fn become_active(
     listen: impl FnOnce() -> Result<Signalled, StartError>,
 ) -> Result<(Opened, LeaseKeeper), StartError> {
     let lease =
-        Lease::open(database, ONLY_PARTITION, lease_owner(), LEASE_TIME).map_err(StartError::Store)?;
+        Lease::open(database, ONLY_PARTITION, lease_owner(), settings.lease).map_err(StartError::Store)?;
     // Whoever finds it free has nobody to follow: what has to be folded or built again is his to do.
     let (opened, keeper) = match lease.take().map_err(StartError::Store)? {
         Some(standing) => {
