@@ -312,6 +312,14 @@ impl StoreError {
         Self::Database { location: location.clone(), why: format!("a thread could not be started: {error}") }
     }
 
+    /// What went wrong, without the place, as far as somebody said so.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::Lost { why, .. } | Self::Refused { why, .. } | Self::CantOpen { why, .. } => why.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// Of a connection that is not there.
     pub(crate) fn lost(location: &Location, why: &str) -> Self {
         Self::Lost { location: location.clone(), why: why.to_owned() }

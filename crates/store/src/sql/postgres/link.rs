@@ -9,16 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Connection, Row, Socket, Statement};
 
-use super::error::of_postgres;
+use super::error::{of_hosts, of_postgres};
+use super::tls::Tls;
 use super::{Column, Database};
 use crate::format::Durability;
 use crate::sql::{Access, Value, dialect};
 use crate::{Location, StoreError};
 
 type Result<T> = std::result::Result<T, StoreError>;
+type Connected = (Client, Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>);
 
 /// How many statements are kept prepared; their texts are our own, so there are never so many.
 const STATEMENTS_MAX: usize = 512;
@@ -106,18 +109,26 @@ impl Link {
         }
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| StoreError::lost(&self.location, &error.to_string()))?;
-        let config = self.database.config(self.schema, self.durability);
-        let tls = self.database.tls();
-        let connecting =
-            async { tokio::time::timeout(self.database.connect_time_max(), config.connect(tls)).await };
-        let (client, connection) = match runtime.block_on(connecting) {
-            Ok(connected) => connected.map_err(|error| of_postgres(&self.location, &error))?,
-            Err(_) => return Err(StoreError::lost(&self.location, "it did not answer in time")),
-        };
+        let (client, connection) = runtime.block_on(self.connect())?;
         // It ends with the client, and says nothing that a statement does not say.
         drop(runtime.spawn(connection));
         self.live = Some(Live { client, statements: HashMap::new(), runtime: Some(runtime) });
         Ok(())
+    }
+
+    /// To the first host that can be written to.
+    async fn connect(&self) -> Result<Connected> {
+        let (tls, limit) = (self.database.tls(), self.database.host_time_max());
+        let mut failed = Vec::new();
+        for (host, config) in self.database.configs(self.schema, self.durability) {
+            let error = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => of_postgres(&self.location, &error),
+                Err(_) => StoreError::lost(&self.location, "it did not answer in time"),
+            };
+            failed.push((host, error));
+        }
+        Err(of_hosts(&self.location, failed))
     }
 
     /// Does something with the connection, and lets go of one that is of no use any more.
