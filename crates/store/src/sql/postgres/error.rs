@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 use crate::{Location, StoreError};
 
@@ -25,6 +25,10 @@ pub(crate) fn of_postgres(location: &Location, error: &tokio_postgres::Error) ->
     };
     // The message only: details repeat the values of rows.
     let why = said.message().to_owned();
+    // The server gives up, for whatever reason, and begins anew: what was being done may be done or not.
+    if said.parsed_severity() == Some(Severity::Panic) {
+        return StoreError::Lost { location, why };
+    }
     let code = said.code();
     let class = &code.code()[..2];
     match *code {
