@@ -44,12 +44,14 @@ use mayfly_store::directory::Directory;
 /// How often a long opening says in the log how far it is.
 const TELL: Duration = Duration::from_secs(1);
 
-pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
+/// Says in `found`, however it ends, whether the installation and its root key were found.
+pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     directory::check(&settings.data_dir).map_err(StartError::Directory)?;
     files::allow(&settings);
     let client = Arc::new(Client::new(&settings.outbound).map_err(StartError::Outbound)?);
     let service = key_service(&settings)?;
+    *found = true;
     let (directory_keys, pepper) = (service.directory_keys(), service.password_pepper());
     // The software key service has an answer for every label.
     let catalogue = Arc::new(Catalogue::new(service).map_err(|error| StartError::System {

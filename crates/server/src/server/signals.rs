@@ -1,5 +1,7 @@
 //! What somebody wants of the process.
 
+use std::time::Duration;
+
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -26,4 +28,17 @@ pub(super) fn listen(runtime: &Runtime) -> Result<Signalled, StartError> {
         sender.closed().await;
     }));
     Ok(signalled)
+}
+
+/// Waits for so long, or until a signal comes, and gives that.
+pub(super) fn pause(time: Duration) -> Result<Option<&'static str>, StartError> {
+    let failed = |error| StartError::System { what: "threads could not be started", error };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(failed)?;
+    let mut signalled = listen(&runtime)?;
+    let came = async { tokio::time::timeout(time, signalled.wait_for(Option::is_some)).await };
+    let came = runtime.block_on(came).ok().and_then(Result::ok).and_then(|signal| *signal);
+    // Nothing is left to be done on it.
+    runtime.shutdown_background();
+    Ok(came)
 }
