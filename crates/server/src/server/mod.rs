@@ -54,8 +54,6 @@ pub struct Server {
     lock: Option<DirectoryLock>,
     /// Where several gateways share a database: what makes this one the active one.
     keeper: Option<LeaseKeeper>,
-    /// If signals are listened to already, because it stood by.
-    signalled: Option<signals::Signalled>,
 }
 
 impl fmt::Debug for Server {
@@ -139,8 +137,7 @@ impl Server {
     /// Waits until somebody wants the server to stop (SIGTERM, SIGINT), another gateway has taken over, or it can't go on.
     pub fn wait(&self) -> Cause {
         let mut failed = self.failed.clone();
-        let signalled = self.signalled.clone().map_or_else(|| signals::listen(&self.runtime), Ok);
-        let mut signalled = match signalled {
+        let mut signalled = match signals::listen() {
             Ok(signalled) => signalled,
             Err(error) => return Cause::Failed(error.to_string()),
         };

@@ -26,7 +26,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Server, StartError, WATCH, signals, standby};
+use super::{Server, StartError, WATCH, standby};
 use crate::admin::{self, AdminSocket, Clerk};
 use crate::config::Settings;
 use crate::directory::{self, Run};
@@ -79,7 +79,6 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     };
     // A server that was killed has left one.
     Run::remove(&settings.data_dir);
-    let mut signalled = None;
     let (Opened { state, head, journal, lock, .. }, keeper) = match &settings.home {
         Home::Files(_) => {
             // Opening takes it again.
@@ -88,8 +87,7 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
         }
         // The directory still has the socket, and one server.
         Home::Database(database) => {
-            let listen = || Ok(signalled.insert(signals::listen(&runtime)?).clone());
-            let (opened, keeper) = standby::become_active(database, &settings, &shared, listen)?;
+            let (opened, keeper) = standby::become_active(database, &settings, &shared)?;
             (Opened { lock: Some(lock), ..opened }, Some(keeper))
         }
     };
@@ -135,7 +133,6 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
                 folder,
                 lock,
                 keeper,
-                signalled,
             })
         }
         Err(error) => {

@@ -7,7 +7,7 @@ use mayfly_engine::ONLY_PARTITION;
 use mayfly_store::{Database, Follower, Lease, LeaseKeeper, Opened, Standing, StoreError, lease_owner};
 use tokio::sync::watch;
 
-use super::signals::Signalled;
+use super::signals::{self, Signalled};
 use super::{StartError, parts};
 use crate::config::Settings;
 use crate::health::Phase;
@@ -19,8 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often an active gateway looks whether it still is.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// Waits until this gateway is the active one, and gives what the engine begins with. It follows meanwhile, and from then on
-/// `listen` is what ends it; whoever need not wait can be ended as any process can.
+/// Waits until this gateway is the active one, and gives what the engine begins with. It follows meanwhile, and listens to
+/// signals from then on; whoever need not wait can be ended as any process can.
 ///
 /// # Errors
 /// If the store can't be used, or somebody wants the process to end before it is active.
@@ -28,7 +28,6 @@ pub(super) fn become_active(
     database: &Arc<Database>,
     settings: &Settings,
     shared: &Shared,
-    listen: impl FnOnce() -> Result<Signalled, StartError>,
 ) -> Result<(Opened, LeaseKeeper), StartError> {
     let lease =
         Lease::open(database, ONLY_PARTITION, lease_owner(), settings.lease).map_err(StartError::Store)?;
@@ -38,7 +37,7 @@ pub(super) fn become_active(
             let keeper = keep(lease, &standing, shared)?;
             (parts::open(settings, &shared.health)?, keeper)
         }
-        None => stand_by(lease, settings, shared, &listen()?)?,
+        None => stand_by(lease, settings, shared, &signals::listen()?)?,
     };
     let journal = opened.journal.under(ONLY_PARTITION, keeper.standing().clone());
     tracing::info!(
