@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use mayfly_core::state::Transaction;
-use mayfly_core::{Answer, Command, MessageAnswer, Reason, Refusal, Resolution, State, TimeMs, Word};
+use mayfly_core::{
+    Answer, Command, MessageAnswer, Reason, Refusal, Resolution, State, TimeMs, TransactionId, Word,
+};
 use tokio::sync::oneshot;
 
 use crate::committer::Committer;
 use crate::pager::Pager;
 use crate::queue::{Queue, Resumed, Work};
+use crate::told::Told;
 use crate::waiting::Waiting;
 use crate::writer::{Writer, refusal};
 use crate::{
@@ -145,6 +148,7 @@ impl Engine {
             forgot_quarantine_at_ms: 0,
             events: Vec::new(),
             asked: Waiting::default(),
+            told: Told::default(),
         };
         let guard = |of_writer| Guard { queue: queue.clone(), failure: failure.clone(), of_writer };
         let (of_committer, of_writer) = (guard(false), guard(true));
@@ -214,9 +218,10 @@ impl Submission {
         self.work.push(Work::Decide(command, Ticket::Mailbox(mailbox.clone(), key)));
     }
 
-    /// Adds a command whose answer nobody waits for, and which must not be lost: it is queued even if nothing new is taken.
-    pub fn tell(&mut self, command: Command) {
-        self.told.push(Work::Decide(command, Ticket::Nobody));
+    /// An approval came too late, or its repetition did: whoever waited was told something else. It is taken back, unless
+    /// somebody has heard of it since. That must not be lost: it is queued even if nothing new is taken.
+    pub fn late(&mut self, transaction: TransactionId, repeat: bool) {
+        self.told.push(Work::Late { transaction, repeat });
     }
 
     /// Whether nothing waits to be queued.

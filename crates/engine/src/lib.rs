@@ -24,6 +24,7 @@ mod pager;
 mod queue;
 mod record;
 mod storage;
+mod told;
 mod waiting;
 mod writer;
 

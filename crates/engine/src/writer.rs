@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use mayfly_card::MonthIndex;
 use mayfly_core::{
-    Answer, Command, Event, MessageAnswer, PartitionId, Reason, Resolution, State, TimeMs, Word, decide,
+    Answer, Command, Event, MessageAnswer, Operation, PartitionId, Reason, Resolution, State, TimeMs, Word,
+    decide,
 };
 
 use crate::committer::{Batch, refuse};
 use crate::mailbox::deliver;
 use crate::pager::{LookUp, Pager};
 use crate::queue::{Queue, Work};
+use crate::told::Told;
 use crate::waiting::Waiting;
 use crate::{Catalogue, Clock, Head, Options, Progress, Question, Record, Ticket};
 
@@ -48,6 +50,8 @@ pub(crate) struct Writer {
     pub(crate) events: Vec<Event>,
     /// Who waits for messages about which somebody is asked.
     pub(crate) asked: Waiting,
+    /// Approvals that were told again.
+    pub(crate) told: Told,
 }
 
 impl Writer {
@@ -116,6 +120,12 @@ impl Writer {
                 }
                 self.decide(resumed.command, resumed.ticket, now, batch);
             }
+            Work::Late { transaction, repeat } => {
+                if self.told.is_unheard(transaction, repeat) {
+                    let take_back = Command::Operate(Box::new(Operation::TakeBack { transaction }));
+                    self.decide(take_back, Ticket::Nobody, now, batch);
+                }
+            }
             // A look changes nothing: one that breaks off is only its asker's loss.
             Work::Look(look) => match catch_unwind(AssertUnwindSafe(|| look(&self.state))) {
                 Ok(answer) => batch.looks.push(answer),
@@ -136,6 +146,7 @@ impl Writer {
             return self.pager.look_up(LookUp::Kept(key), command, ticket);
         }
         self.apply(now, batch);
+        self.told.look_at(&answer);
         match answer {
             Answer::Waits(question) => {
                 if let Some(ticket) = self.asked.add(question, ticket) {
@@ -265,7 +276,7 @@ pub(crate) fn refusal(work: Work, reason: Reason) -> Option<(Ticket, Answer)> {
     let command = match &work {
         Work::Decide(command, _) => Some(command),
         Work::Resume(resumed) => Some(&resumed.command),
-        Work::Look(_) => None,
+        Work::Late { .. } | Work::Look(_) => None,
     };
     let answer = match command {
         Some(Command::Message(_)) => Answer::Message(MessageAnswer::unrecorded(reason)),

@@ -322,3 +322,42 @@ fn a_key_that_memory_has_forgotten_is_looked_up() {
     assert_eq!(again.engine.handle().ask_blocking(fund()), Answer::Done);
     again.engine.stop().unwrap();
 }
+
+/// Whoever was told 91 because the answer came too late asks again. What he is told then stands.
+#[test]
+fn an_approval_that_came_too_late_is_taken_back_unless_it_was_told_again() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let handle = bench.engine.handle();
+    let held =
+        || handle.look(move |state| state.account(account).unwrap().held).unwrap().blocking_recv().unwrap();
+    let buy = |count| {
+        let issued = issue(&bench, account, count);
+        let purchase = purchase(&bench, &issued.pan, issued.expiry, count);
+        let answer = message(handle.ask_blocking(purchase.clone()));
+        assert_eq!(answer.reason, Reason::Approved);
+        (purchase, answer.transaction.unwrap())
+    };
+    let late = |transaction, repeat| {
+        let mut submission = Submission::default();
+        submission.late(transaction, repeat);
+        handle.submit(&mut submission);
+    };
+    let (first, transaction) = buy(1);
+    late(transaction, false);
+    assert_eq!(held(), 0);
+    assert_eq!(message(handle.ask_blocking(first)).reason, Reason::TakenBack);
+
+    let (second, transaction) = buy(2);
+    let amount = held();
+    assert_eq!(message(handle.ask_blocking(second.clone())).reason, Reason::Approved);
+    late(transaction, false);
+    assert_eq!(held(), amount, "it was told again");
+    assert_eq!(message(handle.ask_blocking(second)).reason, Reason::Approved);
+    // Both of those answers came too late, too.
+    late(transaction, true);
+    assert_eq!(held(), amount);
+    late(transaction, true);
+    assert_eq!(held(), 0);
+    bench.engine.stop().unwrap();
+}
