@@ -52,11 +52,13 @@ const APPEND_SQLITE: &str =
 const APPEND_POSTGRES: &str =
     "INSERT INTO journal (partition, sequence, at_ms, count, version, previous, hash, payload)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-/// The same, for whoever has a lease: nothing is written once somebody else has it.
+/// The same, for whoever has a lease: nothing is written once somebody else has it. Nor after a record that is not there any
+/// more: a primary that was restarted shows what its standby may not have yet, and what is lost with it.
 const APPEND_FENCED: &str =
     "INSERT INTO journal (partition, sequence, at_ms, count, version, previous, hash, payload)
     SELECT ?::bigint, ?::bigint, ?::bigint, ?::bigint, ?::bigint, ?::bytea, ?::bytea, ?::bytea
-    FROM lease WHERE partition = ? AND fence = ?";
+    FROM lease WHERE partition = ? AND fence = ? AND (?::bigint = 0
+        OR EXISTS (SELECT FROM journal WHERE partition = ? AND sequence = ? AND hash = ?))";
 /// What stands from a place on.
 const END: &str = "SELECT hash FROM journal WHERE partition = ? AND sequence >= ? ORDER BY sequence LIMIT 2";
 pub(crate) const FORMAT: Format = Format {
@@ -168,7 +170,11 @@ impl StoredJournal {
             hash,
             payload,
             claim.partition.0,
-            fence
+            fence,
+            sequence - 1,
+            partition,
+            sequence - 1,
+            previous
         ];
         self.sql.run(APPEND_FENCED, values).map(|written| written == 1)
     }

@@ -195,3 +195,19 @@ fn whoever_lost_it_writes_and_answers_nothing() {
     assert_eq!(owner.append(&third), Err(AppendError::Refused));
     assert!(!owner.is_hopeful(Duration::ZERO));
 }
+
+/// A primary that was restarted shows a record that its standby does not have yet. If it is lost then, the record was never there.
+#[test]
+fn nothing_is_written_after_a_record_that_is_gone() {
+    let ground = Ground::postgres();
+    let standing = lease(&ground, "first").take().unwrap().unwrap();
+    let mut journal = StoredJournal::open(&ground.home).unwrap().under(PARTITION, standing.clone());
+    let one = record(&Head::START, b"one");
+    let two = record(&one.head(), b"two");
+    assert_eq!(journal.append(&one), Ok(()));
+    assert_eq!(journal.append(&two), Ok(()));
+    ground.alter("journal", "DELETE FROM journal WHERE sequence = 2");
+    let three = record(&two.head(), b"three");
+    assert_eq!(journal.append(&three), Err(AppendError::Refused));
+    assert!(standing.is_lost(), "whoever takes it next begins with what is there");
+}

@@ -64,7 +64,7 @@ impl Follower {
     /// # Errors
     /// After one that passes the next call goes on; after any other it loads everything again.
     pub fn follow(&mut self) -> Result<Option<Head>, StoreError> {
-        let mut warm = match self.warm.take() {
+        let mut warm = match self.still_warm()? {
             Some(warm) => warm,
             None => match self.load()? {
                 Some(warm) => warm,
@@ -88,6 +88,21 @@ impl Follower {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What is loaded, if its last record is still there. A primary that was restarted shows what its standby may not have yet:
+    /// what was read then is gone if the standby takes its place.
+    fn still_warm(&mut self) -> Result<Option<Warm>, StoreError> {
+        let Some(warm) = &self.warm else { return Ok(None) };
+        let stands = self.journal.head_at(warm.head.sequence)? == Some(warm.head);
+        if !stands {
+            tracing::warn!(
+                sequence = warm.head.sequence,
+                "a record is gone that was read: the state is loaded again"
+            );
+            self.warm = None;
+        }
+        Ok(self.warm.take())
     }
 
     /// Reads the journal to its end, and hands everything over. Nobody else may write it any more.
