@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Ground, PARTITION, Play, assert_same, assert_state, options};
-use mayfly_engine::{Head, Progress};
+use mayfly_engine::{Head, Journal, Progress, Record};
 use mayfly_store::{Folder, Follower};
 
 fn folder(ground: &Ground, progress: &Arc<Progress>) -> Folder {
@@ -159,6 +159,64 @@ fn a_connection_that_breaks_costs_nothing_but_time() {
     let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
     assert_state(&opened.state, &play.state);
     drop(folding);
+}
+
+/// A primary that was restarted shows a record that its standby does not have yet. If it is lost then, the record was never there,
+/// and another one may be in its place.
+#[test]
+fn a_record_that_is_gone_is_forgotten() {
+    let ground = Ground::postgres();
+    let mut play = Play::new(&ground.home, 16);
+    play.run(100);
+    let progress = Arc::new(Progress::default());
+    let folding = folder(&ground, &progress);
+    folded(&progress, &play.head);
+    let stands = play.head;
+    let gone = format!("DELETE FROM journal WHERE sequence > {}", stands.sequence);
+    let mut ahead = follower(&ground);
+    let mut elsewhere = follower(&ground);
+    play.run(20);
+    assert_ne!(play.head, stands);
+    for follower in [&mut ahead, &mut elsewhere] {
+        assert_eq!(follower.follow(), Ok(Some(play.head)));
+    }
+    ground.alter("journal", &gone);
+    let opened = ahead.take_over().map_err(|(_, error)| error).unwrap();
+    assert_eq!(opened.head, stands);
+    let expected = follower(&ground).take_over().map_err(|(_, error)| error).unwrap();
+    assert_state(&opened.state, &expected.state);
+
+    let mut journal = mayfly_store::StoredJournal::open(&ground.home).unwrap();
+    let mut head = stands;
+    for _ in stands.sequence..play.head.sequence {
+        let record = Record::seal(&head, PARTITION, head.at_ms + 1, 0, Vec::new());
+        journal.append(&record).unwrap();
+        head = record.head();
+        assert_eq!(elsewhere.follow(), Ok(Some(head)));
+    }
+    let opened = elsewhere.take_over().map_err(|(_, error)| error).unwrap();
+    assert_eq!(opened.head, head);
+    assert_state(&opened.state, &expected.state);
+    drop(folding);
+}
+
+#[test]
+fn whoever_stops_folds_to_the_end_although_his_connections_broke() {
+    let ground = Ground::postgres();
+    let mut play = Play::new(&ground.home, 17);
+    let progress = Arc::new(Progress::default());
+    let folding = folder(&ground, &progress);
+    play.run(100);
+    folded(&progress, &play.head);
+    play.run(10);
+    ground.raw(
+        "journal",
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    progress.set_durable(play.head.sequence, play.head.at_ms);
+    folding.stop().unwrap();
+    assert_eq!(progress.folded(), play.head.sequence);
 }
 
 #[test]

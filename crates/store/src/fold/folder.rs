@@ -143,6 +143,9 @@ fn publish(writer: &ViewsWriter, progress: &Progress) {
 /// How far the folder's thread steps back, as `nice` counts it: 0 not at all, 19 the most.
 const FOLDER_NICE: i32 = 10;
 
+/// How often a folder that is to stop tries again when its database is away: a connection may have broken long before.
+const STOP_TRIES: u32 = 3;
+
 /// From how many events in a transaction on the next one's records are read meanwhile: below that there is time.
 const READ_AHEAD_FROM: u64 = 4096;
 
@@ -162,6 +165,7 @@ impl Work {
         step_back();
         let mut last = Instant::now();
         let mut checkpointed = true;
+        let mut tries_left = STOP_TRIES;
         loop {
             let stop = self.wait(last);
             // What was durable when the stop was asked for is durable now.
@@ -170,9 +174,11 @@ impl Work {
             match self.fold(through) {
                 Ok(true) => (last, checkpointed) = (begun, false),
                 Ok(false) => {}
-                Err(error) if error.is_passing() && !stop => {
+                Err(error) if error.is_passing() && (!stop || tries_left > 0) => {
                     tracing::warn!(%error, "the views wait for their database");
+                    tries_left -= u32::from(stop);
                     self.recover();
+                    continue;
                 }
                 Err(error) => return Err(error),
             }
