@@ -87,7 +87,7 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
         }
         // The directory still has the socket, and one server.
         Home::Database(database) => {
-            let (opened, keeper) = standby::become_active(database, &settings, &shared)?;
+            let (opened, keeper) = standby::become_active(database, &settings, &shared, &runtime)?;
             (Opened { lock: Some(lock), ..opened }, Some(keeper))
         }
     };
@@ -357,7 +357,7 @@ async fn front(
     drop(shared.live.set(live));
     let status = status(run, handle.clone(), shared.clone(), clock.clone());
     let keyring = Keyring::new(directory.clone(), clock.clone());
-    let clerk = Arc::new(Clerk::new(office.clone(), keyring, status));
+    let clerk = Arc::new(admin::Desk::Open(Clerk::new(office.clone(), keyring, status)));
     let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
     let mut background = vec![
         tokio::spawn(watch_over(handle, shared.clone(), core.failure.clone())),

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use mayfly_engine::ONLY_PARTITION;
 use mayfly_store::{Database, Follower, Lease, LeaseKeeper, Opened, Standing, StoreError, lease_owner};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::signals::{self, Signalled};
 use super::{StartError, parts};
+use crate::admin::{self, AdminSocket};
 use crate::config::Settings;
 use crate::health::Phase;
 use crate::live::Shared;
@@ -27,7 +29,8 @@ const WATCH: Duration = Duration::from_millis(50);
 pub(super) fn become_active(
     database: &Arc<Database>,
     settings: &Settings,
-    shared: &Shared,
+    shared: &Arc<Shared>,
+    runtime: &Runtime,
 ) -> Result<(Opened, LeaseKeeper), StartError> {
     let lease =
         Lease::open(database, ONLY_PARTITION, lease_owner(), settings.lease).map_err(StartError::Store)?;
@@ -37,7 +40,12 @@ pub(super) fn become_active(
             let keeper = keep(lease, &standing, shared)?;
             (parts::open(settings, &shared.health)?, keeper)
         }
-        None => stand_by(lease, settings, shared, &signals::listen()?)?,
+        None => {
+            let socket = closed_desk(settings, shared, runtime)?;
+            let done = stand_by(lease, settings, shared, &signals::listen()?);
+            runtime.block_on(socket.stop(settings.drain));
+            done?
+        }
     };
     let journal = opened.journal.under(ONLY_PARTITION, keeper.standing().clone());
     tracing::info!(
@@ -46,6 +54,18 @@ pub(super) fn become_active(
         "this gateway is the active one"
     );
     Ok((Opened { journal, ..opened }, keeper))
+}
+
+/// Tells whoever asks on the admin socket that this one stands by.
+fn closed_desk(
+    settings: &Settings,
+    shared: &Arc<Shared>,
+    runtime: &Runtime,
+) -> Result<AdminSocket, StartError> {
+    let _entered = runtime.enter();
+    let listener = admin::bind(&settings.socket).map_err(StartError::Socket)?;
+    let desk = Arc::new(admin::Desk::Closed(shared.clone()));
+    Ok(AdminSocket::start(listener, &settings.socket, desk, settings.admin_connections_max))
 }
 
 fn keep(lease: Lease, standing: &Arc<Standing>, shared: &Shared) -> Result<LeaseKeeper, StartError> {
