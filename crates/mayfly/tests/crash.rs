@@ -10,17 +10,14 @@
 #[path = "crash/damage.rs"]
 mod damage;
 mod harness;
-#[path = "crash/history.rs"]
-mod history;
 #[path = "crash/load.rs"]
 mod load;
 
 use std::time::{Duration, Instant};
 
 use damage::Damage;
-use harness::{Home, Random};
-use history::History;
-use load::{Load, Sent};
+use harness::{History, Home, Random, Sent};
+use load::Load;
 use mayfly_testing::{Store, on_both};
 
 /// How often the server is killed if nothing else is asked.

@@ -3,65 +3,27 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Head, Journal, Record};
 use mayfly_store::{Database, DatabaseOptions, Home, JournalReader, StoredJournal};
+use mayfly_testing::{TestDatabase, TestPair};
 
 const PARTITION: PartitionId = PartitionId(0);
 /// How long a failover may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Two servers of this test's own, one a standby of the other.
-struct Pair {
-    _directory: tempfile::TempDir,
-    first: PathBuf,
-    second: PathBuf,
-    url: String,
-}
-
-fn script(arguments: &[&str], directory: &Path) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/postgres");
-    let mut command = Command::new(script);
-    command.arg(arguments[0]).arg(directory).args(&arguments[1..]).stdin(Stdio::null());
-    let done = command.output().unwrap();
-    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap().trim().to_owned()
-}
-
-impl Pair {
-    fn start() -> Self {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let (first, second) = (directory.path().join("first"), directory.path().join("second"));
-        script(&["start"], &first);
-        let url = script(&["standby", first.to_str().unwrap()], &second);
-        Self { _directory: directory, first, second, url }
-    }
-
-    fn home(&self) -> Home {
-        let options = DatabaseOptions {
-            // The driver asks for the one that can be written to by itself.
-            url: self.url.split('?').next().unwrap(),
-            password: None,
-            ca_file: None,
-            statement_time_max: Duration::from_secs(3),
-            connect_time_max: Duration::from_secs(4),
-        };
-        Home::Database(Arc::new(Database::new(&options).unwrap()))
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        script(&["stop"], &self.first);
-        script(&["stop"], &self.second);
-    }
+fn home(database: &TestDatabase) -> Home {
+    let options = DatabaseOptions {
+        url: &database.url(),
+        password: None,
+        ca_file: None,
+        statement_time_max: Duration::from_secs(3),
+        connect_time_max: Duration::from_secs(4),
+    };
+    Home::Database(Arc::new(Database::new(&options).unwrap()))
 }
 
 /// Appends a record, and the same one again as long as nobody knows what became of it. Returns how often that was.
@@ -82,8 +44,9 @@ fn append(journal: &mut StoredJournal, record: &Record) -> u32 {
 
 #[test]
 fn a_lost_primary_costs_no_record() {
-    let pair = Pair::start();
-    let home = pair.home();
+    let mut pair = TestPair::start();
+    let database = pair.database();
+    let home = home(&database);
     let mut journal = StoredJournal::open(&home).unwrap();
     let mut heads = vec![Head::START];
     let mut write = |journal: &mut StoredJournal, count: usize| {
@@ -99,20 +62,16 @@ fn a_lost_primary_costs_no_record() {
     };
     assert_eq!(write(&mut journal, 200), 0);
     // Without a word to anybody; the standby is promoted while records are appended.
-    let (first, second) = (pair.first.clone(), pair.second.clone());
     let failing = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(100));
-        let pid = std::fs::read_to_string(first.join("data/postmaster.pid")).unwrap();
-        let pid = pid.lines().next().unwrap().to_owned();
-        assert!(Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
-        std::thread::sleep(Duration::from_millis(300));
-        script(&["promote"], &second);
+        pair.fail_over(Duration::from_millis(300));
+        pair
     });
     let mut unknown = 0;
     while !failing.is_finished() {
         unknown += write(&mut journal, 10);
     }
-    failing.join().unwrap();
+    let pair = failing.join().unwrap();
     unknown += write(&mut journal, 200);
     assert!(unknown > 0, "nothing was ever unknown: the test shows nothing");
     let reader = JournalReader::open(&home, PARTITION).unwrap();
@@ -123,4 +82,7 @@ fn a_lost_primary_costs_no_record() {
         head = record.head();
     }
     assert_eq!(head, *heads.last().unwrap());
+    // The database goes before its servers.
+    drop((journal, reader, database));
+    drop(pair);
 }
