@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::Kept;
 use crate::{
-    AccountId, Controls, CreditLimit, DecisionHook, Hash64, IssuerId, Name, NumberId, ProgrammeId,
-    QuestionId, Terms, TimeMs, TransactionId, Word, fixed,
+    AccountId, Controls, CreditLimit, DecisionHook, Hash64, IssuerId, Name, NumberId, PartitionId,
+    ProgrammeId, QuestionId, Terms, TimeMs, TransactionId, Word, fixed,
 };
 
 /// One thing to decide.
@@ -232,6 +232,9 @@ pub struct Request {
     pub facts: Facts,
     /// What was looked up in the views for it: none if nobody has looked yet.
     pub paged: Option<Vec<TransactionId>>,
+    /// Where it is decided: in the partition of its number. It is not written with it, for it stands there.
+    #[serde(skip)]
+    pub partition: PartitionId,
 }
 
 /// A number that could be issued: drawn at random and hashed before the command was queued.

@@ -15,6 +15,7 @@ pub mod decide;
 mod earlier;
 mod event;
 mod ids;
+mod partitions;
 mod programme;
 mod question;
 pub mod scheme;
@@ -33,8 +34,9 @@ pub use event::{
 };
 pub use ids::{
     AccountId, Hash64, IdError, IssuerId, Name, NumberId, PartitionId, ProgrammeId, QuestionId, TimeMs,
-    TransactionId, fixed,
+    TransactionId, fixed, serial,
 };
+pub use partitions::Partitions;
 pub use programme::{
     Controls, CountrySet, CreditLimit, FailedControl, HolderDigits, LimitError, MccSet, MerchantRule, Scheme,
     Terms, Universal,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mayfly_card::{Expiry, LayoutError, MonthIndex, Pan};
 use mayfly_core::{
     AccountId, Answer, Candidate, Command, Controls, HolderDigits, IssueNumber, NumberId, Once, OnceKey,
-    ProgrammeId, Refusal, Terms, TimeMs,
+    PartitionId, ProgrammeId, Refusal, Terms, TimeMs,
 };
 use mayfly_keys::{Cvc2, Random, RandomError};
 
@@ -89,6 +89,10 @@ impl std::error::Error for DeskError {}
 const CANDIDATES: usize = 4;
 /// How often an order is drawn again when all its candidates are taken.
 const ROUNDS: usize = 16;
+
+/// How often, for each partition that there is, a number is drawn until one belongs to the account's: all of them are in
+/// vain once in 10^13 orders, if there are enough numbers.
+const DRAWS_PER_PARTITION: usize = 30;
 
 /// Issues numbers.
 pub struct Desk {
@@ -178,7 +182,7 @@ impl Desk {
         let terms = &entry.programme.terms;
         let mut pans = Vec::with_capacity(CANDIDATES);
         for _ in 0..CANDIDATES {
-            pans.push(self.drawn_number(terms, order.own.as_ref())?);
+            pans.push(self.number_in(order.account.partition(), terms, order.own.as_ref())?);
         }
         let expiry = self.expiry(order, terms)?;
         let candidates = pans
@@ -195,6 +199,18 @@ impl Desk {
             candidates,
         };
         Ok(Drawn { command, pans, expiry: Expiry::from(expiry) })
+    }
+
+    /// A number that belongs to the partition of its account, so that its purchases are decided where the account is.
+    fn number_in(&self, partition: PartitionId, terms: &Terms, own: Option<&Pan>) -> Result<Pan, DeskError> {
+        let draws = usize::from(self.catalogue.partitions().get()) * DRAWS_PER_PARTITION;
+        for _ in 0..draws {
+            let pan = self.drawn_number(terms, own)?;
+            if self.catalogue.partition_of(&pan) == partition {
+                return Ok(pan);
+            }
+        }
+        Err(DeskError::Refused(Refusal::CandidatesTaken))
     }
 
     fn drawn_number(&self, terms: &Terms, own: Option<&Pan>) -> Result<Pan, DeskError> {

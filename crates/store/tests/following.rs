@@ -8,26 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Ground, PARTITION, Play, assert_same, assert_state, options};
-use mayfly_engine::{Head, Progress};
+use common::{Ground, Play, assert_same, assert_state, options};
+use mayfly_engine::{Ends, Progress};
 use mayfly_store::{Folder, Follower};
 
 fn folder(ground: &Ground, progress: &Arc<Progress>) -> Folder {
-    Folder::start(&ground.home, PARTITION, options().fold, progress.clone(), |_| ()).unwrap()
+    Folder::start(&ground.home, options().fold, progress.clone(), |_| ()).unwrap()
 }
 
-/// Waits until the views are folded up to a record.
-fn folded(progress: &Progress, head: &Head) {
-    progress.set_durable(head.sequence, head.at_ms);
+/// Waits until the views are folded up to an entry.
+fn folded(progress: &Progress, ends: &Ends) {
+    progress.set_durable(ends.number, ends.at_ms());
     let begun = Instant::now();
-    while progress.folded() < head.sequence {
+    while progress.folded() < ends.number {
         assert!(begun.elapsed() < Duration::from_secs(60), "the views are not folded");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 fn follower(ground: &Ground) -> Follower {
-    Follower::open(&ground.home, PARTITION, &options()).unwrap()
+    Follower::open(&ground.home, &options()).unwrap()
 }
 
 /// Tries until it gets through.
@@ -46,26 +46,26 @@ fn it_has_the_state_of_whoever_is_active() {
     play.run(1500);
     let progress = Arc::new(Progress::default());
     let folding = folder(&ground, &progress);
-    folded(&progress, &play.head);
+    folded(&progress, &play.ends);
     let mut follower = follower(&ground);
-    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
     for round in 0..24 {
         play.run(150);
         // Now it is ahead of the views, now behind them: then old transactions are looked up that have changed since.
         if round % 3 == 0 {
-            assert_eq!(follower.follow(), Ok(Some(play.head)));
+            assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
         }
-        folded(&progress, &play.head);
+        folded(&progress, &play.ends);
         // So that it forgets what is old.
         std::thread::sleep(Duration::from_millis(if round % 6 == 0 { 550 } else { 0 }));
-        assert_eq!(follower.follow(), Ok(Some(play.head)));
+        assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
     }
     folding.stop().unwrap();
     play.run(50);
     let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
-    assert_eq!((opened.head, opened.rebuilt), (play.head, None));
-    assert!(opened.folded < play.head.sequence);
-    assert_state(&opened.state, &play.state);
+    assert_eq!((opened.ends, opened.rebuilt), (play.ends.clone(), None));
+    assert!(opened.folded < play.ends.number);
+    assert_state(&opened.partitions, &play.partitions);
     assert_same(&ground.home);
 }
 
@@ -76,7 +76,7 @@ fn it_follows_while_the_other_writes_and_folds() {
     play.run(1500);
     let progress = Arc::new(Progress::default());
     let folding = folder(&ground, &progress);
-    folded(&progress, &play.head);
+    folded(&progress, &play.ends);
     let over = Arc::new(AtomicBool::new(false));
     let (is_over, mut follower) = (over.clone(), follower(&ground));
     let following = std::thread::spawn(move || {
@@ -88,12 +88,12 @@ fn it_follows_while_the_other_writes_and_folds() {
     });
     for _ in 0..100 {
         play.run(30);
-        progress.set_durable(play.head.sequence, play.head.at_ms);
+        progress.set_durable(play.ends.number, play.ends.at_ms());
     }
     over.store(true, Ordering::Release);
     let opened = following.join().unwrap().take_over().map_err(|(_, error)| error).unwrap();
-    assert_eq!(opened.head, play.head);
-    assert_state(&opened.state, &play.state);
+    assert_eq!(opened.ends, play.ends);
+    assert_state(&opened.partitions, &play.partitions);
     folding.stop().unwrap();
 }
 
@@ -105,10 +105,10 @@ fn views_that_are_built_again_are_waited_for() {
     assert_eq!(follower.follow(), Ok(None), "there are none yet");
     let progress = Arc::new(Progress::default());
     let folding = folder(&ground, &progress);
-    folded(&progress, &play.head);
-    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    folded(&progress, &play.ends);
+    assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
     play.run(600);
-    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
     folding.stop().unwrap();
     ground.raw("views", "DROP SCHEMA mayfly_views CASCADE; SELECT 1");
     std::thread::sleep(Duration::from_millis(550));
@@ -119,11 +119,11 @@ fn views_that_are_built_again_are_waited_for() {
     }
     let progress = Arc::new(Progress::default());
     let folding = folder(&ground, &progress);
-    folded(&progress, &play.head);
-    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    folded(&progress, &play.ends);
+    assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
     folding.stop().unwrap();
     let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
-    assert_state(&opened.state, &play.state);
+    assert_state(&opened.partitions, &play.partitions);
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn without_views_it_takes_over_as_a_start_does() {
     let mut play = Play::new(&ground.home, 14);
     play.run(300);
     let opened = follower(&ground).take_over().map_err(|(_, error)| error).unwrap();
-    assert_eq!(opened.head, play.head);
-    assert_state(&opened.state, &play.state);
+    assert_eq!(opened.ends, play.ends);
+    assert_state(&opened.partitions, &play.partitions);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_connection_that_breaks_costs_nothing_but_time() {
     let mut play = Play::new(&ground.home, 15);
     let progress = Arc::new(Progress::default());
     let folding = folder(&ground, &progress);
-    folded(&progress, &play.head);
+    folded(&progress, &play.ends);
     let mut follower = follower(&ground);
     for _ in 0..5 {
         play.run(100);
@@ -157,7 +157,7 @@ fn a_connection_that_breaks_costs_nothing_but_time() {
     }
     follow(&mut follower);
     let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
-    assert_state(&opened.state, &play.state);
+    assert_state(&opened.partitions, &play.partitions);
     drop(folding);
 }
 
@@ -170,11 +170,11 @@ fn two_that_fold_at_the_same_time_fold_each_record_once() {
     for _ in 0..10 {
         play.run(100);
         for progress in &both {
-            progress.set_durable(play.head.sequence, play.head.at_ms);
+            progress.set_durable(play.ends.number, play.ends.at_ms());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    both.iter().for_each(|progress| folded(progress, &play.head));
+    both.iter().for_each(|progress| folded(progress, &play.ends));
     // Whoever stops while the other has just folded may say so.
     drop(folding.map(Folder::stop));
     assert_same(&ground.home);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Ground, PARTITION};
-use mayfly_engine::{AppendError, Head, Journal, Record};
+use common::{Ground, PARTITION, alone, record};
+use mayfly_engine::{AppendError, Ends, Entry, Head, Journal};
 use mayfly_store::{Database, Home, Lease, LeaseKeeper, Standing, StoredJournal, lease_owner};
 
 /// Long enough for a busy machine.
@@ -140,8 +140,14 @@ fn partitions_have_leases_of_their_own_and_names_differ() {
     assert!(lease_owner().contains(&format!("pid {}", std::process::id())));
 }
 
-fn record(head: &Head, payload: &[u8]) -> Record {
-    Record::seal(head, PARTITION, head.at_ms + 1, 0, payload.to_vec())
+fn entry(before: Option<&Entry>, payload: &[u8]) -> Entry {
+    let head = before.map_or(Head::START, |before| before.records[0].head());
+    alone(&record(&head, PARTITION, payload))
+}
+
+/// Where a journal with this last entry ends.
+fn ends(last: &Entry) -> Ends {
+    Ends::of_one(last.records[0].head())
 }
 
 #[test]
@@ -153,17 +159,17 @@ fn whoever_lost_it_writes_and_answers_nothing() {
     };
     let standing = first.take().unwrap().unwrap();
     let mut stale = journal(&standing);
-    assert_eq!(stale.confirm(&Head::START), Ok(()));
-    let one = record(&Head::START, b"one");
+    assert_eq!(stale.confirm(&Ends::of_one(Head::START)), Ok(()));
+    let one = entry(None, b"one");
     assert_eq!(stale.append(&one), Ok(()));
     assert_eq!(stale.append(&one), Ok(()), "the same once more, because nobody heard");
-    assert_eq!(stale.confirm(&one.head()), Ok(()));
+    assert_eq!(stale.confirm(&ends(&one)), Ok(()));
 
     // Another one takes it while the first believes that it still has it.
     ground.alter("journal", "UPDATE lease SET until_ms = 0");
     let taken = second.take().unwrap().unwrap();
     assert!(standing.is_good());
-    let two = record(&one.head(), b"stale");
+    let two = entry(Some(&one), b"stale");
     assert_eq!(
         stale.append(&two),
         Err(AppendError::Refused),
@@ -171,23 +177,23 @@ fn whoever_lost_it_writes_and_answers_nothing() {
     );
     assert!(standing.is_lost(), "that is how it learns");
     let mut owner = journal(&taken);
-    let better = record(&one.head(), b"owner");
+    let better = entry(Some(&one), b"owner");
     assert_eq!(owner.append(&better), Ok(()));
     assert_eq!(stale.append(&two), Err(AppendError::Refused));
-    assert_eq!(stale.confirm(&one.head()), Err(AppendError::Refused));
-    assert_eq!(owner.confirm(&better.head()), Ok(()));
+    assert_eq!(stale.confirm(&ends(&one)), Err(AppendError::Refused));
+    assert_eq!(owner.confirm(&ends(&better)), Ok(()));
     // Whoever finds another end than the one he knows has lost it, too.
     let surprised = second.take().unwrap().unwrap();
-    assert_eq!(journal(&surprised).confirm(&one.head()), Err(AppendError::Refused));
+    assert_eq!(journal(&surprised).confirm(&ends(&one)), Err(AppendError::Refused));
     assert!(surprised.is_lost());
     let taken = second.take().unwrap().unwrap();
     let mut owner = journal(&taken);
 
     // Over, and nobody knows whose it is: that is no refusal yet.
     until("it to be over", || (!taken.is_good()).then_some(()));
-    let third = record(&better.head(), b"third");
+    let third = entry(Some(&better), b"third");
     assert!(matches!(owner.append(&third), Err(AppendError::Unknown(_))));
-    assert!(matches!(owner.confirm(&better.head()), Err(AppendError::Unknown(_))));
+    assert!(matches!(owner.confirm(&ends(&better)), Err(AppendError::Unknown(_))));
     assert!(owner.is_hopeful(Duration::from_secs(3600)));
     second.renew(&taken).unwrap();
     assert_eq!(owner.append(&third), Ok(()));

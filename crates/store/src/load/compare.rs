@@ -4,8 +4,8 @@ use std::fmt;
 
 use mayfly_card::MonthIndex;
 use mayfly_core::state::Transaction;
-use mayfly_core::{AccountId, PartitionId, State, TimeMs};
-use mayfly_engine::Head;
+use mayfly_core::{AccountId, Partitions, State, TimeMs};
+use mayfly_engine::Ends;
 
 use super::LOAD_CACHE_BYTES;
 use super::state::{self, Loaded};
@@ -48,41 +48,35 @@ impl Found {
 /// Replays the journal in memory up to where the views are folded, checks each of its records, and compares the
 /// result with the state that the views give, and each transaction with its row. None found means that they are
 /// the same. Nobody may fold meanwhile; all transactions must find room in memory, a few hundred bytes each.
-pub fn compare_with_replay(home: &Home, partition: PartitionId) -> Result<Vec<Difference>, StoreError> {
+pub fn compare_with_replay(home: &Home) -> Result<Vec<Difference>, StoreError> {
     // Since ever: what is in memory must be what is in the tables, however old it is.
-    let Loaded { state: mut loaded, cursor, .. } = state::load(home, partition, TimeMs::MAX)?;
-    let journal = JournalReader::open(home, partition)?;
-    let mut replayed = State::new(partition);
-    // What comes after the cursor is not in the views yet.
-    let through = cursor.head.sequence;
-    let verified = each_event(
-        &journal,
-        Head::START,
-        through,
-        |_| (),
-        |event, at_ms| {
-            replayed.apply(&event, at_ms);
-        },
-    )?;
+    let journal = JournalReader::open(home)?;
+    let count = journal.partitions();
+    let Loaded { partitions: mut loaded, cursors, .. } = state::load(home, count, TimeMs::MAX)?;
+    let mut replayed = Partitions::new(count);
+    // What comes after the cursors is not in the views yet.
+    let through = cursors.number;
+    let replay = |partition, event, at_ms| replayed.apply(partition, &event, at_ms);
+    let verified = each_event(&journal, Ends::start(count), through, |_| (), replay)?;
     let mut found = Found::default();
-    found.compare("the cursor", &cursor.head, &verified.head);
-    compare(&loaded, &replayed, &mut found);
-    compare_kept(&mut loaded, &mut replayed, &mut found);
-    compare_quarantine(home, partition, &mut replayed, &mut found)?;
+    found.compare("the cursors", &cursors.ends(), &verified.ends);
+    for (loaded, replayed) in loaded.iter_mut().zip(replayed.iter_mut()) {
+        compare(loaded, replayed, &mut found);
+        compare_kept(loaded, replayed, &mut found);
+        compare_quarantine(home, replayed, &mut found)?;
+    }
     Ok(found.0)
 }
 
 fn compare(loaded: &State, replayed: &State, found: &mut Found) {
     found.compare("the time", &loaded.now_ms, &replayed.now_ms);
-    found.compare("the issuers", &loaded.issuers, &replayed.issuers);
-    found.compare("the programmes", &loaded.programmes, &replayed.programmes);
+    found.compare("the issuers and programmes", &loaded.register, &replayed.register);
     found.compare("the issuers' books", &loaded.issuer_books, &replayed.issuer_books);
-    found.compare("the universal numbers", &loaded.universal, &replayed.universal);
     found.compare("the messages that wait", &loaded.pending, &replayed.pending);
     found.compare("the next number", &loaded.next_number, &replayed.next_number);
     found.compare("the count of accounts", &loaded.accounts.len(), &replayed.accounts.len());
     for (at, (views, journal)) in loaded.accounts.iter().zip(&replayed.accounts).enumerate() {
-        found.compare(AccountId(at as u64 + 1), views, journal);
+        found.compare(AccountId(loaded.partition.id(at as u64 + 1)), views, journal);
     }
     found.compare("the count of active numbers", &loaded.numbers.len(), &replayed.numbers.len());
     for views in loaded.numbers.iter() {
@@ -105,17 +99,12 @@ fn compare_kept(loaded: &mut State, replayed: &mut State, found: &mut Found) {
     }
 }
 
-fn compare_quarantine(
-    home: &Home,
-    partition: PartitionId,
-    replayed: &mut State,
-    found: &mut Found,
-) -> Result<(), StoreError> {
+fn compare_quarantine(home: &Home, replayed: &mut State, found: &mut Found) -> Result<(), StoreError> {
     let month = MonthIndex::of_unix_ms(replayed.now_ms);
     replayed.quarantine.forget(month);
     let views = views::open_to_read(home, LOAD_CACHE_BYTES)?;
     let mut count = 0;
-    numbers::quarantine(&views, partition, month, |free, index, why| {
+    numbers::quarantine(&views, replayed.partition, month, |free, index, why| {
         count += 1;
         // In the last month of its quarantine it is still found, in the month after it is not.
         let before = MonthIndex::from_value(free.value() - 1).unwrap_or(month);

@@ -1,8 +1,8 @@
 //! `mayfly journal verify`: walks the chain from its first record to its last.
 
 use clap::Args;
-use mayfly_store::{Home, JournalReader, Verified, compare_with_replay};
-use serde_json::json;
+use mayfly_store::{Home, Verified, compare_with_replay};
+use serde_json::{Value, json};
 
 use super::{failure, open};
 use crate::failure::{Failure, Outcome};
@@ -22,22 +22,18 @@ impl Verify {
     /// Runs it.
     pub(crate) fn run(&self, place: &Place, output: Output) -> Outcome {
         let journal = open(place)?;
-        let bar = output.progress("checking", journal.last_sequence().map_err(failure)?);
-        let verified = mayfly_store::verify(&journal, |sequence| bar.set_position(sequence));
+        let bar = output.progress("checking", journal.last_number().map_err(failure)?);
+        let verified = mayfly_store::verify(&journal, |number| bar.set_position(number));
         bar.finish_and_clear();
-        let Verified { head, events } = verified.map_err(failure)?;
+        let verified = verified.map_err(failure)?;
         if self.views {
-            compare(&journal, place, output)?;
+            compare(place, output)?;
         }
-        let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut value = json!({ "ok": true, "records": head.sequence, "events": events, "head": hash });
-        let mut lines = vec![
-            ("journal", journal.location().to_string()),
-            ("records", head.sequence.to_string()),
-            ("events", events.to_string()),
-            ("last hash", hash),
-            ("chain", "whole".into()),
-        ];
+        let mut value = ends_json(&verified);
+        value["ok"] = true.into();
+        let mut lines = vec![("journal", journal.location().to_string())];
+        lines.extend(ends_lines(&verified));
+        lines.push(("chain", "whole".into()));
         if self.views {
             value["views"] = "same".into();
             lines.push(("views", "the same as a replay of the journal".into()));
@@ -46,11 +42,52 @@ impl Verify {
     }
 }
 
+/// What a journal has and where it ends, for scripts: each partition by its last record, whose hash stands for all before it.
+pub(crate) fn ends_json(verified: &Verified) -> Value {
+    let Verified { ends, events } = verified;
+    let partitions: Vec<_> = ends
+        .heads
+        .iter()
+        .enumerate()
+        .map(|(partition, head)| {
+            json!({ "partition": partition, "records": head.sequence, "head": hex(&head.hash) })
+        })
+        .collect();
+    json!({ "entries": ends.number, "events": events, "partitions": partitions })
+}
+
+/// The same for people.
+pub(crate) fn ends_lines(verified: &Verified) -> Vec<(&'static str, String)> {
+    let Verified { ends, events } = verified;
+    let records: u64 = ends.heads.iter().map(|head| head.sequence).sum();
+    let mut lines = vec![
+        ("entries", ends.number.to_string()),
+        ("records", records.to_string()),
+        ("events", events.to_string()),
+    ];
+    match &ends.heads[..] {
+        [head] => lines.push(("last hash", hex(&head.hash))),
+        heads => {
+            let each = heads.iter().map(|head| hex(&head.hash[..8])).collect::<Vec<_>>();
+            let rows: Vec<_> = each.chunks(4).map(|row| row.join(" ")).collect();
+            lines.push(("last hashes", rows.join(INDENT)));
+        }
+    }
+    lines
+}
+
+/// What continues a value stands below it.
+const INDENT: &str = "\n             ";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Replays the journal and compares; every difference is told.
-fn compare(journal: &JournalReader, place: &Place, output: Output) -> Outcome {
+fn compare(place: &Place, output: Output) -> Outcome {
     let spinner = output.spinner("comparing the views with a replay");
     let home = place.home()?;
-    let differences = compare_with_replay(&home, journal.partition());
+    let differences = compare_with_replay(&home);
     spinner.finish_and_clear();
     let differences = differences.map_err(failure)?;
     if differences.is_empty() {

@@ -180,27 +180,27 @@ impl Link {
         })
     }
 
-    /// Does something with columns of values and, after them, a single one. Returns how many rows it changed.
-    pub(crate) fn run_columns(&mut self, sql: &str, columns: &[Column], last: i64) -> Result<u64> {
+    /// Does something with columns of values and, after them, single ones. Returns how many rows it changed.
+    pub(crate) fn run_columns(&mut self, sql: &str, columns: &[Column], values: &[Value<'_>]) -> Result<u64> {
         self.with(|live, location, limit| {
             let statement = prepared(live, location, limit, sql)?;
-            let last: &(dyn ToSql + Sync) = &last;
-            let values: Vec<_> = columns.iter().map(Column::as_sql).chain([last]).collect();
+            let single = values.iter().map(|value| value as &(dyn ToSql + Sync));
+            let values: Vec<_> = columns.iter().map(Column::as_sql).chain(single).collect();
             live.wait(location, limit, live.client.execute(&statement, &values))
         })
     }
 
-    /// Each row that is found by a partition and many ids.
-    pub(crate) fn each_of(
+    /// Each row that is found by columns of values.
+    pub(crate) fn each_of_columns(
         &mut self,
         sql: &str,
-        partition: i64,
-        ids: &[i64],
+        columns: &[Column],
         mut each: impl FnMut(&Row) -> Result<()>,
     ) -> Result<()> {
         self.with(|live, location, limit| {
             let statement = prepared(live, location, limit, sql)?;
-            let found = live.wait(location, limit, live.client.query(&statement, &[&partition, &ids]))?;
+            let values: Vec<_> = columns.iter().map(Column::as_sql).collect();
+            let found = live.wait(location, limit, live.client.query(&statement, &values))?;
             found.iter().try_for_each(&mut each)
         })
     }
