@@ -106,7 +106,7 @@ fn metrics_count_and_name_nobody(store: Store) {
         "mayfly_active_numbers 1.0",
         "mayfly_quarantined_numbers 0.0",
         "mayfly_transactions_in_memory 2.0",
-        "mayfly_views_lag_records 0.0",
+        "mayfly_views_lag_entries 0.0",
         "mayfly_queue_commands 0.0",
         "mayfly_connections 1.0",
         "mayfly_holds_released_total 0",
