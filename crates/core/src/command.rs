@@ -21,6 +21,8 @@ pub enum Command {
     Message(Box<Request>),
     /// A number is wanted.
     Issue(Box<IssueNumber>),
+    /// A number that somebody else drew is wanted for an account of another partition.
+    Claim(Box<ClaimNumber>),
     /// An operator's act.
     Operate(Box<Operation>),
     /// An operator's act, or the issue of a number, that is done once however often it is sent.
@@ -263,6 +265,21 @@ pub struct IssueNumber {
     pub expiry: MonthIndex,
     /// Numbers in the order in which to try them.
     pub candidates: Vec<Candidate>,
+}
+
+/// A number that somebody else drew is wanted for an account, whose partition is not that of the number's hash. Whoever orders
+/// it claims it there first, and then has it issued: so nobody else has it, and its purchases find their way. The same claim
+/// again changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimNumber {
+    /// How it is found.
+    pub index: NumberIndex,
+    /// Where it belongs by its hash.
+    pub home: PartitionId,
+    /// Whose purchases it will make.
+    pub account: AccountId,
+    /// By whose terms.
+    pub programme: ProgrammeId,
 }
 
 /// What operators do.

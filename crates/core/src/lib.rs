@@ -24,13 +24,14 @@ pub mod state;
 pub use answer::{Answer, MessageAnswer, PageRequest, Reason, Refusal, ResponseCode};
 pub use books::{Book, Books};
 pub use command::{
-    Candidate, Command, Cvc2Check, Facts, IssueNumber, MessageKind, Once, OnceKey, Operation, Original,
-    Presented, Processing, Request, Resolution,
+    Candidate, ClaimNumber, Command, Cvc2Check, Facts, IssueNumber, MessageKind, Once, OnceKey, Operation,
+    Original, Presented, Processing, Request, Resolution,
 };
 pub use decide::decide;
 pub use event::{
-    AccountOpened, AnswerKept, EVENTS_VERSION, Effect, Event, EventsError, IssuerOpened, Kind, NumberIssued,
-    NumberRef, Outcome, Previous, ProgrammeOpened, Retirement, Revival, TotalsChange, Transacted,
+    AccountOpened, AnswerKept, EVENTS_VERSION, Effect, Event, EventsError, IssuerOpened, Kind, NumberClaimed,
+    NumberIssued, NumberRef, Outcome, Previous, ProgrammeOpened, Retirement, Revival, TotalsChange,
+    Transacted,
 };
 pub use ids::{
     AccountId, Hash64, IdError, IssuerId, Name, NumberId, PartitionId, ProgrammeId, QuestionId, TimeMs,

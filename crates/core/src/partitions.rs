@@ -4,8 +4,8 @@ use std::num::NonZeroU16;
 
 use crate::state::{Account, Register, State, Transaction};
 use crate::{
-    AccountId, Answer, Command, Event, Hash64, OnceKey, Operation, PartitionId, Refusal, TimeMs, decide,
-    serial,
+    AccountId, Answer, Command, Event, Hash64, OnceKey, Operation, PartitionId, Presented, Refusal, Request,
+    TimeMs, decide, serial,
 };
 
 /// The partitions of an installation, each with its state. Every decision is made in one of them, and changes that one.
@@ -96,20 +96,28 @@ impl Partitions {
     }
 
     /// Where a command is decided. It is the same for the same command with the same key, however often it comes.
-    pub fn route(&self, command: &Command) -> PartitionId {
+    pub fn route(&self, command: &Command, now: TimeMs) -> PartitionId {
         let partition = match command {
-            Command::Message(request) => request.partition,
+            Command::Message(request) => self.route_message(request, now),
+            Command::Claim(claim) => claim.home,
             Command::Issue(order) => order.account.partition(),
             Command::Operate(operation) => self.route_operation(operation, None),
             Command::Once(once) => match &once.command {
                 Command::Operate(operation) => self.route_operation(operation, Some(once.once)),
-                command => self.route(command),
+                command => self.route(command, now),
             },
             Command::Resolve(resolution) => resolution.question.partition(),
             Command::Sweep { .. } => PartitionId::FIRST,
         };
         // What no partition has is not found in any.
         if partition.0 < self.count().get() { partition } else { PartitionId::FIRST }
+    }
+
+    /// To the partition of its number's hash, or on to where the account is if others drew the number.
+    fn route_message(&self, request: &Request, now: TimeMs) -> PartitionId {
+        let Presented::Number { index, .. } = request.number else { return request.partition };
+        let owner = self.get(request.partition).and_then(|home| home.owner(index, now));
+        owner.map_or(request.partition, AccountId::partition)
     }
 
     fn route_operation(&self, operation: &Operation, once: Option<OnceKey>) -> PartitionId {
@@ -190,17 +198,19 @@ mod tests {
     use mayfly_card::Currency;
 
     use super::*;
-    use crate::{CreditLimit, IssuerId, Name, Once};
+    use crate::{ClaimNumber, CreditLimit, IssuerId, Name, Once};
+
+    const NOW_MS: TimeMs = 1_790_000_000_000;
 
     fn three() -> Partitions {
         Partitions::new(NonZeroU16::new(3).unwrap())
     }
 
     fn carry_out(partitions: &mut Partitions, command: &Command) -> Answer {
-        let (partition, mut events) = (partitions.route(command), Vec::new());
-        let answer = partitions.decide(partition, command, 1000, &mut events);
+        let (partition, mut events) = (partitions.route(command, NOW_MS), Vec::new());
+        let answer = partitions.decide(partition, command, NOW_MS, &mut events);
         for event in &events {
-            partitions.apply(partition, event, 1000);
+            partitions.apply(partition, event, NOW_MS);
         }
         answer
     }
@@ -239,6 +249,37 @@ mod tests {
         assert_eq!(all.len(), 6);
         let rest: Vec<_> = partitions.accounts_from(all[3]).map(|(id, _)| id).collect();
         assert_eq!(rest, all[3..]);
+    }
+
+    #[test]
+    fn a_number_that_somebody_else_drew_is_one_accounts_and_routed_to_it() {
+        let mut partitions = opened();
+        let open = Operation::OpenProgramme {
+            issuer: IssuerId(1),
+            name: Name::parse("Standard").unwrap(),
+            terms: crate::Terms::standard(
+                mayfly_card::Prefix::parse("456940").unwrap(),
+                mayfly_card::Layout::DEFAULT,
+            ),
+        };
+        carry_out(&mut partitions, &Command::Operate(Box::new(open)));
+        let index = mayfly_keys::NumberIndex(77);
+        let claim = |account| {
+            let (home, programme) = (PartitionId(2), crate::ProgrammeId(1));
+            Command::Claim(Box::new(ClaimNumber { index, home, account, programme }))
+        };
+        let (mine, theirs) = (AccountId(PartitionId(1).id(1)), AccountId(1));
+        assert_eq!(carry_out(&mut partitions, &claim(mine)), Answer::Done);
+        let mut events = Vec::new();
+        let again = partitions.decide(PartitionId(2), &claim(mine), NOW_MS, &mut events);
+        assert_eq!((again, events.len()), (Answer::Done, 0));
+        assert_eq!(carry_out(&mut partitions, &claim(theirs)), Answer::Refused(Refusal::NumberTaken));
+        let home = partitions.get(PartitionId(2)).unwrap();
+        assert!(home.is_taken(index, NOW_MS), "it can't be drawn");
+        assert_eq!(home.owner(index, NOW_MS), Some(mine));
+        // When its longest life and its quarantine are over, it is anybody's.
+        let years_ms = 4 * 366 * 86_400_000;
+        assert_eq!(home.owner(index, NOW_MS + years_ms), None);
     }
 
     #[test]

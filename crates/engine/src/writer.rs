@@ -133,7 +133,7 @@ impl Writer {
     }
 
     fn decide(&mut self, command: Command, ticket: Ticket, now: TimeMs, batch: &mut Batch) {
-        let partition = self.partitions.route(&command);
+        let partition = self.partitions.route(&command, now);
         let answer = self.partitions.decide(partition, &command, now, &mut self.events);
         if let Answer::Page(page) = answer {
             // What this look-up must see includes what the batch that is being decided has so far. A batch without
@@ -258,6 +258,7 @@ impl Writer {
             }
             if month_over {
                 state.quarantine.forget(MonthIndex::of_unix_ms(now));
+                state.aliases.forget(MonthIndex::of_unix_ms(now));
             }
         }
         if month_over {

@@ -11,9 +11,9 @@ use mayfly_core::{
     Answer, Command, Hash64, Once, OnceKey, Operation, PartitionId, Partitions, Reason, Refusal, ResponseCode,
 };
 use mayfly_engine::{
-    AppendError, Desk, DeskError, Entry, Issued, Mailbox, MemoryNoteKeys, Options, Refused, Submission,
+    AppendError, Desk, DeskError, Entry, Issued, Mailbox, MemoryNoteKeys, Options, Order, Refused, Submission,
 };
-use support::{NOON, Seeded, bank, fresh, order, purchase, replayed};
+use support::{NOON, Seeded, account, bank, fresh, order, purchase, replayed};
 
 fn desk(bench: &support::Bench, seed: u64) -> Desk {
     Desk::new(
@@ -317,4 +317,53 @@ fn a_key_that_memory_has_forgotten_is_looked_up() {
     *again.archive.1.lock().unwrap() = None;
     assert_eq!(again.engine.handle().ask_blocking(fund()), Answer::Done);
     again.engine.stop().unwrap();
+}
+
+/// A number that somebody else drew is one account's, and its purchases find their way to it, also after a restart.
+#[test]
+fn a_number_that_somebody_else_drew_is_claimed_and_pays() {
+    let count = std::num::NonZeroU16::new(3).unwrap();
+    let bench = support::start(Partitions::new(count), support::MemoryJournal::default(), Options::default());
+    let accounts: Vec<_> =
+        [support::bank(&bench)].into_iter().chain((0..2).map(|_| account(&bench))).collect();
+    let desk = desk(&bench, 3);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let drawn = |free: u64| {
+        let prefix = mayfly_card::Prefix::parse("456940").unwrap();
+        mayfly_card::Layout::DEFAULT.number(&prefix, free).unwrap()
+    };
+    let (mut elsewhere, mut issued) = (0, Vec::new());
+    for free in 0..20 {
+        let pan = drawn(free);
+        let order = |account| Order { number: Some(pan.clone()), ..order(account) };
+        let (mine, theirs) = (accounts[free as usize % 3], accounts[(free as usize + 1) % 3]);
+        elsewhere += u32::from(bench.catalogue.partition_of(&pan) != mine.partition());
+        let number = runtime.block_on(desk.issue(&order(mine), None)).unwrap();
+        assert_eq!((number.pan.as_str(), number.id.partition()), (pan.as_str(), mine.partition()));
+        for account in [mine, theirs] {
+            let again = runtime.block_on(desk.issue(&order(account), None)).map(|issued| issued.id);
+            assert_eq!(again, Err(DeskError::Refused(Refusal::NumberTaken)));
+        }
+        issued.push(number);
+    }
+    assert!((5..20).contains(&elsewhere), "{elsewhere}: the test shows nothing");
+    let foreign =
+        mayfly_card::Layout::DEFAULT.number(&mayfly_card::Prefix::parse("512345").unwrap(), 1).unwrap();
+    let order = Order { number: Some(foreign), ..order(accounts[0]) };
+    assert_eq!(runtime.block_on(desk.issue(&order, None)).map(|_| ()), Err(DeskError::NotOfProgramme));
+    let pay = |bench: &support::Bench, issued: &Issued, count| {
+        let buy = purchase(bench, &issued.pan, issued.expiry, count);
+        let answer = message(bench.engine.handle().ask_blocking(buy));
+        (answer.response, answer.transaction.unwrap().partition())
+    };
+    for (at, number) in issued[..10].iter().enumerate() {
+        assert_eq!(pay(&bench, number, at as u64), (ResponseCode::Approved, number.id.partition()));
+        assert_eq!(pay(&bench, number, 100 + at as u64).0, ResponseCode::Declined, "it is used");
+    }
+    bench.engine.stop().unwrap();
+    let partitions = support::replayed_of(&bench.journal.with(|disk| disk.entries.clone()), count);
+    let again = support::start(partitions, bench.journal.clone(), Options::default());
+    for (at, number) in issued[10..].iter().enumerate() {
+        assert_eq!(pay(&again, number, 200 + at as u64), (ResponseCode::Approved, number.id.partition()));
+    }
 }

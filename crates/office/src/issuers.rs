@@ -18,12 +18,15 @@ pub enum TermsError {
     Layout(LayoutError),
     /// The universal number begins with other digits, or has another length.
     Universal,
+    /// A number that somebody else drew is none of the programme's.
+    NotOfProgramme,
 }
 
 impl fmt::Display for TermsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layout(error) => error.fmt(f),
+            Self::NotOfProgramme => mayfly_engine::DeskError::NotOfProgramme.fmt(f),
             Self::Universal => {
                 f.write_str("the universal number must begin with the programme's prefix and have its length")
             }

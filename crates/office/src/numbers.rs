@@ -53,7 +53,8 @@ impl Office {
             None => self.programme_meant(account, once).await?,
         };
         let own = self.own_number(account, programme).await?;
-        Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls, own }, once).await?)
+        let order = Order { account, programme, uses, lifetime_ms, controls, own, number: None };
+        Ok(self.desk.issue(&order, once).await?)
     }
 
     /// The cardholder's own number behind an account, if numbers of the programme have a part of it.

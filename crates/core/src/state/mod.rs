@@ -1,9 +1,9 @@
 //! The whole working set in memory, and how events change it.
 
+mod by_month;
 mod kept;
 mod numbers;
 mod pending;
-mod quarantine;
 mod register;
 mod sharded;
 mod transactions;
@@ -15,17 +15,17 @@ use std::sync::Arc;
 use mayfly_card::{Channel, Currency, MonthIndex};
 use mayfly_keys::NumberIndex;
 
+pub use by_month::{Aliases, ByMonth, Quarantine};
 pub use kept::{ANSWERS_KEPT_MS, ANSWERS_MAX, Kept, KeptAnswers};
 pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage, UsageChange};
 pub use pending::{PENDING_MAX, Pending};
-pub use quarantine::Quarantine;
 pub use register::Register;
 pub use transactions::{PER_REFERENCE_MAX, Totals, Transaction, Transactions};
 
 use crate::{
-    AccountId, AccountOpened, Books, CreditLimit, DecisionHook, Event, IssuerId, Name, NumberId, NumberRef,
-    PartitionId, Presented, ProgrammeId, QuestionId, Request, Retirement, Terms, TimeMs, Transacted,
-    TransactionId, serial,
+    AccountId, AccountOpened, Books, CreditLimit, DecisionHook, Event, IssuerId, Name, NumberClaimed,
+    NumberId, NumberRef, PartitionId, Presented, ProgrammeId, QuestionId, Request, Retirement, Terms, TimeMs,
+    Transacted, TransactionId, serial,
 };
 
 /// How long after a small purchase its full reversal gives the use back, in milliseconds.
@@ -117,6 +117,8 @@ pub struct State {
     pub numbers: Numbers,
     /// Numbers that must not be drawn yet.
     pub quarantine: Quarantine,
+    /// Numbers that belong here by their hash, and to accounts elsewhere.
+    pub aliases: Aliases,
     /// The latest transactions.
     pub transactions: Transactions,
     /// The answers that are kept.
@@ -183,6 +185,13 @@ impl State {
         self.numbers.find(index).is_some()
             || self.quarantine.find(index, MonthIndex::of_unix_ms(now)).is_some()
             || self.register.universal(index).is_some()
+            || self.owner(index, now).is_some()
+    }
+
+    /// Whose a number is that others drew, if it belongs to an account elsewhere.
+    pub fn owner(&self, index: NumberIndex, now: TimeMs) -> Option<AccountId> {
+        // Mostly there are none.
+        if self.aliases.is_empty() { None } else { self.aliases.find(index, MonthIndex::of_unix_ms(now)) }
     }
 
     /// Looks at what a message will be decided by, without deciding anything, so that it is in the processor's cache
@@ -240,6 +249,9 @@ impl State {
             Event::Asked(asked) => self.pending.add((**asked).clone()),
             Event::Resolved(resolved) => self.pending.remove(resolved.question),
             Event::AnsweredLate(_) => {}
+            Event::NumberClaimed(NumberClaimed { index, account, free }) => {
+                self.aliases.insert(*index, *account, *free);
+            }
             Event::ProgrammeOpened(event) => Arc::make_mut(&mut self.register).opened_programme(event),
             Event::AccountOpened(event) => self.accounts.push(Account::opened(event)),
             Event::AnswerKept(event) => self.kept.keep(event, at_ms),

@@ -214,6 +214,7 @@ pub fn order(account: AccountId) -> Order {
         lifetime_ms: None,
         controls: Controls::default(),
         own: None,
+        number: None,
     }
 }
 

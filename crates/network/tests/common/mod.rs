@@ -165,6 +165,7 @@ impl Bench {
             lifetime_ms: None,
             controls: Controls::default(),
             own: None,
+            number: None,
         };
         self.runtime.block_on(self.desk.issue(&order, None)).unwrap()
     }

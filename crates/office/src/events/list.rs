@@ -251,7 +251,8 @@ pub(super) fn whose(event: &Event) -> Whose {
         | Event::AccountClosed { account, .. } => Whose::Account(*account),
         Event::ProgrammeClosed { issuer, .. } => Whose::Issuer(*issuer),
         Event::NumbersRetired(_) => Whose::Numbers,
-        Event::AnswerKept(_) => Whose::Nobody,
+        // What an account's issuer is told is that the number was issued.
+        Event::AnswerKept(_) | Event::NumberClaimed(_) => Whose::Nobody,
         Event::HookSet { issuer, .. } => Whose::Issuer(*issuer),
         Event::Asked(asked) => Whose::Issuer(asked.issuer),
         Event::Resolved(resolved) => Whose::Issuer(resolved.issuer),
@@ -277,6 +278,7 @@ fn account_of(event: &Event) -> Option<AccountId> {
         | Event::ProgrammeClosed { .. }
         | Event::Resolved(_)
         | Event::AnsweredLate(_) => None,
+        Event::NumberClaimed(claimed) => Some(claimed.account),
     }
 }
 

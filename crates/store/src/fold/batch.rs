@@ -228,6 +228,7 @@ impl<'c, T: Tables> Batch<'c, T> {
             Event::Resolved(resolved) => pending::remove(self.sql, resolved.question),
             // The journal has it; it changes nothing.
             Event::AnsweredLate(_) => Ok(()),
+            Event::NumberClaimed(claimed) => self.tables.add_alias(partition, claimed),
             Event::AccountOpened(event) => {
                 self.account_opened(event);
                 Ok(())

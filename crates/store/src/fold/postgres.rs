@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use mayfly_card::{ApprovalCode, Country, Currency, Mcc, MerchantId};
 use mayfly_core::state::{CHECKS, MISSES, TRIES, Usage, UsageChange};
 use mayfly_core::{
-    AccountId, AnswerKept, Books, IssuerId, NumberId, NumberIssued, PartitionId, ProgrammeId, TimeMs,
-    TotalsChange, Transacted, TransactionId,
+    AccountId, AnswerKept, Books, IssuerId, NumberClaimed, NumberId, NumberIssued, PartitionId, ProgrammeId,
+    TimeMs, TotalsChange, Transacted, TransactionId,
 };
 
 use super::sqlite::{controls, limit};
@@ -59,6 +59,7 @@ const TRANSACTIONS: &str = "COPY transactions (partition, reversed, use_returned
     amount, currency, ceiling, total_authorised, total_held, total_captured, total_refunded, previous_follow_up,
     previous_by_number, previous_by_account, issuer, reverses, acquirer, rrn, terminal, mcc, country, entry_mode,
     transmitted, local_date, local_time, cardholder, held, settlement, funding, suspense) FROM STDIN BINARY";
+const ALIASES: &str = "COPY aliases (partition, free_month, number_index, account) FROM STDIN BINARY";
 const KEPT: &str = "COPY kept_answers (partition, id, at_ms, key, content, outcome, note) FROM STDIN BINARY";
 
 /// Changes that are joined to the rows that they change, and must all find theirs.
@@ -139,7 +140,7 @@ pub(super) struct PostgresTables<'c> {
     link: &'c RefCell<Link>,
     location: &'c Location,
     /// In the order in which they must be written: rows first, then what changes them.
-    new: [New; 7],
+    new: [New; 8],
     changes: [Changes; 5],
     lookups: Vec<(&'static str, Rows)>,
 }
@@ -153,6 +154,7 @@ mod at {
     pub(super) const QUARANTINE: usize = 4;
     pub(super) const TRANSACTIONS: usize = 5;
     pub(super) const KEPT: usize = 6;
+    pub(super) const ALIASES: usize = 7;
     pub(super) const SET_ACCOUNTS: usize = 0;
     pub(super) const CHANGE_ACTIVE: usize = 1;
     pub(super) const FOLLOW_RETIRED: usize = 2;
@@ -162,7 +164,8 @@ mod at {
 
 impl<'c> PostgresTables<'c> {
     pub(super) fn new(link: &'c RefCell<Link>, location: &'c Location) -> Self {
-        let new = [ACCOUNTS, NUMBERS, ACTIVE, RETIRED, QUARANTINE, TRANSACTIONS, KEPT].map(New::into);
+        let new =
+            [ACCOUNTS, NUMBERS, ACTIVE, RETIRED, QUARANTINE, TRANSACTIONS, KEPT, ALIASES].map(New::into);
         let changes = [
             Changes::of(SET_ACCOUNTS, 9, 0),
             Changes::of(CHANGE_ACTIVE, 9, 1),
@@ -387,6 +390,12 @@ impl Tables for PostgresTables<'_> {
         let Quarantined { free, id, index, why } = quarantined;
         let values = values![id.partition().0, show_month(free), id.0 as i64, index.0 as i64, why.code()];
         self.add(at::QUARANTINE, values);
+        Ok(())
+    }
+
+    fn add_alias(&mut self, partition: PartitionId, claimed: &NumberClaimed) -> Result<()> {
+        let NumberClaimed { index, account, free } = *claimed;
+        self.add(at::ALIASES, values![partition.0, show_month(free), index.0 as i64, account.0 as i64]);
         Ok(())
     }
 

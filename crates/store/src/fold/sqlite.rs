@@ -3,8 +3,8 @@
 use mayfly_card::{ApprovalCode, Country, Currency, Mcc, MerchantId};
 use mayfly_core::state::{CHECKS, MISSES, TRIES, Usage, UsageChange};
 use mayfly_core::{
-    AccountId, AnswerKept, Books, Controls, CreditLimit, IssuerId, NumberId, NumberIssued, PartitionId,
-    ProgrammeId, TimeMs, TotalsChange, Transacted, TransactionId,
+    AccountId, AnswerKept, Books, Controls, CreditLimit, IssuerId, NumberClaimed, NumberId, NumberIssued,
+    PartitionId, ProgrammeId, TimeMs, TotalsChange, Transacted, TransactionId,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -47,6 +47,8 @@ const OWNER: &str = "SELECT account, programme FROM numbers WHERE id = ?";
 const ADD_QUARANTINED: &str =
     "INSERT OR REPLACE INTO quarantine (partition, free_month, number, number_index, why)
     VALUES (?, ?, ?, ?, ?)";
+const ADD_ALIAS: &str =
+    "INSERT INTO aliases (partition, free_month, number_index, account) VALUES (?, ?, ?, ?)";
 const ADD_TRANSACTION: &str =
     "INSERT INTO transactions (reversed, use_returned, id, partition, at_ms, kind, message, response, reason,
     approval, reference, identity, content, number, number_index, programme, account, target, stan, merchant,
@@ -84,6 +86,7 @@ pub(super) struct SqliteTables<'c> {
     follow_retired: CachedStatement<'c>,
     owner: CachedStatement<'c>,
     add_quarantined: CachedStatement<'c>,
+    add_alias: CachedStatement<'c>,
     add_transaction: CachedStatement<'c>,
     touch: CachedStatement<'c>,
     last_follow_up: CachedStatement<'c>,
@@ -113,6 +116,7 @@ impl<'c> SqliteTables<'c> {
             follow_retired: prepare(FOLLOW_RETIRED)?,
             owner: prepare(OWNER)?,
             add_quarantined: prepare(ADD_QUARANTINED)?,
+            add_alias: prepare(ADD_ALIAS)?,
             add_transaction: prepare(ADD_TRANSACTION)?,
             touch: prepare(TOUCH)?,
             last_follow_up: prepare(LAST_FOLLOW_UP)?,
@@ -325,6 +329,12 @@ impl Tables for SqliteTables<'_> {
         let Quarantined { free, id, index, why } = quarantined;
         let values = params![id.partition().0, show_month(free), id.0 as i64, index.0 as i64, why.code()];
         self.add_quarantined.execute(values).at(self.location).map(|_| ())
+    }
+
+    fn add_alias(&mut self, partition: PartitionId, claimed: &NumberClaimed) -> Result<()> {
+        let NumberClaimed { index, account, free } = *claimed;
+        let values = params![partition.0, show_month(free), index.0 as i64, account.0 as i64];
+        self.add_alias.execute(values).at(self.location).map(|_| ())
     }
 
     fn add_transaction(&mut self, event: &Transacted, at_ms: TimeMs, links: Links) -> Result<()> {

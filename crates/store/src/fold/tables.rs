@@ -6,8 +6,8 @@
 use mayfly_card::{Currency, MonthIndex};
 use mayfly_core::state::{Usage, UsageChange};
 use mayfly_core::{
-    AccountId, AnswerKept, Books, IssuerId, NumberId, NumberIssued, PartitionId, ProgrammeId, Retirement,
-    TimeMs, TotalsChange, Transacted, TransactionId,
+    AccountId, AnswerKept, Books, IssuerId, NumberClaimed, NumberId, NumberIssued, PartitionId, ProgrammeId,
+    Retirement, TimeMs, TotalsChange, Transacted, TransactionId,
 };
 use mayfly_keys::NumberIndex;
 
@@ -82,6 +82,8 @@ pub(super) trait Tables {
     /// A retired number has one more transaction.
     fn follow_retired(&mut self, id: NumberId, last: TransactionId) -> Result<()>;
     fn add_quarantined(&mut self, quarantined: Quarantined) -> Result<()>;
+    /// A number that others drew was claimed in this partition.
+    fn add_alias(&mut self, partition: PartitionId, claimed: &NumberClaimed) -> Result<()>;
     fn add_transaction(&mut self, event: &Transacted, at_ms: TimeMs, links: Links) -> Result<()>;
     /// Changes what stands of a purchase.
     fn touch(&mut self, id: TransactionId, touch: &Touch) -> Result<()>;

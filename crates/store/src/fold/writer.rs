@@ -63,7 +63,7 @@ const DATABASE_EVENTS_MAX: u64 = 16_384;
 /// Has a database go by the ids in a transaction, and by no table from its beginning to its end.
 const BY_ID: &str =
     "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off";
-/// How many indices leave quarantine in one transaction.
+/// How many indices leave quarantine in one transaction, and how many aliases are forgotten.
 const FREED_MAX: usize = 4096;
 
 /// The views' one writer.
@@ -185,7 +185,7 @@ impl ViewsWriter {
         };
         // One partition at a time: none has so much that it could not wait for its turn.
         let now_ms = chunk.ends.at_ms();
-        numbers::free_quarantine(sql, self.tidied, MonthIndex::of_unix_ms(now_ms), FREED_MAX)?;
+        numbers::free(sql, self.tidied, MonthIndex::of_unix_ms(now_ms), FREED_MAX)?;
         kept::forget(sql, self.tidied, now_ms)?;
         transaction.commit()?;
         self.tidied = PartitionId((self.tidied.0 + 1) % self.cursors.partitions().get());

@@ -9,7 +9,7 @@ use crate::views::{self, numbers};
 use crate::{Home, JournalReader, Location, StoreError, VIEWS_FILE};
 
 /// The tables that a start loads whole.
-const LOADED: [&str; 8] = [
+const LOADED: [&str; 9] = [
     "kept_answers",
     "cursor",
     "issuers",
@@ -18,6 +18,7 @@ const LOADED: [&str; 8] = [
     "issuer_books",
     "number_state",
     "quarantine",
+    "aliases",
 ];
 
 /// Why the views can't be used, if they can't. An error is something that building them again does not cure.

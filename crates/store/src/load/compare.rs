@@ -60,10 +60,12 @@ pub fn compare_with_replay(home: &Home) -> Result<Vec<Difference>, StoreError> {
     let verified = each_event(&journal, Ends::start(count), through, |_| (), replay)?;
     let mut found = Found::default();
     found.compare("the cursors", &cursors.ends(), &verified.ends);
+    // What is over is forgotten by the time of whatever happened last, in any partition.
+    let now_ms = replayed.now_ms();
     for (loaded, replayed) in loaded.iter_mut().zip(replayed.iter_mut()) {
         compare(loaded, replayed, &mut found);
-        compare_kept(loaded, replayed, &mut found);
-        compare_quarantine(home, replayed, &mut found)?;
+        compare_kept(loaded, replayed, now_ms, &mut found);
+        compare_months(home, replayed, now_ms, &mut found)?;
     }
     Ok(found.0)
 }
@@ -89,8 +91,7 @@ fn compare(loaded: &State, replayed: &State, found: &mut Found) {
     }
 }
 
-fn compare_kept(loaded: &mut State, replayed: &mut State, found: &mut Found) {
-    let now = replayed.now_ms;
+fn compare_kept(loaded: &mut State, replayed: &mut State, now: TimeMs, found: &mut Found) {
     loaded.kept.forget(now);
     replayed.kept.forget(now);
     found.compare("the count of kept answers", &loaded.kept.len(), &replayed.kept.len());
@@ -99,20 +100,38 @@ fn compare_kept(loaded: &mut State, replayed: &mut State, found: &mut Found) {
     }
 }
 
-fn compare_quarantine(home: &Home, replayed: &mut State, found: &mut Found) -> Result<(), StoreError> {
-    let month = MonthIndex::of_unix_ms(replayed.now_ms);
+fn compare_months(
+    home: &Home,
+    replayed: &mut State,
+    now_ms: TimeMs,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let month = MonthIndex::of_unix_ms(now_ms);
     replayed.quarantine.forget(month);
+    replayed.aliases.forget(month);
     let views = views::open_to_read(home, LOAD_CACHE_BYTES)?;
     let mut count = 0;
     numbers::quarantine(&views, replayed.partition, month, |free, index, why| {
         count += 1;
-        // In the last month of its quarantine it is still found, in the month after it is not.
-        let before = MonthIndex::from_value(free.value() - 1).unwrap_or(month);
+        let before = last_month(free);
         found.compare(index, &Some(why), &replayed.quarantine.find(index, before));
         found.compare(index, &None, &replayed.quarantine.find(index, free));
     })?;
     found.compare("the count of numbers in quarantine", &count, &replayed.quarantine.len());
+    let mut count = 0;
+    numbers::aliases(&views, replayed.partition, month, |free, index, account| {
+        count += 1;
+        let before = last_month(free);
+        found.compare(index, &Some(account), &replayed.aliases.find(index, before));
+        found.compare(index, &None, &replayed.aliases.find(index, free));
+    })?;
+    found.compare("the count of numbers that others drew", &count, &replayed.aliases.len());
     Ok(())
+}
+
+/// In the last month something is still found, in the one in which it comes free it is not.
+fn last_month(free: MonthIndex) -> MonthIndex {
+    MonthIndex::from_value(free.value() - 1).unwrap_or(free)
 }
 
 /// Without its links, which depend on what else is in memory. The tables also link what came after a number had

@@ -255,6 +255,7 @@ impl Warm {
             state.transactions.forget_oldest(idle_since_ms, folded, FORGET_CHUNKS);
             state.transactions.forget_revived(idle_since_ms, folded);
             state.quarantine.forget(MonthIndex::of_unix_ms(now));
+            state.aliases.forget(MonthIndex::of_unix_ms(now));
             let due_ms = now.saturating_sub(DUE_FOR_MS);
             loop {
                 let limit = state.numbers.due_count(due_ms, DUE_LIMIT);

@@ -134,6 +134,9 @@ fn fill(
     numbers::quarantine(views, partition, month, |free, index, why| {
         state.quarantine.insert(index, why, free);
     })?;
+    numbers::aliases(views, partition, month, |free, index, account| {
+        state.aliases.insert(index, account, free);
+    })?;
     kept::each(views, partition, |event, at_ms| state.kept.keep(&event, at_ms))?;
     let whole = load_transactions(state, views, cursor, since_ms)?;
     pending::each(views, partition, |asked| state.pending.add(asked))?;

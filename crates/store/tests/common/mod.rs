@@ -16,10 +16,11 @@ use mayfly_card::{
 };
 use mayfly_core::state::{Number, Transaction};
 use mayfly_core::{
-    AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, DecisionHook, Event, Facts,
-    FailedControl, Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name, NumberIssued, NumberRef,
-    Once, OnceKey, Operation, Original, PageRequest, PartitionId, Partitions, Presented, Processing,
-    ProgrammeId, QuestionId, Request, Resolution, State, Terms, TransactionId, WhenLate, Word, serial,
+    AccountId, Answer, Candidate, ClaimNumber, Command, Controls, CreditLimit, Cvc2Check, DecisionHook,
+    Event, Facts, FailedControl, Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name,
+    NumberIssued, NumberRef, Once, OnceKey, Operation, Original, PageRequest, PartitionId, Partitions,
+    Presented, Processing, ProgrammeId, QuestionId, Request, Resolution, State, Terms, TransactionId,
+    WhenLate, Word, serial,
 };
 use mayfly_engine::{Ends, Entry, Head, Journal, Record};
 use mayfly_keys::NumberIndex;
@@ -231,7 +232,7 @@ impl Play {
 
     pub(crate) fn decide(&mut self, command: &Command) -> Answer {
         let mut events = Vec::new();
-        let partition = self.partitions.route(command);
+        let partition = self.partitions.route(command, self.now_ms);
         let answer = self.partitions.decide(partition, command, self.now_ms, &mut events);
         for event in &events {
             self.partitions.apply(partition, event, self.now_ms);
@@ -259,7 +260,7 @@ impl Play {
 
     /// What is known of a number.
     fn active(&self, index: NumberIndex) -> Option<&Number> {
-        self.partitions.get(self.home_of(index))?.numbers.find(index)
+        self.partitions.iter().find_map(|state| state.numbers.find(index))
     }
 
     /// One of the partitions.
@@ -451,6 +452,13 @@ impl Play {
         }
     }
 
+    /// Now and then somebody else drew the number, and it belongs elsewhere by its hash.
+    fn claim(&mut self, account: AccountId, index: NumberIndex) -> bool {
+        let (home, programme) = (self.home_of(index), ProgrammeId(1));
+        let claim = ClaimNumber { index, home, account, programme };
+        self.one_in(12) && self.decide(&Command::Claim(Box::new(claim))) == Answer::Done
+    }
+
     pub(crate) fn issue(&mut self) {
         let account = self.account();
         let issuer = self.partitions.account(account).unwrap().issuer;
@@ -459,7 +467,7 @@ impl Play {
             .map(|_| Candidate {
                 index: loop {
                     let index = NumberIndex(self.draw(3000).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                    if self.home_of(index) == account.partition() {
+                    if self.home_of(index) == account.partition() || self.claim(account, index) {
                         break index;
                     }
                 },
@@ -605,7 +613,9 @@ impl Play {
         let answer = self.decide(&Command::Message(Box::new(request.clone())));
         let answer = match answer {
             Answer::Page(page) => {
-                request.paged = Some(self.look_up(request.partition, &page));
+                let partition =
+                    self.partitions.route(&Command::Message(Box::new(request.clone())), self.now_ms);
+                request.paged = Some(self.look_up(partition, &page));
                 self.decide(&Command::Message(Box::new(request.clone())))
             }
             answer => answer,
