@@ -89,6 +89,18 @@ impl Ends {
         self.heads.iter().map(|head| head.at_ms).max().unwrap_or_default()
     }
 
+    /// A hash that stands for everything before the end: that of the last record, or, of several partitions, SHA-256 over
+    /// the hashes of the last records of all of them in order.
+    pub fn digest(&self) -> Digest {
+        if let [head] = self.heads[..] {
+            return head.hash;
+        }
+        let mut hash = Sha256::new();
+        hash.update(b"mayfly/ends/v1\0");
+        self.heads.iter().for_each(|head| hash.update(head.hash));
+        hash.finalize().into()
+    }
+
     /// The journal ends with this entry now.
     pub fn advance(&mut self, entry: &Entry) {
         self.number = entry.number;

@@ -1,6 +1,7 @@
 //! `mayfly journal verify`: walks the chain from its first record to its last.
 
 use clap::Args;
+use mayfly_engine::Ends;
 use mayfly_store::{Home, Verified, compare_with_replay};
 use serde_json::{Value, json};
 
@@ -42,42 +43,31 @@ impl Verify {
     }
 }
 
-/// What a journal has and where it ends, for scripts: each partition by its last record, whose hash stands for all before it.
+/// What a journal has and where it ends, for scripts: its last hash stands for all before it.
 pub(crate) fn ends_json(verified: &Verified) -> Value {
     let Verified { ends, events } = verified;
-    let partitions: Vec<_> = ends
-        .heads
-        .iter()
-        .enumerate()
-        .map(|(partition, head)| {
-            json!({ "partition": partition, "records": head.sequence, "head": hex(&head.hash) })
-        })
-        .collect();
-    json!({ "entries": ends.number, "events": events, "partitions": partitions })
+    json!({
+        "entries": ends.number, "records": records(ends), "events": events, "partitions": ends.heads.len(),
+        "head": hex(&ends.digest()),
+    })
 }
 
 /// The same for people.
 pub(crate) fn ends_lines(verified: &Verified) -> Vec<(&'static str, String)> {
     let Verified { ends, events } = verified;
-    let records: u64 = ends.heads.iter().map(|head| head.sequence).sum();
-    let mut lines = vec![
-        ("entries", ends.number.to_string()),
-        ("records", records.to_string()),
-        ("events", events.to_string()),
-    ];
-    match &ends.heads[..] {
-        [head] => lines.push(("last hash", hex(&head.hash))),
-        heads => {
-            let each = heads.iter().map(|head| hex(&head.hash[..8])).collect::<Vec<_>>();
-            let rows: Vec<_> = each.chunks(4).map(|row| row.join(" ")).collect();
-            lines.push(("last hashes", rows.join(INDENT)));
-        }
+    let mut lines = vec![("records", records(ends).to_string()), ("events", events.to_string())];
+    if ends.heads.len() > 1 {
+        lines.insert(0, ("entries", ends.number.to_string()));
+        lines.insert(0, ("partitions", ends.heads.len().to_string()));
     }
+    lines.push(("last hash", hex(&ends.digest())));
     lines
 }
 
-/// What continues a value stands below it.
-const INDENT: &str = "\n             ";
+/// How many records all partitions have together.
+fn records(ends: &Ends) -> u64 {
+    ends.heads.iter().map(|head| head.sequence).sum()
+}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 use futures_util::{SinkExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
@@ -170,13 +172,43 @@ impl Link {
     /// Copies rows into a table: `sql` is `COPY … FROM STDIN BINARY`.
     pub(crate) fn copy(&mut self, sql: &str, rows: Bytes) -> Result<()> {
         self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
             let copied = async {
-                let sink = live.client.copy_in::<_, Bytes>(sql).await?;
-                let mut sink = pin!(sink);
+                let mut sink = pin!(live.client.copy_in::<_, Bytes>(&statement).await?);
                 sink.send(rows).await?;
                 sink.finish().await
             };
             live.wait(location, limit, copied).map(|_| ())
+        })
+    }
+
+    /// Copies rows into a table and then does `last`, both as one transaction. Says whether it was done: not if `last` would
+    /// leave a column without a value that must have one. It takes two ways to the server and back.
+    pub(crate) fn copy_and(&mut self, sql: &str, rows: Bytes, last: &str) -> Result<bool> {
+        let last = format!("{last}; COMMIT");
+        self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
+            let client = &live.client;
+            let attempt = async {
+                // Sent in this order, and nothing waits for an answer before the next is sent.
+                let begin = client.batch_execute("BEGIN");
+                let ((), sink) = try_join(begin, client.copy_in::<_, Bytes>(&statement)).await?;
+                let mut sink = pin!(sink);
+                sink.send(rows).await?;
+                try_join(sink.finish(), client.batch_execute(&last)).await.map(|_| ())
+            };
+            let done = async {
+                let done = attempt.await;
+                if done.is_err() {
+                    // Whatever was begun is over, also if it can't be said any more.
+                    drop(client.batch_execute("ROLLBACK").await);
+                }
+                match done {
+                    Err(error) if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => Ok(false),
+                    done => done.map(|()| true),
+                }
+            };
+            live.wait(location, limit, done)
         })
     }
 
