@@ -5,14 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mayfly_core::state::Transaction;
-use mayfly_core::{Answer, Command, Reason, State, TransactionId};
+use mayfly_core::{Answer, Command, Partitions, Reason, TransactionId};
 
 use crate::Ticket;
 use crate::mailbox::deliver;
 use crate::writer::refusal;
 
 /// A look at the state between two batches. What it returns is called when everything that it saw is durable.
-pub type Look = Box<dyn FnOnce(&State) -> Box<dyn FnOnce() + Send> + Send>;
+pub type Look = Box<dyn FnOnce(&Partitions) -> Box<dyn FnOnce() + Send> + Send>;
 
 /// What waits for the writer.
 pub(crate) enum Work {

@@ -95,7 +95,7 @@ fn live(store: Store, rounds: u64, random: &mut Random) {
              ready after {} ms",
             lasts.as_millis(),
             sent.len() - before - open,
-            verified["records"],
+            verified["entries"],
             started.as_millis()
         );
     }

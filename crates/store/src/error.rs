@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mayfly_core::PartitionId;
 use mayfly_engine::RecordError;
 use rusqlite::{ErrorCode, ffi};
 
@@ -132,6 +133,8 @@ pub enum StoreError {
     Record {
         /// The journal.
         location: Location,
+        /// Whose record.
+        partition: PartitionId,
         /// The record.
         sequence: u64,
         /// What does not fit.
@@ -250,11 +253,14 @@ impl fmt::Display for StoreError {
             Self::Busy { location } => {
                 write!(f, "{} is kept busy by another process: close it and try again", location)
             }
-            Self::Record { location, sequence, why } => write!(
-                f,
-                "record {sequence} of {} can't be used: {why}; restore the journal from a backup or a replica",
-                location
-            ),
+            Self::Record { location, partition, sequence, why } => {
+                write!(f, "record {sequence}")?;
+                if *partition != PartitionId::FIRST {
+                    write!(f, " of partition {}", partition.0)?;
+                }
+                let cure = "restore the journal from a backup or a replica";
+                write!(f, " of {location} can't be used: {why}; {cure}")
+            }
             Self::Gap { location, sequence } => write!(
                 f,
                 "record {sequence} of {} is missing: restore the journal from a backup or a replica",

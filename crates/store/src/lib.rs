@@ -44,7 +44,7 @@ pub use load::{Difference, Follower, OpenOptions, Opened, Opening, compare_with_
 pub use lock::{DirectoryLock, LOCK_FILE};
 pub use place::{EventPlace, EventPlaceError};
 pub use query::{NumberFilter, PAGE_MAX, Page, Views};
-pub use reader::{JournalReader, Records};
+pub use reader::{Entries, JournalReader, Records};
 pub use sql::postgres::{Database, DatabaseError, DatabaseOptions};
 pub use verify::{Verified, verify};
 pub use views::{AccountRow, GENERATION, NumberRow, Retired, TransactionRow, VIEWS_FILE};

@@ -1,14 +1,15 @@
 //! The journal's reader: a connection of its own that never changes anything and never holds up the writer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU16;
 
-use mayfly_core::{Event, PartitionId};
-use mayfly_engine::{Digest, Head, Record, RecordError};
+use mayfly_core::{Event, PartitionId, TimeMs};
+use mayfly_engine::{Digest, Ends, Entry, Head, Record, RecordError};
 
 use crate::journal::{FORMAT, key, sequence};
-use crate::sql::{Cells, Sql, Value};
+use crate::sql::{Backend, Cells, Sql, Value, values};
 use crate::sqlite::Access;
-use crate::{Home, Location, StoreError};
+use crate::{Home, Location, StoreError, installation};
 
 /// The statements that find records by their place.
 struct Statements {
@@ -31,23 +32,32 @@ const POSTGRES: Statements = Statements {
         WHERE partition = ? AND sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?",
     last: "SELECT max(sequence) FROM journal WHERE partition = ? AND sequence BETWEEN ? AND ?",
 };
+/// Records by their places, whatever partition they are of.
+const PLACES_POSTGRES: &str =
+    "SELECT journal.partition, journal.sequence, at_ms, count, version, previous, hash, payload
+    FROM unnest(?::bigint[], ?::bigint[]) AS place(partition, sequence)
+    JOIN journal ON journal.partition = place.partition AND journal.sequence = place.sequence";
 
-/// How many records are read in one transaction: a few megabytes, so that the write-ahead log is never held for
+const ENTRIES: &str = "SELECT number, places FROM entries WHERE number >= ? ORDER BY number LIMIT ?";
+const LAST_ENTRY: &str = "SELECT number, places FROM entries ORDER BY number DESC LIMIT 1";
+const ENTRY_TIME: &str = "SELECT at_ms FROM entries WHERE number = ?";
+
+/// How many entries are read in one transaction: a few megabytes, so that the write-ahead log is never held for
 /// longer than milliseconds.
 const CHUNK: usize = 32;
 const CACHE_BYTES: usize = 8 << 20;
 /// The last sequence that a key has room for.
 const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 
-/// Reads a partition's journal.
+/// Reads a journal.
 pub struct JournalReader {
     sql: Sql,
-    partition: PartitionId,
+    partitions: NonZeroU16,
 }
 
 impl JournalReader {
     /// Opens the journal to read.
-    pub fn open(home: &Home, partition: PartitionId) -> Result<Self, StoreError> {
+    pub fn open(home: &Home) -> Result<Self, StoreError> {
         if let Home::Files(directory) = home {
             let path = directory.join(FORMAT.file);
             if !path.exists() {
@@ -55,7 +65,9 @@ impl JournalReader {
                 return Err(StoreError::Missing { location: path.into(), views });
             }
         }
-        Ok(Self { sql: home.open(&FORMAT, Access::Read, CACHE_BYTES)?, partition })
+        let sql = home.open(&FORMAT, Access::Read, CACHE_BYTES)?;
+        let partitions = installation::partitions(&sql)?;
+        Ok(Self { sql, partitions })
     }
 
     /// Where the journal is.
@@ -63,43 +75,67 @@ impl JournalReader {
         self.sql.location()
     }
 
-    /// Which partition is read.
-    pub fn partition(&self) -> PartitionId {
-        self.partition
+    /// How many partitions it has.
+    pub fn partitions(&self) -> NonZeroU16 {
+        self.partitions
     }
 
-    /// The number of the last record; 0 before the first.
-    pub fn last_sequence(&self) -> Result<u64, StoreError> {
-        last_sequence(&self.sql, self.partition)
+    /// The number of the last entry; 0 before the first.
+    pub fn last_number(&self) -> Result<u64, StoreError> {
+        last_number(&self.sql, self.partitions)
     }
 
-    /// The last record's number, hash and time. The record is checked.
-    pub fn head(&self) -> Result<Head, StoreError> {
-        head(&self.sql, self.partition)
+    /// Where it ends. The last record of each partition is checked.
+    pub fn ends(&self) -> Result<Ends, StoreError> {
+        ends(&self.sql, self.partitions)
     }
 
-    /// What the journal would look like if it ended with record `sequence`; none if there is no such record.
-    pub fn head_at(&self, sequence: u64) -> Result<Option<Head>, StoreError> {
+    /// The last record's number, hash and time of a partition. The record is checked.
+    pub fn head(&self, partition: PartitionId) -> Result<Head, StoreError> {
+        head(&self.sql, partition)
+    }
+
+    /// What a partition's journal would look like if it ended with record `sequence`; none if there is no such record.
+    pub fn head_at(&self, partition: PartitionId, sequence: u64) -> Result<Option<Head>, StoreError> {
         if sequence == 0 {
             return Ok(Some(Head::START));
         }
-        Ok(between(&self.sql, self.partition, sequence, sequence, 1)?.pop_front().map(|record| record.head()))
+        Ok(between(&self.sql, partition, sequence, sequence, 1)?.pop_front().map(|record| record.head()))
     }
 
-    /// The records from number `from` on, as far as they are on the disk by then. They are as they were read:
+    /// The time of an entry; none if there is no such entry.
+    pub fn time_of(&self, number: u64) -> Result<Option<TimeMs>, StoreError> {
+        if self.has_one() {
+            return Ok(self.head_at(PartitionId::FIRST, number)?.map(|head| head.at_ms));
+        }
+        self.sql.one(ENTRY_TIME, values![number as i64], |cells| cells.bits())
+    }
+
+    /// The records of a partition from number `from` on, as far as they are on the disk by then. They are as they were read:
     /// [`Record::check`] says whether they are as they were written. A missing one is an error.
-    pub fn records(&self, from: u64) -> Records<'_> {
-        Records { reader: self, next: from.max(1), read: VecDeque::new(), over: false }
+    pub fn records(&self, partition: PartitionId, from: u64) -> Records<'_> {
+        let read = move |from: u64| between(&self.sql, partition, from, SEQUENCE_MAX, CHUNK);
+        Records(InOrder::new(self.location(), from, |record: &Record| record.sequence, Box::new(read)))
     }
 
-    /// The records that follow `head`, each of them checked: it is whole, and chained to the one before it.
-    pub(crate) fn after(&self, head: Head) -> impl Iterator<Item = Result<Record, StoreError>> {
-        let mut before = head;
-        self.records(head.sequence + 1).map(move |record| {
-            let record = record?;
-            record.check(&before).map_err(|why| self.fault(record.sequence, why))?;
-            before = record.head();
-            Ok(record)
+    /// The entries from number `from` on, over all partitions, as far as they are on the disk by then. They are as they were
+    /// read: [`Ends::check`] says whether they are as they were written. A missing one is an error.
+    pub fn entries(&self, from: u64) -> Entries<'_> {
+        let read = move |from: u64| self.read_entries(from);
+        Entries(InOrder::new(self.location(), from, |entry: &Entry| entry.number, Box::new(read)))
+    }
+
+    /// The entries that follow, each of them checked: its records are whole, and chained to those before them.
+    pub(crate) fn after(&self, ends: Ends) -> impl Iterator<Item = Result<Entry, StoreError>> {
+        let mut ends = ends;
+        self.entries(ends.number + 1).map(move |entry| {
+            let entry = entry?;
+            for record in &entry.records {
+                let head = ends.head(record.partition);
+                record.check(&head).map_err(|why| self.fault(record, why))?;
+            }
+            ends.advance(&entry);
+            Ok(entry)
         })
     }
 
@@ -108,53 +144,142 @@ impl JournalReader {
     /// # Errors
     /// [`StoreError::Record`] if they can't be read.
     pub fn each_event(&self, record: &Record, each: impl FnMut(Event)) -> Result<(), StoreError> {
-        record.each_event(each).map_err(|why| self.fault(record.sequence, why))
+        record.each_event(each).map_err(|why| self.fault(record, why))
     }
 
-    fn fault(&self, sequence: u64, why: RecordError) -> StoreError {
-        StoreError::Record { location: self.location().clone(), sequence, why }
+    pub(crate) fn fault(&self, record: &Record, why: RecordError) -> StoreError {
+        let Record { partition, sequence, .. } = *record;
+        StoreError::Record { location: self.location().clone(), partition, sequence, why }
     }
 
-    fn chunk(&self, from: u64) -> Result<VecDeque<Record>, StoreError> {
-        between(&self.sql, self.partition, from, SEQUENCE_MAX, CHUNK)
+    fn has_one(&self) -> bool {
+        self.partitions == NonZeroU16::MIN
+    }
+
+    fn read_entries(&self, from: u64) -> Result<VecDeque<Entry>, StoreError> {
+        if self.has_one() {
+            let records = between(&self.sql, PartitionId::FIRST, from, SEQUENCE_MAX, CHUNK)?;
+            return Ok(records.into_iter().map(of_one).collect());
+        }
+        let listed = self.sql.all(ENTRIES, values![from as i64, CHUNK as i64], listed)?;
+        let all: Vec<i64> = listed.iter().flat_map(|(_, places)| places).copied().collect();
+        let mut found = at_places(&self.sql, &all)?;
+        let mut entries = VecDeque::with_capacity(listed.len());
+        for (number, places) in listed {
+            let records: Option<Vec<Record>> = places.iter().map(|place| found.remove(place)).collect();
+            let Some(records) = records.filter(|records| !records.is_empty()) else {
+                let why = format!("of entry {number} a record is missing");
+                return Err(StoreError::Damaged { location: self.location().clone(), why });
+            };
+            entries.push_back(Entry { number, records });
+        }
+        Ok(entries)
     }
 }
 
-/// Records one after the other. After an error there are no more.
-pub struct Records<'a> {
-    reader: &'a JournalReader,
+/// In an installation with one partition each entry is a record.
+fn of_one(record: Record) -> Entry {
+    Entry { number: record.sequence, records: vec![record] }
+}
+
+/// An entry's number, and the keys of its records.
+fn listed(cells: &mut Cells<'_>) -> Result<(u64, Vec<i64>), StoreError> {
+    let number = cells.bits()?;
+    let places: &[u8] = cells.next()?;
+    Ok((number, places.as_chunks::<8>().0.iter().map(|key| i64::from_be_bytes(*key)).collect()))
+}
+
+/// Records by their keys, as far as they are there.
+fn at_places(sql: &Sql, places: &[i64]) -> Result<HashMap<i64, Record>, StoreError> {
+    let mut found = HashMap::with_capacity(places.len());
+    let mut add = |record: Record| drop(found.insert(key(record.partition, record.sequence), record));
+    match sql.backend() {
+        Backend::Sqlite(_) => {
+            for place in places {
+                let (partition, sequence) = (PartitionId::of_id(*place as u64), sequence(*place));
+                between(sql, partition, sequence, sequence, 1)?.into_iter().for_each(&mut add);
+            }
+        }
+        Backend::Postgres(link) => {
+            let partitions = places.iter().map(|place| i64::from(PartitionId::of_id(*place as u64).0));
+            let sequences = places.iter().map(|place| sequence(*place) as i64);
+            let columns = [partitions.collect::<Vec<_>>().into(), sequences.collect::<Vec<_>>().into()];
+            link.borrow_mut().each_of_columns(PLACES_POSTGRES, &columns, |row| {
+                let mut cells = Cells::of_postgres(row, sql.location());
+                let partition = PartitionId(cells.next()?);
+                add(record(partition, &mut cells)?);
+                Ok(())
+            })?;
+        }
+    }
+    Ok(found)
+}
+
+type Read<'a, T> = Box<dyn FnMut(u64) -> Result<VecDeque<T>, StoreError> + 'a>;
+
+/// What is numbered without gaps, one after the other. After an error there are no more.
+struct InOrder<'a, T> {
+    location: &'a Location,
     next: u64,
-    read: VecDeque<Record>,
+    number: fn(&T) -> u64,
+    /// Some of them, from a number on.
+    more: Read<'a, T>,
+    read: VecDeque<T>,
     over: bool,
 }
 
-impl Iterator for Records<'_> {
-    type Item = Result<Record, StoreError>;
+impl<'a, T> InOrder<'a, T> {
+    fn new(location: &'a Location, from: u64, number: fn(&T) -> u64, more: Read<'a, T>) -> Self {
+        Self { location, next: from.max(1), number, more, read: VecDeque::new(), over: false }
+    }
+
+    fn end(&mut self, error: StoreError) -> Option<Result<T, StoreError>> {
+        self.over = true;
+        Some(Err(error))
+    }
+}
+
+impl<T> Iterator for InOrder<'_, T> {
+    type Item = Result<T, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
             return None;
         }
         if self.read.is_empty() {
-            match self.reader.chunk(self.next) {
+            match (self.more)(self.next) {
                 Ok(read) => self.read = read,
                 Err(error) => return self.end(error),
             }
         }
-        let record = self.read.pop_front()?;
-        if record.sequence != self.next {
-            return self
-                .end(StoreError::Gap { location: self.reader.location().clone(), sequence: self.next });
+        let found = self.read.pop_front()?;
+        if (self.number)(&found) != self.next {
+            return self.end(StoreError::Gap { location: self.location.clone(), sequence: self.next });
         }
         self.next += 1;
-        Some(Ok(record))
+        Some(Ok(found))
     }
 }
 
-impl Records<'_> {
-    fn end(&mut self, error: StoreError) -> Option<Result<Record, StoreError>> {
-        self.over = true;
-        Some(Err(error))
+/// The records of a partition one after the other. After an error there are no more.
+pub struct Records<'a>(InOrder<'a, Record>);
+
+impl Iterator for Records<'_> {
+    type Item = Result<Record, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+/// The entries of a journal one after the other. After an error there are no more.
+pub struct Entries<'a>(InOrder<'a, Entry>);
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
     }
 }
 
@@ -209,6 +334,31 @@ fn last_sequence(sql: &Sql, partition: PartitionId) -> Result<u64, StoreError> {
     Ok(last.flatten().map_or(0, sequence))
 }
 
+fn last_number(sql: &Sql, partitions: NonZeroU16) -> Result<u64, StoreError> {
+    if partitions == NonZeroU16::MIN {
+        return last_sequence(sql, PartitionId::FIRST);
+    }
+    Ok(sql.one(LAST_ENTRY, &[], listed)?.map_or(0, |(number, _)| number))
+}
+
+pub(crate) fn ends(sql: &Sql, partitions: NonZeroU16) -> Result<Ends, StoreError> {
+    let heads: Vec<Head> =
+        PartitionId::all(partitions).map(|partition| head(sql, partition)).collect::<Result<_, _>>()?;
+    if let [head] = heads[..] {
+        return Ok(Ends::of_one(head));
+    }
+    let (number, last) = sql.one(LAST_ENTRY, &[], listed)?.unwrap_or_default();
+    let ends = Ends { number, heads };
+    for place in last {
+        let partition = PartitionId::of_id(place as u64);
+        if ends.head(partition).sequence != sequence(place) {
+            let why = format!("partition {} does not end with entry {number}, the last", partition.0);
+            return Err(StoreError::Damaged { location: sql.location().clone(), why });
+        }
+    }
+    Ok(ends)
+}
+
 pub(crate) fn head(sql: &Sql, partition: PartitionId) -> Result<Head, StoreError> {
     let last = last_sequence(sql, partition)?;
     if last == 0 {
@@ -224,6 +374,7 @@ pub(crate) fn head(sql: &Sql, partition: PartitionId) -> Result<Head, StoreError
         Some(before) => before.head(),
         None => return Err(StoreError::Gap { location: location(), sequence: last - 1 }),
     };
-    record.check(&before).map_err(|why| StoreError::Record { location: location(), sequence: last, why })?;
+    let fault = |why| StoreError::Record { location: location(), partition, sequence: last, why };
+    record.check(&before).map_err(fault)?;
     Ok(record.head())
 }

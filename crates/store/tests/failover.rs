@@ -3,15 +3,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_core::PartitionId;
-use mayfly_engine::{AppendError, Head, Journal, Record};
+use mayfly_engine::{AppendError, Ends, Entry, Journal, Record};
 use mayfly_store::{Database, DatabaseOptions, Home, JournalReader, StoredJournal};
 use mayfly_testing::{TestDatabase, TestPair};
 
-const PARTITION: PartitionId = PartitionId(0);
 /// How long a failover may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,11 +26,11 @@ fn home(database: &TestDatabase) -> Home {
     Home::Database(Arc::new(Database::new(&options).unwrap()))
 }
 
-/// Appends a record, and the same one again as long as nobody knows what became of it. Returns how often that was.
-fn append(journal: &mut StoredJournal, record: &Record) -> u32 {
+/// Appends an entry, and the same one again as long as nobody knows what became of it. Returns how often that was.
+fn append(journal: &mut StoredJournal, entry: &Entry) -> u32 {
     let (begun, mut unknown) = (Instant::now(), 0);
     loop {
-        match journal.append(record) {
+        match journal.append(entry) {
             Ok(()) => return unknown,
             Err(AppendError::Unknown(why)) => {
                 assert!(begun.elapsed() < PATIENCE, "{why}");
@@ -47,16 +47,25 @@ fn a_lost_primary_costs_no_record() {
     let mut pair = TestPair::start();
     let database = pair.database();
     let home = home(&database);
+    let count = NonZeroU16::new(5).unwrap();
+    mayfly_store::create(&home, "test", count).unwrap();
     let mut journal = StoredJournal::open(&home).unwrap();
-    let mut heads = vec![Head::START];
+    let mut ends = Ends::start(count);
     let mut write = |journal: &mut StoredJournal, count: usize| {
         let mut unknown = 0;
         for _ in 0..count {
-            let head = heads.last().unwrap();
-            let payload = vec![heads.len() as u8; 3000];
-            let record = Record::seal(head, PARTITION, head.at_ms + 1, 0, payload);
-            unknown += append(journal, &record);
-            heads.push(record.head());
+            // Two partitions at a time, in turn.
+            let number = ends.number + 1;
+            let record = |turn: u64| {
+                let partition = PartitionId::of_hash(turn, journal.partitions());
+                let head = ends.head(partition);
+                Record::seal(&head, partition, head.at_ms + 1, 0, vec![turn as u8; 1500])
+            };
+            let mut records = vec![record(number), record(number + 1)];
+            records.sort_by_key(|record| record.partition);
+            let entry = Entry { number, records };
+            unknown += append(journal, &entry);
+            ends.advance(&entry);
         }
         unknown
     };
@@ -74,14 +83,14 @@ fn a_lost_primary_costs_no_record() {
     let pair = failing.join().unwrap();
     unknown += write(&mut journal, 200);
     assert!(unknown > 0, "nothing was ever unknown: the test shows nothing");
-    let reader = JournalReader::open(&home, PARTITION).unwrap();
-    let mut head = Head::START;
-    for record in reader.records(1) {
-        let record = record.unwrap();
-        assert_eq!(record.check(&head), Ok(()));
-        head = record.head();
+    let reader = JournalReader::open(&home).unwrap();
+    let mut found = Ends::start(count);
+    for entry in reader.entries(1) {
+        let entry = entry.unwrap();
+        assert_eq!(found.check(&entry), Ok(()));
+        found.advance(&entry);
     }
-    assert_eq!(head, *heads.last().unwrap());
+    assert_eq!((&found, reader.ends().as_ref()), (&ends, Ok(&ends)));
     // The database goes before its servers.
     drop((journal, reader, database));
     drop(pair);

@@ -31,7 +31,7 @@ pub(crate) struct Written {
 /// What stands in the journal up to a record.
 #[derive(Default, PartialEq, Eq)]
 pub(crate) struct History {
-    last_record: u64,
+    last_entry: u64,
     messages: HashMap<Key, Written>,
     /// Transactions that the server took back by itself: their approval came too late.
     taken_back: HashSet<String>,
@@ -76,12 +76,12 @@ impl History {
 
     /// Reads what has happened since it was last read.
     pub(crate) fn read_on(&mut self, home: &Home) {
-        let from = (self.last_record + 1).to_string();
+        let from = (self.last_entry + 1).to_string();
         let output = home.cli(["--json", "journal", "read", "--from", from.as_str()]);
         assert!(output.status.success(), "{}", said(&output));
         for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let event: Value = serde_json::from_slice(line).unwrap();
-            self.last_record = event["record"].as_u64().unwrap();
+            self.last_entry = event["entry"].as_u64().unwrap();
             match event["event"].as_str() {
                 Some("transacted") => self.transacted(&event),
                 Some("number-issued") => {

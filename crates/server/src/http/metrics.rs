@@ -122,7 +122,16 @@ impl Out<'_> {
 
     fn engine(&mut self, live: &Live) -> fmt::Result {
         let counts = live.handle.meter().counts();
-        self.counter("mayfly_journal_records", "Records appended to the journal.", counts.records)?;
+        self.counter(
+            "mayfly_journal_entries",
+            "Entries appended to the journal: one for each batch.",
+            counts.entries,
+        )?;
+        self.counter(
+            "mayfly_journal_records",
+            "Records in them: one for each partition that a batch changed.",
+            counts.records,
+        )?;
         self.counter("mayfly_journal_events", "Events in those records.", counts.events)?;
         self.counter("mayfly_journal_bytes", "Bytes of those events.", counts.bytes)?;
         self.counter("mayfly_answers", "Answers that the engine gave.", counts.answers)?;
@@ -151,12 +160,12 @@ impl Out<'_> {
     fn views(&mut self, shared: &Shared, live: &Live) -> fmt::Result {
         let (progress, lag) = (live.handle.progress(), shared.health.lag());
         let (folded, durable) = (progress.folded(), progress.durable());
-        self.gauge("mayfly_journal_sequence", "The last record on the disk.", durable as f64)?;
-        self.gauge("mayfly_views_sequence", "The last record folded into the views.", folded as f64)?;
-        self.gauge("mayfly_views_lag_records", "By how many records the views lag.", lag.records as f64)?;
+        self.gauge("mayfly_journal_entry", "The last entry on the disk.", durable as f64)?;
+        self.gauge("mayfly_views_entry", "The last entry folded into the views.", folded as f64)?;
+        self.gauge("mayfly_views_lag_entries", "By how many entries the views lag.", lag.entries as f64)?;
         self.gauge(
             "mayfly_views_lag_seconds",
-            "How long the oldest record that is not folded has been waiting.",
+            "How long the oldest entry that is not folded has been waiting.",
             lag.ms as f64 / 1e3,
         )
     }

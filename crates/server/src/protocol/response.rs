@@ -356,10 +356,10 @@ pub struct Status {
     pub reason: Option<String>,
     /// The last record that is on the disk.
     pub durable: u64,
-    /// The last record that is folded into the views.
+    /// The last entry that is folded into the views.
     pub folded: u64,
-    /// By how many records the views lag.
-    pub lag_records: u64,
+    /// By how many entries the views lag.
+    pub lag_entries: u64,
     /// By how much time they lag, in milliseconds.
     pub lag_ms: u64,
     /// How many commands wait.
@@ -387,7 +387,9 @@ pub struct Counts {
     pub transactions_in_memory: u64,
     /// Transactions ever.
     pub transactions: u64,
-    /// Records appended since the start.
+    /// Entries appended since the start: one for each batch.
+    pub entries: u64,
+    /// Records in them: one for each partition that a batch changed.
     pub records: u64,
     /// Events in them.
     pub events: u64,

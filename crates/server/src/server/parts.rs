@@ -6,10 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi, TlsFiles};
-use mayfly_core::State;
-use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Head, ONLY_PARTITION, Parts, Progress, SystemClock,
-};
+use mayfly_core::Partitions;
+use mayfly_engine::{Catalogue, Clock, Desk, Ends, Engine, Handle, Parts, Progress, SystemClock};
 use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_network::Network;
@@ -54,10 +52,10 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     *found = true;
     let (directory_keys, pepper) = (service.directory_keys(), service.password_pepper());
     // The software key service has an answer for every label.
-    let catalogue = Arc::new(Catalogue::new(service).map_err(|error| StartError::System {
+    let catalogue = Catalogue::new(service).map_err(|error| StartError::System {
         what: "the key service could not be asked",
         error: std::io::Error::other(error),
-    })?);
+    })?;
     // Looked at first, so that a second server is told so, and not that its address is taken.
     let lock = DirectoryLock::acquire(&settings.data_dir).map_err(StartError::Store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -79,7 +77,7 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     };
     // A server that was killed has left one.
     Run::remove(&settings.data_dir);
-    let (Opened { state, head, journal, lock, .. }, keeper) = match &settings.home {
+    let (Opened { partitions, ends, journal, lock, .. }, keeper) = match &settings.home {
         Home::Files(_) => {
             // Opening takes it again.
             drop(lock);
@@ -98,16 +96,16 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     let directory = Directory::open(&settings.home, directory_keys).map_err(StartError::Records)?;
     let ground = Ground {
         settings: &settings,
-        catalogue,
+        catalogue: Arc::new(catalogue.among(partitions.count())),
         clock,
         shared: shared.clone(),
         directory: Arc::new(directory),
         client,
     };
     let (hook, questions) = mayfly_notify::hook();
-    let core = Core::start(&ground, (state, head, journal), hook)?;
+    let core = Core::start(&ground, (partitions, ends, journal), hook)?;
     // Opened before the runtime is entered: whoever waits for a database must not be within one.
-    let views = Views::open(&settings.home, ONLY_PARTITION, core.engine.handle(), core.folder.waker());
+    let views = Views::open(&settings.home, core.engine.handle(), core.folder.waker());
     let front = views.map_err(StartError::Store).and_then(|views| {
         runtime.block_on(front(&ground, (&core, views, questions), listener, pages.as_ref(), pepper))
     });
@@ -195,14 +193,14 @@ pub(super) fn open(settings: &Settings, health: &Health) -> Result<Opened, Start
     let options = open_options(settings);
     let begun = Instant::now();
     let mut told = begun;
-    let opened = mayfly_store::open(&settings.home, ONLY_PARTITION, &options, |step| {
+    let opened = mayfly_store::open(&settings.home, &options, |step| {
         let what = match step {
             Opening::Checking => "the views are being checked".to_owned(),
             Opening::Loading => "the state is being loaded".to_owned(),
-            Opening::Replaying => "the latest records are being replayed".to_owned(),
-            Opening::Folding { sequence, last } => {
-                let percent = sequence * 100 / last.max(1);
-                format!("the views are being built: record {sequence} of {last}, {percent} %")
+            Opening::Replaying => "the latest entries are being replayed".to_owned(),
+            Opening::Folding { number, last } => {
+                let percent = number * 100 / last.max(1);
+                format!("the views are being built: entry {number} of {last}, {percent} %")
             }
         };
         if told.elapsed() >= TELL {
@@ -212,8 +210,8 @@ pub(super) fn open(settings: &Settings, health: &Health) -> Result<Opened, Start
         health.enter(Phase::Starting(what));
     })
     .map_err(StartError::Store)?;
-    let (sequence, took_ms) = (opened.head.sequence, begun.elapsed().as_millis() as u64);
-    tracing::info!(sequence, took_ms, "the journal was opened");
+    let (entries, took_ms) = (opened.ends.number, begun.elapsed().as_millis() as u64);
+    tracing::info!(entries, partitions = opened.partitions.count(), took_ms, "the journal was opened");
     Ok(opened)
 }
 
@@ -238,7 +236,7 @@ struct Core {
 impl Core {
     fn start(
         ground: &Ground<'_>,
-        (state, head, journal): (State, Head, StoredJournal),
+        (partitions, ends, journal): (Partitions, Ends, StoredJournal),
         hook: Hook,
     ) -> Result<Self, StartError> {
         let Ground { settings, catalogue, clock, shared, .. } = ground;
@@ -251,13 +249,13 @@ impl Core {
         let on_error = move |error: &mayfly_store::StoreError| {
             fail(&health.health, &of_folder, &format!("the views can't be folded: {error}"));
         };
-        let folder = Folder::start(&settings.home, ONLY_PARTITION, fold, progress.clone(), on_error)
-            .map_err(StartError::Store)?;
-        let archive = ViewsArchive::open(&settings.home, ONLY_PARTITION, progress.clone(), &folder)
-            .map_err(StartError::Store)?;
+        let folder =
+            Folder::start(&settings.home, fold, progress.clone(), on_error).map_err(StartError::Store)?;
+        let archive =
+            ViewsArchive::open(&settings.home, progress.clone(), &folder).map_err(StartError::Store)?;
         let parts = Parts {
-            state,
-            head,
+            partitions,
+            ends,
             journal: Box::new(journal),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
@@ -450,10 +448,11 @@ fn status(run: Run, handle: Handle, shared: Arc<Shared>, clock: Arc<dyn Clock>) 
             reason,
             durable: handle.progress().durable(),
             folded,
-            lag_records: lag.records,
+            lag_entries: lag.entries,
             lag_ms: lag.ms,
             waiting: handle.waiting(),
             counts: Counts {
+                entries: counts.entries,
                 records: counts.records,
                 events: counts.events,
                 answers: counts.answers,

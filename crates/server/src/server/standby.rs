@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mayfly_engine::ONLY_PARTITION;
+use mayfly_core::PartitionId;
 use mayfly_store::{Database, Follower, Lease, LeaseKeeper, Opened, Standing, StoreError, lease_owner};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -32,8 +32,9 @@ pub(super) fn become_active(
     shared: &Arc<Shared>,
     runtime: &Runtime,
 ) -> Result<(Opened, LeaseKeeper), StartError> {
-    let lease =
-        Lease::open(database, ONLY_PARTITION, lease_owner(), settings.lease).map_err(StartError::Store)?;
+    // It stands for all partitions: this gateway has them all, or none.
+    let lease = Lease::open(database, PartitionId::FIRST, lease_owner(), settings.lease)
+        .map_err(StartError::Store)?;
     // Whoever finds it free has nobody to follow: what has to be folded or built again is his to do.
     let (opened, keeper) = match lease.take().map_err(StartError::Store)? {
         Some(standing) => {
@@ -47,10 +48,15 @@ pub(super) fn become_active(
             done?
         }
     };
-    let journal = opened.journal.under(ONLY_PARTITION, keeper.standing().clone());
+    if !opened.journal.begins_at(&opened.ends).map_err(StartError::Store)? {
+        let location = settings.home.journal();
+        let why = "the end of the journal was lost with its server".to_owned();
+        return Err(StartError::Store(StoreError::Lost { location, why }));
+    }
+    let journal = opened.journal.under(PartitionId::FIRST, keeper.standing().clone());
     tracing::info!(
         fence = keeper.standing().fence(),
-        sequence = opened.head.sequence,
+        entries = opened.ends.number,
         "this gateway is the active one"
     );
     Ok((Opened { journal, ..opened }, keeper))
@@ -82,7 +88,7 @@ fn stand_by(
 ) -> Result<(Opened, LeaseKeeper), StartError> {
     tracing::info!(owner = lease.owner(), "standing by");
     let options = parts::open_options(settings);
-    let mut follower = Follower::open(&settings.home, ONLY_PARTITION, &options).map_err(StartError::Store)?;
+    let mut follower = Follower::open(&settings.home, &options).map_err(StartError::Store)?;
     let mut away = Away::default();
     let mut looked: Option<Instant> = None;
     let standing = loop {

@@ -307,7 +307,7 @@ pub(crate) fn first_since(
     next: TransactionId,
 ) -> Result<TransactionId> {
     let find = "SELECT at_ms FROM transactions WHERE partition = ? AND id = ?";
-    let (mut low, mut high) = (1, next.0);
+    let (mut low, mut high) = (partition.id(1), next.0);
     while low < high {
         let middle = low + (high - low) / 2;
         let middle_ms = sql.one(find, values![partition.0, middle as i64], |cells| cells.bits())?;

@@ -2,12 +2,12 @@
 //! server runs.
 
 mod event_view;
-mod verify;
+pub(crate) mod verify;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use mayfly_engine::{ONLY_PARTITION, Record};
+use mayfly_engine::Entry;
 use mayfly_store::{JournalReader, StoreError};
 
 use crate::failure::{Failure, Outcome};
@@ -30,11 +30,11 @@ pub(crate) enum JournalCommand {
 /// Which part of the journal.
 #[derive(Debug, Args)]
 pub(crate) struct Read {
-    /// The first record
-    #[arg(long, value_name = "RECORD", default_value_t = 1)]
+    /// The first entry: what was written together, one record in each partition that it changed
+    #[arg(long, value_name = "ENTRY", default_value_t = 1)]
     from: u64,
-    /// The last record
-    #[arg(long, value_name = "RECORD")]
+    /// The last entry
+    #[arg(long, value_name = "ENTRY")]
     to: Option<u64>,
     /// Go on with what happens from now, until interrupted
     #[arg(long, short = 'F', conflicts_with = "to")]
@@ -53,7 +53,7 @@ impl JournalCommand {
 
 /// The journal that the options name.
 fn open(place: &Place) -> Outcome<JournalReader> {
-    JournalReader::open(&place.home()?, ONLY_PARTITION).map_err(failure)
+    JournalReader::open(&place.home()?).map_err(failure)
 }
 
 /// Damage is what was looked for; everything else means that the journal can't be read.
@@ -71,13 +71,13 @@ impl Read {
         let journal = open(place)?;
         let mut next = self.from;
         loop {
-            for record in journal.records(next) {
-                let record = record.map_err(failure)?;
-                if self.to.is_some_and(|to| record.sequence > to) {
+            for entry in journal.entries(next) {
+                let entry = entry.map_err(failure)?;
+                if self.to.is_some_and(|to| entry.number > to) {
                     return Ok(());
                 }
-                next = record.sequence + 1;
-                print(&record, &journal, output)?;
+                next = entry.number + 1;
+                print(&entry, &journal, output)?;
             }
             if !self.follow {
                 return Ok(());
@@ -87,12 +87,16 @@ impl Read {
     }
 }
 
-fn print(record: &Record, journal: &JournalReader, output: Output) -> Outcome {
+fn print(entry: &Entry, journal: &JournalReader, output: Output) -> Outcome {
+    let several = journal.partitions().get() > 1;
     let mut events = Vec::new();
-    journal.each_event(record, |event| events.push(event)).map_err(failure)?;
-    for event in &events {
-        let view = EventView { sequence: record.sequence, at_ms: record.at_ms, event };
-        if output.is_json() { output.json(&view.json())? } else { output.line(view.line())? }
+    for record in &entry.records {
+        journal.each_event(record, |event| events.push(event)).map_err(failure)?;
+        for event in events.drain(..) {
+            let of = several.then_some((record.partition, record.sequence));
+            let view = EventView { number: entry.number, of, at_ms: record.at_ms, event: &event };
+            if output.is_json() { output.json(&view.json())? } else { output.line(view.line())? }
+        }
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! `mayfly journal verify`: walks the chain from its first record to its last.
 
 use clap::Args;
-use mayfly_store::{Home, JournalReader, Verified, compare_with_replay};
-use serde_json::json;
+use mayfly_engine::Ends;
+use mayfly_store::{Home, Verified, compare_with_replay};
+use serde_json::{Value, json};
 
 use super::{failure, open};
 use crate::failure::{Failure, Outcome};
@@ -22,22 +23,18 @@ impl Verify {
     /// Runs it.
     pub(crate) fn run(&self, place: &Place, output: Output) -> Outcome {
         let journal = open(place)?;
-        let bar = output.progress("checking", journal.last_sequence().map_err(failure)?);
-        let verified = mayfly_store::verify(&journal, |sequence| bar.set_position(sequence));
+        let bar = output.progress("checking", journal.last_number().map_err(failure)?);
+        let verified = mayfly_store::verify(&journal, |number| bar.set_position(number));
         bar.finish_and_clear();
-        let Verified { head, events } = verified.map_err(failure)?;
+        let verified = verified.map_err(failure)?;
         if self.views {
-            compare(&journal, place, output)?;
+            compare(place, output)?;
         }
-        let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut value = json!({ "ok": true, "records": head.sequence, "events": events, "head": hash });
-        let mut lines = vec![
-            ("journal", journal.location().to_string()),
-            ("records", head.sequence.to_string()),
-            ("events", events.to_string()),
-            ("last hash", hash),
-            ("chain", "whole".into()),
-        ];
+        let mut value = ends_json(&verified);
+        value["ok"] = true.into();
+        let mut lines = vec![("journal", journal.location().to_string())];
+        lines.extend(ends_lines(&verified));
+        lines.push(("chain", "whole".into()));
         if self.views {
             value["views"] = "same".into();
             lines.push(("views", "the same as a replay of the journal".into()));
@@ -46,11 +43,41 @@ impl Verify {
     }
 }
 
+/// What a journal has and where it ends, for scripts: its last hash stands for all before it.
+pub(crate) fn ends_json(verified: &Verified) -> Value {
+    let Verified { ends, events } = verified;
+    json!({
+        "entries": ends.number, "records": records(ends), "events": events, "partitions": ends.heads.len(),
+        "head": hex(&ends.digest()),
+    })
+}
+
+/// The same for people.
+pub(crate) fn ends_lines(verified: &Verified) -> Vec<(&'static str, String)> {
+    let Verified { ends, events } = verified;
+    let mut lines = vec![("records", records(ends).to_string()), ("events", events.to_string())];
+    if ends.heads.len() > 1 {
+        lines.insert(0, ("entries", ends.number.to_string()));
+        lines.insert(0, ("partitions", ends.heads.len().to_string()));
+    }
+    lines.push(("last hash", hex(&ends.digest())));
+    lines
+}
+
+/// How many records all partitions have together.
+fn records(ends: &Ends) -> u64 {
+    ends.heads.iter().map(|head| head.sequence).sum()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Replays the journal and compares; every difference is told.
-fn compare(journal: &JournalReader, place: &Place, output: Output) -> Outcome {
+fn compare(place: &Place, output: Output) -> Outcome {
     let spinner = output.spinner("comparing the views with a replay");
     let home = place.home()?;
-    let differences = compare_with_replay(&home, journal.partition());
+    let differences = compare_with_replay(&home);
     spinner.finish_and_clear();
     let differences = differences.map_err(failure)?;
     if differences.is_empty() {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 use futures_util::{SinkExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Connection, Row, Socket, Statement};
@@ -181,9 +183,9 @@ impl Link {
     /// Copies rows into a table: `sql` is `COPY … FROM STDIN BINARY`.
     pub(crate) fn copy(&mut self, sql: &str, rows: Bytes) -> Result<()> {
         self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
             let copied = async {
-                let sink = live.client.copy_in::<_, Bytes>(sql).await?;
-                let mut sink = pin!(sink);
+                let mut sink = pin!(live.client.copy_in::<_, Bytes>(&statement).await?);
                 sink.send(rows).await?;
                 sink.finish().await
             };
@@ -191,27 +193,57 @@ impl Link {
         })
     }
 
-    /// Does something with columns of values and, after them, a single one. Returns how many rows it changed.
-    pub(crate) fn run_columns(&mut self, sql: &str, columns: &[Column], last: i64) -> Result<u64> {
+    /// Copies rows into a table and then does `last`, both as one transaction. Says whether it was done: not if `last` would
+    /// leave a column without a value that must have one. It takes two ways to the server and back.
+    pub(crate) fn copy_and(&mut self, sql: &str, rows: Bytes, last: &str) -> Result<bool> {
+        let last = format!("{last}; COMMIT");
         self.with(|live, location, limit| {
             let statement = prepared(live, location, limit, sql)?;
-            let last: &(dyn ToSql + Sync) = &last;
-            let values: Vec<_> = columns.iter().map(Column::as_sql).chain([last]).collect();
+            let client = &live.client;
+            let attempt = async {
+                // Sent in this order, and nothing waits for an answer before the next is sent.
+                let begin = client.batch_execute("BEGIN");
+                let ((), sink) = try_join(begin, client.copy_in::<_, Bytes>(&statement)).await?;
+                let mut sink = pin!(sink);
+                sink.send(rows).await?;
+                try_join(sink.finish(), client.batch_execute(&last)).await.map(|_| ())
+            };
+            let done = async {
+                let done = attempt.await;
+                if done.is_err() {
+                    // Whatever was begun is over, also if it can't be said any more.
+                    drop(client.batch_execute("ROLLBACK").await);
+                }
+                match done {
+                    Err(error) if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => Ok(false),
+                    done => done.map(|()| true),
+                }
+            };
+            live.wait(location, limit, done)
+        })
+    }
+
+    /// Does something with columns of values and, after them, single ones. Returns how many rows it changed.
+    pub(crate) fn run_columns(&mut self, sql: &str, columns: &[Column], values: &[Value<'_>]) -> Result<u64> {
+        self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
+            let single = values.iter().map(|value| value as &(dyn ToSql + Sync));
+            let values: Vec<_> = columns.iter().map(Column::as_sql).chain(single).collect();
             live.wait(location, limit, live.client.execute(&statement, &values))
         })
     }
 
-    /// Each row that is found by a partition and many ids.
-    pub(crate) fn each_of(
+    /// Each row that is found by columns of values.
+    pub(crate) fn each_of_columns(
         &mut self,
         sql: &str,
-        partition: i64,
-        ids: &[i64],
+        columns: &[Column],
         mut each: impl FnMut(&Row) -> Result<()>,
     ) -> Result<()> {
         self.with(|live, location, limit| {
             let statement = prepared(live, location, limit, sql)?;
-            let found = live.wait(location, limit, live.client.query(&statement, &[&partition, &ids]))?;
+            let values: Vec<_> = columns.iter().map(Column::as_sql).collect();
+            let found = live.wait(location, limit, live.client.query(&statement, &values))?;
             found.iter().try_for_each(&mut each)
         })
     }
