@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::{Rig, Side};
 use mayfly_card::{Channel, MinorUnits};
 use mayfly_core::{CreditLimit, Event, Hash64, NumberId, OnceKey};
-use mayfly_engine::{Clock, ManualClock, ONLY_PARTITION, SystemClock};
+use mayfly_engine::{Clock, ManualClock, SystemClock};
 use mayfly_store::JournalReader;
 use mayfly_store::directory::Role;
 use mayfly_testing::{Store, on_both};
@@ -64,9 +64,9 @@ fn an_issuer_sees_exactly_its_own_events(store: Store) {
     let operator = rig.operator();
 
     let everything = all(&rig, &operator, "", 100);
-    let journal = JournalReader::open(&rig.home, ONLY_PARTITION).unwrap();
+    let journal = JournalReader::open(&rig.home).unwrap();
     let mut events = 0;
-    for record in journal.records(1) {
+    for record in journal.records(mayfly_core::PartitionId::FIRST, 1) {
         record.unwrap().each_event(|_: Event| events += 1).unwrap();
     }
     assert_eq!(everything.len(), events, "an operator sees all of the journal");

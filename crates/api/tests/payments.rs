@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{Call, Rig, Side, loopback};
-use mayfly_engine::{AppendError, Clock, Issued, Journal, ManualClock, Record, SystemClock};
+use mayfly_engine::{AppendError, Clock, Entry, Issued, Journal, ManualClock, SystemClock};
 use mayfly_store::directory::Role;
 use mayfly_testing::{Store, on_both};
 use serde_json::{Value, json};
@@ -29,8 +29,8 @@ struct Slow {
 }
 
 impl Journal for Slow {
-    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
-        self.journal.append(record)?;
+    fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
+        self.journal.append(entry)?;
         match self.then_ms.swap(0, Ordering::SeqCst) {
             0 => {}
             then_ms => self.clock.set(then_ms),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mayfly_card::{Currency, Expiry, LastFour, Layout, MinorUnits, MonthIndex, Pan, Prefix};
 use mayfly_core::{
     AccountId, Answer, Candidate, Command, Controls, CreditLimit, IssueNumber, IssuerId, Name, Operation,
-    ProgrammeId, Terms,
+    PartitionId, ProgrammeId, Terms,
 };
 use mayfly_engine::{Catalogue, Handle, Mailbox, Submission};
 use mayfly_keys::NumberIndex;
@@ -19,6 +19,8 @@ pub struct Credential {
     pub digits: u64,
     /// How it is found.
     pub index: NumberIndex,
+    /// Where it belongs.
+    pub partition: PartitionId,
     /// Its programme.
     pub programme: Option<ProgrammeId>,
     /// Its expiration date.
@@ -57,7 +59,8 @@ pub struct Bank {
     handle: Handle,
     catalogue: Arc<Catalogue>,
     programme: ProgrammeId,
-    accounts: Vec<AccountId>,
+    /// By partition.
+    accounts: Vec<Vec<AccountId>>,
     terms: Terms,
     drawn: u64,
 }
@@ -80,8 +83,10 @@ impl Bank {
             Answer::Programme(programme) => programme,
             other => return Err(LoadError(format!("{other:?}"))),
         };
+        // At least one in each partition, for every number has an account where it belongs.
+        let partitions = catalogue.partitions().get().into();
         let mut bank = Self { handle, catalogue, programme, accounts: Vec::new(), terms, drawn: 0 };
-        bank.open_accounts(issuer, credentials.div_ceil(PER_ACCOUNT).max(1))?;
+        bank.open_accounts(issuer, credentials.div_ceil(PER_ACCOUNT).max(partitions))?;
         Ok(bank)
     }
 
@@ -99,7 +104,10 @@ impl Bank {
             }
             other => Err(LoadError(format!("{other:?}"))),
         })?;
-        self.accounts = accounts;
+        self.accounts = vec![Vec::new(); self.catalogue.partitions().get().into()];
+        for account in accounts {
+            self.accounts[usize::from(account.partition().0)].push(account);
+        }
         Ok(())
     }
 
@@ -111,7 +119,9 @@ impl Bank {
     /// The order for the next number.
     pub fn order(&mut self, uses: u32) -> Option<(Command, Credential)> {
         let pan = digits(&self.terms.layout, &self.terms.prefix, 7, self.drawn)?;
-        let account = self.accounts[self.drawn as usize / PER_ACCOUNT % self.accounts.len()];
+        let partition = self.catalogue.partition_of(&pan);
+        let accounts = &self.accounts[usize::from(partition.0)];
+        let account = *accounts.get((self.drawn as usize / PER_ACCOUNT).checked_rem(accounts.len())?)?;
         self.drawn += 1;
         let expiry = MonthIndex::new(2035, 12)?;
         let index = self.catalogue.index(&pan);
@@ -119,6 +129,7 @@ impl Bank {
         let credential = Credential {
             digits: pan.as_str().parse().ok()?,
             index,
+            partition,
             programme: Some(self.programme),
             expiry: Expiry::from(expiry),
         };

@@ -201,6 +201,7 @@ impl Requests {
                 local_time: 120_000,
             },
             paged: None,
+            partition: credential.partition,
         })
     }
 }

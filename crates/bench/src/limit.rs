@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mayfly_core::state::Transaction;
-use mayfly_core::{PageRequest, State};
+use mayfly_core::{PageRequest, PartitionId, Partitions};
 use mayfly_engine::{
-    AppendError, Archive, ArchiveError, Catalogue, Engine, Head, Journal, NobodyAsked, ONLY_PARTITION,
-    Options, Parts, Progress, Record, SystemClock,
+    AppendError, Archive, ArchiveError, Catalogue, Ends, Engine, Entry, Journal, NobodyAsked, Options, Parts,
+    Progress, SystemClock,
 };
 
 use crate::drive::{Bell, Figures, Latency};
@@ -95,8 +96,11 @@ impl FlatJournal {
 }
 
 impl Journal for FlatJournal {
-    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
-        let written = self.0.write_all(&record.payload).and_then(|()| self.0.sync_data());
+    fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
+        let mut records = entry.records.iter();
+        let written = records
+            .try_for_each(|record| self.0.write_all(&record.payload))
+            .and_then(|()| self.0.sync_data());
         written.map_err(|error| AppendError::Failed(error.to_string()))
     }
 }
@@ -105,17 +109,17 @@ impl Journal for FlatJournal {
 pub(crate) struct NoArchive;
 
 impl Archive for NoArchive {
-    fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
+    fn page(&self, _: PartitionId, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
         Err(ArchiveError("a benchmark looks nothing up".into()))
     }
 }
 
 /// An engine on a flat file, without views.
 pub fn without_database(journal: &Path) -> Result<(Engine, Arc<Catalogue>), BenchError> {
-    let catalogue = crate::rig::catalogue()?;
+    let catalogue = crate::rig::catalogue(NonZeroU16::MIN)?;
     let engine = Engine::start(Parts {
-        state: State::new(ONLY_PARTITION),
-        head: Head::START,
+        partitions: Partitions::new(NonZeroU16::MIN),
+        ends: Ends::start(NonZeroU16::MIN),
         journal: Box::new(FlatJournal::create(journal)?),
         archive: Arc::new(NoArchive),
         catalogue: catalogue.clone(),

@@ -1,14 +1,13 @@
 //! A store, an engine and a folder in a directory of their own, as a server has them.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mayfly_engine::{
-    Catalogue, Clock, Engine, Handle, NobodyAsked, ONLY_PARTITION, Options, Parts, Progress, SystemClock,
-};
+use mayfly_engine::{Catalogue, Clock, Engine, Handle, NobodyAsked, Options, Parts, Progress, SystemClock};
 use mayfly_keys::{KeyService, RootKey};
 use mayfly_store::{DatabaseError, FoldOptions, Folder, Home, OpenOptions, StoreError};
 
@@ -45,9 +44,10 @@ from_error!(
 );
 
 /// Keys that everybody knows: the numbers of a benchmark are nobody's.
-pub(crate) fn catalogue() -> Result<Arc<Catalogue>, BenchError> {
+pub(crate) fn catalogue(partitions: NonZeroU16) -> Result<Arc<Catalogue>, BenchError> {
     let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
-    Ok(Arc::new(Catalogue::new(service).map_err(|error| BenchError(error.to_string()))?))
+    let catalogue = Catalogue::new(service).map_err(|error| BenchError(error.to_string()))?;
+    Ok(Arc::new(catalogue.among(partitions)))
 }
 
 /// What becomes of the views while something is measured.
@@ -84,15 +84,15 @@ impl Rig {
             std::fs::create_dir_all(directory)?;
         }
         let begun = Instant::now();
-        let opened = mayfly_store::open(home, ONLY_PARTITION, &OpenOptions::default(), |_| ())?;
+        let opened = mayfly_store::open(home, &OpenOptions::default(), |_| ())?;
         let opened_in = begun.elapsed();
-        let catalogue = catalogue()?;
+        let catalogue = catalogue(opened.partitions.count())?;
         let progress = Arc::new(Progress::default());
-        let fold = || Folder::start(home, ONLY_PARTITION, FoldOptions::default(), progress.clone(), |_| ());
+        let fold = || Folder::start(home, FoldOptions::default(), progress.clone(), |_| ());
         let folder = (folding == Folding::On).then(fold).transpose()?;
         let engine = Engine::start(Parts {
-            state: opened.state,
-            head: opened.head,
+            partitions: opened.partitions,
+            ends: opened.ends,
             journal: Box::new(opened.journal),
             archive: Arc::new(crate::limit::NoArchive),
             catalogue: catalogue.clone(),

@@ -1,5 +1,6 @@
 //! The whole benchmark in one go.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -301,7 +302,10 @@ impl Loaded {
     }
 }
 
-/// The engine with its data in PostgreSQL: the journal alone, and then with the views folded into the same server.
+/// As many as an installation in a database has.
+const PARTITIONS: u16 = 64;
+
+/// The engine with its data in PostgreSQL: the journal alone, with one partition and with as many as usual, and then with the views folded into the same server.
 fn in_postgres(plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<(), BenchError> {
     let Some(url) = &plan.postgres else {
         report.notes.push("no data were kept in PostgreSQL: give its address with --postgres".into());
@@ -309,15 +313,21 @@ fn in_postgres(plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> 
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let home = postgres::home(url)?;
-    for folding in [Folding::Off, Folding::On] {
+    for (folding, partitions) in [(Folding::Off, 1), (Folding::Off, PARTITIONS), (Folding::On, PARTITIONS)] {
         if mayfly_store::root_check(&home)?.is_some() {
             return Err(BenchError("there is an installation in that database: name another one".into()));
         }
         // What a run that was cut off has left.
         runtime.block_on(postgres::clear(url))?;
+        let count = NonZeroU16::new(partitions).unwrap_or(NonZeroU16::MIN);
+        mayfly_store::create(&home, "a benchmark's", count)?;
         let mut bench = Loaded::new(plan, &home, folding, plan.credentials, say)?;
         let (peak, sustained) = (plan.peak, plan.sustained);
         let loads: &[(&str, Load)] = match folding {
+            Folding::Off if partitions == 1 => &[(
+                "journal in PostgreSQL, one partition, 512 in flight",
+                Load { in_flight: 512, run_for: peak, rate: None },
+            )],
             Folding::Off => &[
                 ("journal in PostgreSQL, 512 in flight", Load { in_flight: 512, run_for: peak, rate: None }),
                 ("journal in PostgreSQL, 64 in flight", Load { in_flight: 64, run_for: peak, rate: None }),

@@ -359,6 +359,8 @@ pub enum Refusal {
     },
     /// All candidates are taken: draw again.
     CandidatesTaken,
+    /// The number that somebody else drew is taken.
+    NumberTaken,
     /// More would be paid out than is there.
     Funds,
     /// The books can't hold such an amount.
@@ -397,6 +399,7 @@ impl fmt::Display for Refusal {
             Self::ActiveNumbers { max } => {
                 write!(f, "the account has {max} active numbers, as many as it may; cancel one or wait")
             }
+            Self::NumberTaken => f.write_str("that number is taken, or was until lately; draw another"),
             Self::CandidatesTaken => f.write_str("all numbers that were drawn are taken; draw again"),
             Self::Funds => f.write_str("the account has less than that to pay out"),
             Self::AmountTooLarge => f.write_str("the amount is larger than the books can hold"),

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::Kept;
 use crate::{
-    AccountId, Controls, CreditLimit, DecisionHook, Hash64, IssuerId, Name, NumberId, ProgrammeId,
-    QuestionId, Terms, TimeMs, TransactionId, Word, fixed,
+    AccountId, Controls, CreditLimit, DecisionHook, Hash64, IssuerId, Name, NumberId, PartitionId,
+    ProgrammeId, QuestionId, Terms, TimeMs, TransactionId, Word, fixed,
 };
 
 /// One thing to decide.
@@ -21,6 +21,8 @@ pub enum Command {
     Message(Box<Request>),
     /// A number is wanted.
     Issue(Box<IssueNumber>),
+    /// A number that somebody else drew is wanted for an account of another partition.
+    Claim(Box<ClaimNumber>),
     /// An operator's act.
     Operate(Box<Operation>),
     /// An operator's act, or the issue of a number, that is done once however often it is sent.
@@ -232,6 +234,9 @@ pub struct Request {
     pub facts: Facts,
     /// What was looked up in the views for it: none if nobody has looked yet.
     pub paged: Option<Vec<TransactionId>>,
+    /// Where it is decided: in the partition of its number. It is not written with it, for it stands there.
+    #[serde(skip)]
+    pub partition: PartitionId,
 }
 
 /// A number that could be issued: drawn at random and hashed before the command was queued.
@@ -260,6 +265,21 @@ pub struct IssueNumber {
     pub expiry: MonthIndex,
     /// Numbers in the order in which to try them.
     pub candidates: Vec<Candidate>,
+}
+
+/// A number that somebody else drew is wanted for an account, whose partition is not that of the number's hash. Whoever orders
+/// it claims it there first, and then has it issued: so nobody else has it, and its purchases find their way. The same claim
+/// again changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimNumber {
+    /// How it is found.
+    pub index: NumberIndex,
+    /// Where it belongs by its hash.
+    pub home: PartitionId,
+    /// Whose purchases it will make.
+    pub account: AccountId,
+    /// By whose terms.
+    pub programme: ProgrammeId,
 }
 
 /// What operators do.

@@ -78,6 +78,8 @@ pub enum Event {
     Resolved(Resolved),
     /// A word came after it was given up.
     AnsweredLate(AnsweredLate),
+    /// A number that somebody else drew was claimed for an account of another partition.
+    NumberClaimed(NumberClaimed),
 }
 
 /// The answer to a command is kept under the key that its sender gave to it.
@@ -205,6 +207,19 @@ pub struct NumberIssued {
     pub uses: u32,
     /// What it may do.
     pub controls: Controls,
+}
+
+/// A number that somebody else drew was claimed for an account of another partition, in the partition of its hash. Its
+/// purchases are decided where the account is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberClaimed {
+    /// How it is found.
+    #[serde(with = "fixed")]
+    pub index: NumberIndex,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The month in which nobody has it any more.
+    pub free: MonthIndex,
 }
 
 /// A number: its id for people and tables, its index for finding it.
@@ -440,7 +455,7 @@ impl Transacted {
 }
 
 /// The version of records whose events have this form.
-pub const EVENTS_VERSION: u8 = 3;
+pub const EVENTS_VERSION: u8 = 4;
 
 /// Why a record's events can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Names of things: small numbers inside, prefixed text outside.
 
 use std::fmt;
+use std::num::NonZeroU16;
 
 use mayfly_card::Ascii;
 use serde::{Deserialize, Serialize};
@@ -11,9 +12,46 @@ pub type TimeMs = u64;
 /// What an issuer or a programme is called: up to 40 characters of printable ASCII.
 pub type Name = Ascii<40>;
 
-/// A partition of an installation. There is one for now; it is part of every key from the start.
+/// A partition of an installation: a part of its accounts, with their numbers and transactions, that one decides about
+/// without looking at any other. How many there are is fixed when the installation is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct PartitionId(pub u16);
+
+/// How many bits of an id are its serial number; those above are its partition.
+const SERIAL_BITS: u32 = 48;
+
+impl PartitionId {
+    /// The one that every installation has. Issuers and programmes are decided here, and known in all.
+    pub const FIRST: Self = Self(0);
+    /// How many an installation may have.
+    pub const COUNT_MAX: u16 = 1024;
+
+    /// All partitions of an installation that has so many.
+    pub fn all(count: NonZeroU16) -> impl ExactSizeIterator<Item = Self> + Clone {
+        (0..count.get()).map(Self)
+    }
+
+    /// The partition that something with a 64-bit keyed hash belongs to, among so many.
+    pub fn of_hash(hash: u64, count: NonZeroU16) -> Self {
+        // Smaller than the count, so it fits.
+        Self((hash % u64::from(count.get())) as u16)
+    }
+
+    /// The partition of what has this id: ids are unique in an installation.
+    pub fn of_id(id: u64) -> Self {
+        Self((id >> SERIAL_BITS) as u16)
+    }
+
+    /// The id of what was the `serial`th of its kind here, the first with 1.
+    pub fn id(self, serial: u64) -> u64 {
+        (u64::from(self.0) << SERIAL_BITS) | serial
+    }
+}
+
+/// The how-manieth of its kind in its partition something with this id is.
+pub fn serial(id: u64) -> u64 {
+    id & ((1 << SERIAL_BITS) - 1)
+}
 
 /// Why a text is no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +105,11 @@ macro_rules! id {
         pub struct $name(pub u64);
 
         impl $name {
+            /// Where it was made.
+            pub fn partition(self) -> PartitionId {
+                PartitionId::of_id(self.0)
+            }
+
             /// Parses its text form.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 parse($prefix, text).map(Self)
@@ -168,6 +211,14 @@ pub mod fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_say_their_partition() {
+        let id = AccountId(PartitionId(63).id(7));
+        assert_eq!((id.partition(), serial(id.0)), (PartitionId(63), 7));
+        assert_eq!(PartitionId::FIRST.id(7), 7);
+        assert_eq!(PartitionId::all(NonZeroU16::MIN).collect::<Vec<_>>(), [PartitionId::FIRST]);
+    }
 
     #[test]
     fn ids_round_trip_and_keep_their_kind() {

@@ -15,6 +15,7 @@ pub mod decide;
 mod earlier;
 mod event;
 mod ids;
+mod partitions;
 mod programme;
 mod question;
 pub mod scheme;
@@ -23,18 +24,20 @@ pub mod state;
 pub use answer::{Answer, MessageAnswer, PageRequest, Reason, Refusal, ResponseCode};
 pub use books::{Book, Books};
 pub use command::{
-    Candidate, Command, Cvc2Check, Facts, IssueNumber, MessageKind, Once, OnceKey, Operation, Original,
-    Presented, Processing, Request, Resolution,
+    Candidate, ClaimNumber, Command, Cvc2Check, Facts, IssueNumber, MessageKind, Once, OnceKey, Operation,
+    Original, Presented, Processing, Request, Resolution,
 };
 pub use decide::decide;
 pub use event::{
-    AccountOpened, AnswerKept, EVENTS_VERSION, Effect, Event, EventsError, IssuerOpened, Kind, NumberIssued,
-    NumberRef, Outcome, Previous, ProgrammeOpened, Retirement, Revival, TotalsChange, Transacted,
+    AccountOpened, AnswerKept, EVENTS_VERSION, Effect, Event, EventsError, IssuerOpened, Kind, NumberClaimed,
+    NumberIssued, NumberRef, Outcome, Previous, ProgrammeOpened, Retirement, Revival, TotalsChange,
+    Transacted,
 };
 pub use ids::{
     AccountId, Hash64, IdError, IssuerId, Name, NumberId, PartitionId, ProgrammeId, QuestionId, TimeMs,
-    TransactionId, fixed,
+    TransactionId, fixed, serial,
 };
+pub use partitions::Partitions;
 pub use programme::{
     Controls, CountrySet, CreditLimit, FailedControl, HolderDigits, LimitError, MccSet, MerchantRule, Scheme,
     Terms, Universal,

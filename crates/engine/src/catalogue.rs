@@ -2,22 +2,24 @@
 //! the keyed hashes and checks that a command carries.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use mayfly_card::{Expiry, Pan};
-use mayfly_core::state::Programme;
-use mayfly_core::{Cvc2Check, Hash64, IssuerId, Presented, ProgrammeId, State};
+use mayfly_core::state::{Programme, Register};
+use mayfly_core::{Cvc2Check, Hash64, IssuerId, PartitionId, Presented, ProgrammeId};
 use mayfly_keys::{BaseKeys, Cvc2, Cvc2Key, InvalidBin, KeyService, NumberIndex};
 
 /// Programmes and keys: read by many, changed when an operator opens a programme. Nothing is ever taken out.
 pub struct Catalogue {
     service: KeyService,
     keys: BaseKeys,
-    entries: RwLock<Vec<Arc<Entry>>>,
+    partitions: NonZeroU16,
+    entries: RwLock<Vec<Arc<Listing>>>,
 }
 
 /// A programme, with the key of its CVC2.
-pub struct Entry {
+pub struct Listing {
     /// The programme.
     pub programme: Programme,
     cvc2: Option<Cvc2Key>,
@@ -36,20 +38,41 @@ impl Catalogue {
     /// Never for the software key service; a key service that can't be reached says so here, at start.
     pub fn new(service: KeyService) -> Result<Self, InvalidBin> {
         let keys = service.base_keys([])?;
-        Ok(Self { service, keys, entries: RwLock::default() })
+        Ok(Self { service, keys, partitions: NonZeroU16::MIN, entries: RwLock::default() })
     }
 
-    pub(crate) fn update(&self, state: &State) {
+    /// Among so many partitions, if not one.
+    #[must_use]
+    pub fn among(mut self, partitions: NonZeroU16) -> Self {
+        self.partitions = partitions;
+        self
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> NonZeroU16 {
+        self.partitions
+    }
+
+    /// The partition of a number: a keyed hash of all its digits, so that nobody can aim at one.
+    pub fn partition_of(&self, pan: &Pan) -> PartitionId {
+        if self.partitions == NonZeroU16::MIN {
+            return PartitionId::FIRST;
+        }
+        // Below a count of 16 bits.
+        PartitionId(self.keys.partitions().partition(pan.digits(), self.partitions.into()) as u16)
+    }
+
+    pub(crate) fn update(&self, register: &Register) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        for programme in state.programmes.iter().skip(entries.len()) {
+        for programme in register.programmes().iter().skip(entries.len()) {
             // A prefix has at least two digits, so its BIN is always one: without a key no CVC2 would be right.
             let cvc2 = self.service.cvc2_key(&programme.terms.prefix.bin()).ok();
-            entries.push(Arc::new(Entry { programme: programme.clone(), cvc2 }));
+            entries.push(Arc::new(Listing { programme: programme.clone(), cvc2 }));
         }
     }
 
     /// A programme.
-    pub fn programme(&self, id: ProgrammeId) -> Option<Arc<Entry>> {
+    pub fn programme(&self, id: ProgrammeId) -> Option<Arc<Listing>> {
         let at = usize::try_from(id.0.checked_sub(1)?).ok()?;
         self.read().get(at).cloned()
     }
@@ -70,7 +93,7 @@ impl Catalogue {
     /// The programme whose universal number has this index.
     pub fn universal(&self, index: NumberIndex) -> Option<ProgrammeId> {
         let is_it =
-            |entry: &Arc<Entry>| entry.programme.terms.universal.is_some_and(|known| known.index == index);
+            |entry: &Arc<Listing>| entry.programme.terms.universal.is_some_and(|known| known.index == index);
         let at = self.read().iter().position(is_it)?;
         Some(ProgrammeId(at as u64 + 1))
     }
@@ -106,13 +129,13 @@ impl Catalogue {
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Arc<Entry>>> {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Arc<Listing>>> {
         // Nobody panics while he holds this lock.
         self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
+impl Listing {
     /// The CVC2 that goes with a number and its date.
     pub fn cvc2(&self, pan: &Pan, expiry: Expiry) -> Option<Cvc2> {
         self.cvc2.as_ref().map(|key| key.compute(pan.digits(), expiry.mmyy_bytes()))

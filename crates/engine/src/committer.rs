@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use mayfly_core::{Answer, MessageAnswer, Reason, Refusal};
 
+use crate::changes::Changes;
 use crate::mailbox::deliver;
 use crate::queue::Queue;
-use crate::{AppendError, Asker, Head, Journal, Meter, Progress, Question, RETRY_FOR, Record, Ticket};
+use crate::{AppendError, Asker, Ends, Entry, Journal, Meter, Progress, Question, RETRY_FOR, Ticket};
 
-/// A batch: its record if anything changed, and what may be told when it is durable.
+/// A batch: its entry if anything changed, and what may be told when it is durable.
 #[derive(Default)]
 pub(crate) struct Batch {
-    pub(crate) payload: Vec<u8>,
-    pub(crate) count: u32,
-    pub(crate) record: Option<Record>,
+    /// What happened, by partition, until it becomes an entry.
+    pub(crate) changes: Changes,
+    pub(crate) entry: Option<Entry>,
     pub(crate) answers: Vec<(Ticket, Answer)>,
     pub(crate) looks: Vec<Box<dyn FnOnce() + Send>>,
     pub(crate) questions: Vec<Question>,
@@ -26,14 +27,12 @@ pub(crate) struct Batch {
 impl Batch {
     /// Its space, for another one.
     pub(crate) fn emptied(mut self) -> Self {
-        if let Some(record) = self.record.take() {
-            self.payload = record.payload;
+        for record in self.entry.take().into_iter().flat_map(|entry| entry.records) {
+            self.changes.give_back(record);
         }
-        self.payload.clear();
         self.answers.clear();
         self.looks.clear();
         self.questions.clear();
-        self.count = 0;
         self
     }
 }
@@ -44,8 +43,8 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 pub(crate) struct Committer {
     pub(crate) journal: Box<dyn Journal>,
-    /// The last record that was appended.
-    pub(crate) head: Head,
+    /// Where the journal ends, with what was appended.
+    pub(crate) ends: Ends,
     pub(crate) batches: Receiver<Batch>,
     /// Set while it has nothing to do, for the writer to see.
     pub(crate) waiting: Arc<AtomicBool>,
@@ -61,8 +60,8 @@ impl Committer {
     /// Runs until the writer is done, or an append has failed for good.
     pub(crate) fn run(mut self) {
         while let Some(mut batch) = self.next() {
-            let done = match &batch.record {
-                Some(record) => self.append(record),
+            let done = match &batch.entry {
+                Some(entry) => self.append(entry),
                 None => self.confirm(&batch),
             };
             if let Err(error) = done {
@@ -88,12 +87,12 @@ impl Committer {
         })
     }
 
-    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
+    fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
         let begun = Instant::now();
-        self.insist(record.sequence, |journal| journal.append(record))?;
-        self.head = record.head();
-        self.meter.appended(record, begun.elapsed());
-        self.progress.set_durable(record.sequence, record.at_ms);
+        self.insist(entry.number, |journal, _| journal.append(entry))?;
+        self.ends.advance(entry);
+        self.meter.appended(entry, begun.elapsed());
+        self.progress.set_durable(entry.number, entry.at_ms());
         Ok(())
     }
 
@@ -102,24 +101,23 @@ impl Committer {
         if batch.answers.is_empty() && batch.looks.is_empty() {
             return Ok(());
         }
-        let head = self.head;
-        self.insist(head.sequence, |journal| journal.confirm(&head))
+        self.insist(self.ends.number, |journal, ends| journal.confirm(ends))
     }
 
     /// Does something until its outcome is known. Meanwhile new work would only wait, and is shed.
     fn insist(
         &mut self,
-        sequence: u64,
-        mut work: impl FnMut(&mut dyn Journal) -> Result<(), AppendError>,
+        number: u64,
+        mut work: impl FnMut(&mut dyn Journal, &Ends) -> Result<(), AppendError>,
     ) -> Result<(), AppendError> {
         let begun = Instant::now();
         let mut pause = RETRY_PAUSE;
         self.queue.set_writing(Some(begun));
         let done = loop {
-            match work(&mut *self.journal) {
+            match work(&mut *self.journal, &self.ends) {
                 Err(error @ AppendError::Unknown(_)) if self.is_hopeful(begun.elapsed()) => {
                     if pause == RETRY_PAUSE {
-                        tracing::warn!(%error, sequence, "trying the same again");
+                        tracing::warn!(%error, entry = number, "trying the same again");
                     }
                     self.queue.set_unconfirmed();
                     thread::sleep(pause);
@@ -130,7 +128,7 @@ impl Committer {
         };
         if pause > RETRY_PAUSE && done.is_ok() {
             let took_ms = begun.elapsed().as_millis() as u64;
-            tracing::info!(sequence, took_ms, "the journal is there again");
+            tracing::info!(entry = number, took_ms, "the journal is there again");
         }
         self.queue.set_writing(None);
         done

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mayfly_card::{Expiry, LayoutError, MonthIndex, Pan};
 use mayfly_core::{
-    AccountId, Answer, Candidate, Command, Controls, HolderDigits, IssueNumber, NumberId, Once, OnceKey,
-    ProgrammeId, Refusal, Terms, TimeMs,
+    AccountId, Answer, Candidate, ClaimNumber, Command, Controls, HolderDigits, IssueNumber, NumberId, Once,
+    OnceKey, PartitionId, ProgrammeId, Refusal, Terms, TimeMs,
 };
 use mayfly_keys::{Cvc2, Random, RandomError};
 
@@ -28,6 +28,8 @@ pub struct Order {
     pub controls: Controls,
     /// The cardholder's own number, of which the programme's numbers have a part.
     pub own: Option<Pan>,
+    /// The very number that is wanted, if somebody else drew it.
+    pub number: Option<Pan>,
 }
 
 /// A number, as its cardholder gets it: the only time that it is seen whole.
@@ -60,6 +62,8 @@ pub enum DeskError {
     Layout(LayoutError),
     /// The programme's numbers have a part of the cardholder's own, and that is not known.
     OwnNumberMissing,
+    /// A number that somebody else drew does not begin like the programme's, or has another length.
+    NotOfProgramme,
     /// The engine stopped before it answered.
     Stopped,
 }
@@ -75,6 +79,9 @@ impl fmt::Display for DeskError {
             Self::OwnNumberMissing => f.write_str(
                 "numbers of this programme have a part of the cardholder's own, and none is known for the account",
             ),
+            Self::NotOfProgramme => f.write_str(
+                "that number is none of this programme: its first digits or its length are not the programme's",
+            ),
             Self::Stopped => f.write_str(
                 "the engine stopped before it answered; whether a number was issued shows in its list",
             ),
@@ -89,6 +96,10 @@ impl std::error::Error for DeskError {}
 const CANDIDATES: usize = 4;
 /// How often an order is drawn again when all its candidates are taken.
 const ROUNDS: usize = 16;
+
+/// How often, for each partition that there is, a number is drawn until one belongs to the account's: all of them are in
+/// vain once in 10^13 orders, if there are enough numbers.
+const DRAWS_PER_PARTITION: usize = 30;
 
 /// Issues numbers.
 pub struct Desk {
@@ -137,6 +148,7 @@ impl Desk {
 
     /// Issues a number. With a key that was used for the same order before, the number that was issued then.
     pub async fn issue(&self, order: &Order, once: Option<OnceKey>) -> Result<Issued, DeskError> {
+        self.claim(order).await?;
         for _ in 0..ROUNDS {
             let drawn = self.draw(order)?;
             let mut command = Command::Issue(Box::new(drawn.command.clone()));
@@ -156,11 +168,32 @@ impl Desk {
                 }
                 (answer, _) => self.hand_out(drawn, answer),
             };
-            if !matches!(done, Err(DeskError::Refused(Refusal::CandidatesTaken))) {
-                return done;
+            match done {
+                Err(DeskError::Refused(Refusal::CandidatesTaken)) if order.number.is_some() => {
+                    return Err(DeskError::Refused(Refusal::NumberTaken));
+                }
+                Err(DeskError::Refused(Refusal::CandidatesTaken)) => {}
+                done => return done,
             }
         }
         Err(DeskError::Refused(Refusal::CandidatesTaken))
+    }
+
+    /// A number that somebody else drew belongs to a partition by its hash. If that is not the account's, it is claimed there
+    /// before it is issued here: whoever claims it and does not come back for it only keeps it from others for a while.
+    async fn claim(&self, order: &Order) -> Result<(), DeskError> {
+        let Some(number) = &order.number else { return Ok(()) };
+        let home = self.catalogue.partition_of(number);
+        if home == order.account.partition() {
+            return Ok(());
+        }
+        let (index, account, programme) = (self.catalogue.index(number), order.account, order.programme);
+        let claim = Command::Claim(Box::new(ClaimNumber { index, home, account, programme }));
+        match self.handle.ask(claim).map_err(DeskError::Busy)?.await {
+            Ok(Answer::Done) => Ok(()),
+            Ok(Answer::Refused(refusal)) => Err(DeskError::Refused(refusal)),
+            _ => Err(DeskError::Stopped),
+        }
     }
 
     fn note(&self, drawn: &Drawn, once: OnceKey) -> Result<Vec<u8>, DeskError> {
@@ -176,10 +209,15 @@ impl Desk {
             .programme(order.programme)
             .ok_or(DeskError::Refused(Refusal::NoProgramme(order.programme)))?;
         let terms = &entry.programme.terms;
-        let mut pans = Vec::with_capacity(CANDIDATES);
-        for _ in 0..CANDIDATES {
-            pans.push(self.drawn_number(terms, order.own.as_ref())?);
-        }
+        let pans = match &order.number {
+            Some(number) if is_of(terms, number) => vec![number.clone()],
+            Some(_) => return Err(DeskError::NotOfProgramme),
+            None => {
+                let (partition, own) = (order.account.partition(), order.own.as_ref());
+                let candidate = |_| self.number_in(partition, terms, own);
+                (0..CANDIDATES).map(candidate).collect::<Result<_, _>>()?
+            }
+        };
         let expiry = self.expiry(order, terms)?;
         let candidates = pans
             .iter()
@@ -195,6 +233,18 @@ impl Desk {
             candidates,
         };
         Ok(Drawn { command, pans, expiry: Expiry::from(expiry) })
+    }
+
+    /// A number that belongs to the partition of its account, so that its purchases are decided where the account is.
+    fn number_in(&self, partition: PartitionId, terms: &Terms, own: Option<&Pan>) -> Result<Pan, DeskError> {
+        let draws = usize::from(self.catalogue.partitions().get()) * DRAWS_PER_PARTITION;
+        for _ in 0..draws {
+            let pan = self.drawn_number(terms, own)?;
+            if self.catalogue.partition_of(&pan) == partition {
+                return Ok(pan);
+            }
+        }
+        Err(DeskError::Refused(Refusal::CandidatesTaken))
     }
 
     fn drawn_number(&self, terms: &Terms, own: Option<&Pan>) -> Result<Pan, DeskError> {
@@ -252,4 +302,9 @@ impl Desk {
             }
         }
     }
+}
+
+/// Whether a number could be one of a programme.
+fn is_of(terms: &Terms, number: &Pan) -> bool {
+    terms.prefix.leads(number.digits()) && number.length() == terms.layout.length()
 }

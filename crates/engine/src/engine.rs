@@ -8,16 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use mayfly_core::state::Transaction;
-use mayfly_core::{Answer, Command, MessageAnswer, Reason, Refusal, Resolution, State, TimeMs, Word};
+use mayfly_core::{
+    Answer, Command, MessageAnswer, Partitions, Reason, Refusal, Resolution, TimeMs, TransactionId, Word,
+};
 use tokio::sync::oneshot;
 
 use crate::committer::Committer;
 use crate::pager::Pager;
 use crate::queue::{Queue, Resumed, Work};
+use crate::told::Told;
 use crate::waiting::Waiting;
 use crate::writer::{Writer, refusal};
 use crate::{
-    AppendError, Archive, Asker, Catalogue, Clock, Head, Journal, Look, Mailbox, Meter, Progress, Refused,
+    AppendError, Archive, Asker, Catalogue, Clock, Ends, Journal, Look, Mailbox, Meter, Progress, Refused,
     Ticket,
 };
 
@@ -50,10 +53,10 @@ impl Default for Options {
 
 /// What the engine is made of, all from outside.
 pub struct Parts {
-    /// The state that follows from the journal up to `head`.
-    pub state: State,
-    /// The journal's last record.
-    pub head: Head,
+    /// The states that follow from the journal up to its end.
+    pub partitions: Partitions,
+    /// Where the journal ends.
+    pub ends: Ends,
     /// Where records go.
     pub journal: Box<dyn Journal>,
     /// Where old transactions are looked up.
@@ -101,19 +104,19 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// Starts the engine's threads.
     pub fn start(parts: Parts) -> io::Result<Self> {
-        let Parts { state, head, journal, archive, catalogue, asker, clock, progress, options } = parts;
+        let Parts { partitions, ends, journal, archive, catalogue, asker, clock, progress, options } = parts;
         let queue = Arc::new(Queue::new(options.queue_max));
         let meter = Arc::new(Meter::default());
         let failure = Arc::new(Mutex::new(None));
-        progress.set_durable(head.sequence, clock.now_ms());
-        catalogue.update(&state);
+        progress.set_durable(ends.number, clock.now_ms());
+        catalogue.update(partitions.register());
         // One batch waits while one is written: the writer decides the third, and then waits too.
         let (to_committer, batches) = sync_channel(1);
         let (spare_sender, spare) = sync_channel(4);
         let waiting = Arc::new(AtomicBool::new(true));
         let committer = Committer {
             journal,
-            head,
+            ends: ends.clone(),
             batches,
             waiting: waiting.clone(),
             spare: spare_sender,
@@ -124,14 +127,15 @@ impl Engine {
             asker,
         };
         // Whoever waited for these is not there any more.
-        for asked in state.pending.iter() {
+        for asked in partitions.iter().flat_map(|state| state.pending.iter()) {
             let (question, issuer) = (asked.question, asked.issuer);
             let unfinished = Command::Resolve(Resolution { question, issuer, word: Word::Unfinished });
             queue.add_again(Work::Decide(unfinished, Ticket::Nobody));
         }
         let writer = Writer {
-            state,
-            head,
+            now_ms: partitions.now_ms().max(ends.at_ms()),
+            partitions,
+            ends,
             pager: Pager::start(archive, &queue)?,
             queue: queue.clone(),
             catalogue,
@@ -145,6 +149,7 @@ impl Engine {
             forgot_quarantine_at_ms: 0,
             events: Vec::new(),
             asked: Waiting::default(),
+            told: Told::default(),
         };
         let guard = |of_writer| Guard { queue: queue.clone(), failure: failure.clone(), of_writer };
         let (of_committer, of_writer) = (guard(false), guard(true));
@@ -214,9 +219,10 @@ impl Submission {
         self.work.push(Work::Decide(command, Ticket::Mailbox(mailbox.clone(), key)));
     }
 
-    /// Adds a command whose answer nobody waits for, and which must not be lost: it is queued even if nothing new is taken.
-    pub fn tell(&mut self, command: Command) {
-        self.told.push(Work::Decide(command, Ticket::Nobody));
+    /// An approval came too late, or its repetition did: whoever waited was told something else. It is taken back, unless
+    /// somebody has heard of it since. That must not be lost: it is queued even if nothing new is taken.
+    pub fn late(&mut self, transaction: TransactionId, repeat: bool) {
+        self.told.push(Work::Late { transaction, repeat });
     }
 
     /// Whether nothing waits to be queued.
@@ -273,14 +279,14 @@ impl Handle {
         }
     }
 
-    /// Looks at the state between two batches; the result comes when everything it saw is durable.
+    /// Looks at the states between two batches; the result comes when everything it saw is durable.
     pub fn look<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&State) -> T + Send + 'static,
+        look: impl FnOnce(&Partitions) -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Refused> {
         let (sender, receiver) = oneshot::channel();
-        let look: Look = Box::new(move |state| {
-            let seen = look(state);
+        let look: Look = Box::new(move |partitions| {
+            let seen = look(partitions);
             Box::new(move || drop(sender.send(seen)))
         });
         self.queue.add(&mut vec![Work::Look(look)])?;

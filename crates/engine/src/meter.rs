@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::Record;
+use crate::Entry;
 
 /// Counters that only grow.
 #[derive(Debug, Default)]
 pub struct Meter {
+    entries: AtomicU64,
     records: AtomicU64,
     events: AtomicU64,
     bytes: AtomicU64,
@@ -19,7 +20,9 @@ pub struct Meter {
 /// What was counted up to now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Records appended.
+    /// Entries appended: one for each batch that changed something.
+    pub entries: u64,
+    /// Records appended: one for each partition that a batch changed.
     pub records: u64,
     /// Events in them.
     pub events: u64,
@@ -34,11 +37,15 @@ pub struct Counts {
 }
 
 impl Meter {
-    pub(crate) fn appended(&self, record: &Record, took: Duration) {
+    pub(crate) fn appended(&self, entry: &Entry, took: Duration) {
         let took_us = took.as_micros() as u64;
-        self.records.fetch_add(1, Ordering::Relaxed);
-        self.events.fetch_add(u64::from(record.count), Ordering::Relaxed);
-        self.bytes.fetch_add(record.payload.len() as u64, Ordering::Relaxed);
+        let records = &entry.records;
+        let events = records.iter().map(|record| u64::from(record.count)).sum();
+        let bytes = records.iter().map(|record| record.payload.len() as u64).sum();
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+        self.events.fetch_add(events, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.append_us.fetch_add(took_us, Ordering::Relaxed);
         self.append_us_max.fetch_max(took_us, Ordering::Relaxed);
     }
@@ -51,6 +58,7 @@ impl Meter {
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
+            entries: read(&self.entries),
             records: read(&self.records),
             events: read(&self.events),
             bytes: read(&self.bytes),

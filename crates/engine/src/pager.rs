@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use mayfly_core::state::Transaction;
-use mayfly_core::{Answer, Command, Hash64, MessageAnswer, PageRequest, Reason, Refusal};
+use mayfly_core::{Answer, Command, Hash64, MessageAnswer, PageRequest, PartitionId, Reason, Refusal};
 
 use crate::mailbox::deliver;
 use crate::queue::{Queue, Resumed, Work};
@@ -22,14 +22,15 @@ pub(crate) struct Pager {
 }
 
 struct Job {
-    what: LookUp,
+    /// Where, and what.
+    what: (PartitionId, LookUp),
     command: Command,
     ticket: Ticket,
 }
 
 /// What is looked up.
 pub(crate) enum LookUp {
-    /// Transactions. The sequence must be folded before the look-up sees everything that was decided before it.
+    /// Transactions. The entry with that number must be folded before the look-up sees everything that was decided before it.
     Page(PageRequest, u64),
     /// An answer that is kept. What memory forgets of those is folded long since.
     Kept(Hash64),
@@ -49,7 +50,7 @@ impl Pager {
     }
 
     /// Has something looked up; the message comes back through the queue.
-    pub(crate) fn look_up(&self, what: LookUp, command: Command, ticket: Ticket) {
+    pub(crate) fn look_up(&self, what: (PartitionId, LookUp), command: Command, ticket: Ticket) {
         if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) =
             self.jobs.try_send(Job { what, command, ticket })
         {
@@ -83,17 +84,17 @@ fn look_up_all(receiver: &Mutex<Receiver<Job>>, archive: &dyn Archive, queue: &Q
 /// Looks up what a command needs, and gives it to the command; transactions are for the writer to admit.
 fn look_up(
     archive: &dyn Archive,
-    what: &LookUp,
+    (partition, what): &(PartitionId, LookUp),
     command: &mut Command,
 ) -> Result<Vec<Transaction>, ArchiveError> {
     match (what, command) {
-        (LookUp::Page(page, sequence), Command::Message(request)) => {
-            let found = archive.page(page, *sequence)?;
+        (LookUp::Page(page, number), Command::Message(request)) => {
+            let found = archive.page(*partition, page, *number)?;
             request.paged = Some(found.iter().map(|transaction| transaction.id).collect());
             Ok(found)
         }
         (LookUp::Kept(key), Command::Once(once)) => {
-            once.recalled = Some(archive.recall(*key)?);
+            once.recalled = Some(archive.recall(*partition, *key)?);
             Ok(Vec::new())
         }
         // Nothing else ever asks for a look-up.

@@ -5,14 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mayfly_core::state::Transaction;
-use mayfly_core::{Answer, Command, Reason, State};
+use mayfly_core::{Answer, Command, Partitions, Reason, TransactionId};
 
 use crate::Ticket;
 use crate::mailbox::deliver;
 use crate::writer::refusal;
 
 /// A look at the state between two batches. What it returns is called when everything that it saw is durable.
-pub type Look = Box<dyn FnOnce(&State) -> Box<dyn FnOnce() + Send> + Send>;
+pub type Look = Box<dyn FnOnce(&Partitions) -> Box<dyn FnOnce() + Send> + Send>;
 
 /// What waits for the writer.
 pub(crate) enum Work {
@@ -20,6 +20,8 @@ pub(crate) enum Work {
     Decide(Command, Ticket),
     /// A message whose old transactions were looked up.
     Resume(Box<Resumed>),
+    /// An approval, or its repetition, came too late for whoever waited for it.
+    Late { transaction: TransactionId, repeat: bool },
     /// Somebody wants to see the state.
     Look(Look),
 }
@@ -200,7 +202,7 @@ impl Work {
         match self {
             Self::Decide(_, ticket) => Some((ticket, answer)),
             Self::Resume(resumed) => Some((resumed.ticket, answer)),
-            Self::Look(_) => None,
+            Self::Late { .. } | Self::Look(_) => None,
         }
     }
 }

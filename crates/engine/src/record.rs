@@ -1,5 +1,7 @@
 //! A journal record: the events of one batch, and the hash that chains it to the record before.
 
+use std::num::NonZeroU16;
+
 use mayfly_core::{EVENTS_VERSION, Event, EventsError, PartitionId, TimeMs};
 use sha2::{Digest as _, Sha256};
 
@@ -36,6 +38,89 @@ pub struct Head {
     pub hash: Digest,
     /// Its time; 0 before the first.
     pub at_ms: TimeMs,
+}
+
+/// The records of one batch, at most one for each partition: they are in the journal all together, or none of them.
+///
+/// Entries are numbered over all partitions, so the order in which everything happened is kept as well. An installation
+/// with one partition has one record in each, and their numbers are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number, one more than that of the entry before.
+    pub number: u64,
+    /// Its records, by partition; at least one.
+    pub records: Vec<Record>,
+}
+
+impl Entry {
+    /// When everything in it happened; none of its records is later.
+    pub fn at_ms(&self) -> TimeMs {
+        self.records.iter().map(|record| record.at_ms).max().unwrap_or_default()
+    }
+}
+
+/// Where a journal ends: its last entry, and the last record of each partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The number of the last entry; 0 before the first.
+    pub number: u64,
+    /// The last record of each partition.
+    pub heads: Vec<Head>,
+}
+
+impl Ends {
+    /// Of a journal without records, for so many partitions.
+    pub fn start(partitions: NonZeroU16) -> Self {
+        Self { number: 0, heads: vec![Head::START; usize::from(partitions.get())] }
+    }
+
+    /// Of a journal with one partition, that ends with this record.
+    pub fn of_one(head: Head) -> Self {
+        Self { number: head.sequence, heads: vec![head] }
+    }
+
+    /// The last record of a partition.
+    pub fn head(&self, partition: PartitionId) -> Head {
+        self.heads.get(usize::from(partition.0)).copied().unwrap_or(Head::START)
+    }
+
+    /// The time of the last record of any partition.
+    pub fn at_ms(&self) -> TimeMs {
+        self.heads.iter().map(|head| head.at_ms).max().unwrap_or_default()
+    }
+
+    /// A hash that stands for everything before the end: that of the last record, or, of several partitions, SHA-256 over
+    /// the hashes of the last records of all of them in order.
+    pub fn digest(&self) -> Digest {
+        if let [head] = self.heads[..] {
+            return head.hash;
+        }
+        let mut hash = Sha256::new();
+        hash.update(b"mayfly/ends/v1\0");
+        self.heads.iter().for_each(|head| hash.update(head.hash));
+        hash.finalize().into()
+    }
+
+    /// The journal ends with this entry now.
+    pub fn advance(&mut self, entry: &Entry) {
+        self.number = entry.number;
+        for record in &entry.records {
+            if let Some(head) = self.heads.get_mut(usize::from(record.partition.0)) {
+                *head = record.head();
+            }
+        }
+    }
+
+    /// Whether an entry is whole and follows.
+    ///
+    /// # Errors
+    /// Which partition's record is not what was written, and why.
+    pub fn check(&self, entry: &Entry) -> Result<(), (PartitionId, RecordError)> {
+        for record in &entry.records {
+            record.check(&self.head(record.partition)).map_err(|why| (record.partition, why))?;
+        }
+        Ok(())
+    }
 }
 
 impl Head {

@@ -7,18 +7,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mayfly_core::state::{Kept, Transaction};
-use mayfly_core::{Hash64, PageRequest, TimeMs, TransactionId};
+use mayfly_core::{Hash64, PageRequest, PartitionId, TimeMs, TransactionId};
 
-use crate::{Head, Record};
+use crate::{Ends, Entry};
 
 /// The journal, as its one writer sees it.
 pub trait Journal: Send {
-    /// Appends a record. When this returns, it is on the disk and stays there through a power cut.
-    fn append(&mut self, record: &Record) -> Result<(), AppendError>;
+    /// Appends an entry, all of its records or none. When this returns, it is on the disk and stays there through a power cut.
+    fn append(&mut self, entry: &Entry) -> Result<(), AppendError>;
 
-    /// Makes sure that the journal still ends with `head`, before answers leave that wrote nothing: whoever does not write
+    /// Makes sure that the journal still ends there, before answers leave that wrote nothing: whoever does not write
     /// any more must not give them. Nothing has to be done if nobody else can write.
-    fn confirm(&mut self, _: &Head) -> Result<(), AppendError> {
+    fn confirm(&mut self, _: &Ends) -> Result<(), AppendError> {
         Ok(())
     }
 
@@ -35,8 +35,8 @@ pub const RETRY_FOR: Duration = Duration::from_secs(10);
 /// Why an append was not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendError {
-    /// It can't be said whether the record stands: the connection broke, or the database was busy. The same
-    /// record may be appended again; its key and hash decide.
+    /// It can't be said whether the entry stands: the connection broke, or the database was busy. The same
+    /// entry may be appended again; its key and hash decide.
     Unknown(String),
     /// Another record stands in its place: somebody else writes this partition. Step down.
     Refused,
@@ -59,11 +59,16 @@ impl std::error::Error for AppendError {}
 /// What was folded away, to be looked up again: on a pool of its own, never by the writer.
 pub trait Archive: Send + Sync {
     /// The transactions that a message asks for, with their totals as they stand now. Waits, at most a few
-    /// seconds, until everything up to `sequence` is folded.
-    fn page(&self, request: &PageRequest, sequence: u64) -> Result<Vec<Transaction>, ArchiveError>;
+    /// seconds, until everything up to entry `number` is folded.
+    fn page(
+        &self,
+        partition: PartitionId,
+        request: &PageRequest,
+        number: u64,
+    ) -> Result<Vec<Transaction>, ArchiveError>;
 
     /// The answer that was kept under a key, with whatever is folded by now.
-    fn recall(&self, _: Hash64) -> Result<Option<Kept>, ArchiveError> {
+    fn recall(&self, _: PartitionId, _: Hash64) -> Result<Option<Kept>, ArchiveError> {
         Err(ArchiveError("this archive has no answers".to_owned()))
     }
 }
@@ -85,9 +90,9 @@ impl std::error::Error for ArchiveError {}
 pub struct Progress {
     durable: AtomicU64,
     folded: AtomicU64,
-    folded_transaction: AtomicU64,
+    folded_transactions: Mutex<Vec<TransactionId>>,
     folded_at_ms: AtomicU64,
-    /// When records became durable that are not folded yet: one of them every [`SAMPLE_MS`].
+    /// When entries became durable that are not folded yet: one of them every [`SAMPLE_MS`].
     waiting: Mutex<VecDeque<(u64, TimeMs)>>,
 }
 
@@ -99,61 +104,65 @@ const SAMPLES_MAX: usize = 65_536;
 /// How far the views are behind the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
-    /// Records that are durable and not folded.
-    pub records: u64,
+    /// Entries that are durable and not folded.
+    pub entries: u64,
     /// How long the oldest of them has been waiting, in milliseconds.
     pub ms: TimeMs,
 }
 
 impl Progress {
-    /// The last record that is on the disk.
+    /// The last entry that is on the disk.
     pub fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Says which is the last record on the disk, and when it got there.
-    pub fn set_durable(&self, sequence: u64, at_ms: TimeMs) {
+    /// Says which is the last entry on the disk, and when it got there.
+    pub fn set_durable(&self, number: u64, at_ms: TimeMs) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = waiting.back().is_some_and(|(_, last_ms)| at_ms < last_ms + SAMPLE_MS);
-        if !recent && waiting.len() < SAMPLES_MAX && sequence > self.folded() {
-            waiting.push_back((sequence, at_ms));
+        if !recent && waiting.len() < SAMPLES_MAX && number > self.folded() {
+            waiting.push_back((number, at_ms));
         }
         drop(waiting);
-        self.durable.store(sequence, Ordering::Release);
+        self.durable.store(number, Ordering::Release);
     }
 
     /// How far the views are behind at `now_ms`.
     pub fn lag(&self, now_ms: TimeMs) -> Lag {
         // Read in this order, so that the difference is never negative.
         let folded = self.folded();
-        let records = self.durable().saturating_sub(folded);
+        let entries = self.durable().saturating_sub(folded);
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = waiting.front().filter(|_| records > 0);
-        Lag { records, ms: oldest.map_or(0, |(_, at_ms)| now_ms.saturating_sub(*at_ms)) }
+        let oldest = waiting.front().filter(|_| entries > 0);
+        Lag { entries, ms: oldest.map_or(0, |(_, at_ms)| now_ms.saturating_sub(*at_ms)) }
     }
 
-    /// The last record that is folded into the views.
+    /// The last entry that is folded into the views.
     pub fn folded(&self) -> u64 {
         self.folded.load(Ordering::Acquire)
     }
 
-    /// The first transaction that is not folded yet.
-    pub fn folded_transaction(&self) -> TransactionId {
-        TransactionId(self.folded_transaction.load(Ordering::Acquire))
+    /// The first transaction of a partition that is not folded yet.
+    pub fn folded_transaction(&self, partition: PartitionId) -> TransactionId {
+        let folded = self.folded_transactions.lock().unwrap_or_else(PoisonError::into_inner);
+        folded.get(usize::from(partition.0)).copied().unwrap_or(TransactionId(0))
     }
 
-    /// The time of the last record that is folded.
+    /// The time of the last entry that is folded.
     pub fn folded_at_ms(&self) -> TimeMs {
         self.folded_at_ms.load(Ordering::Acquire)
     }
 
-    /// Says up to where the views are folded: the last record, its time, and the first transaction after it.
-    pub fn set_folded(&self, sequence: u64, at_ms: TimeMs, next_transaction: TransactionId) {
-        self.folded_transaction.store(next_transaction.0, Ordering::Release);
+    /// Says up to where the views are folded: the last entry, its time, and the first transaction after it of each partition.
+    pub fn set_folded(&self, number: u64, at_ms: TimeMs, next: impl Iterator<Item = TransactionId>) {
+        let mut transactions = self.folded_transactions.lock().unwrap_or_else(PoisonError::into_inner);
+        transactions.clear();
+        transactions.extend(next);
+        drop(transactions);
         self.folded_at_ms.store(at_ms, Ordering::Release);
-        self.folded.store(sequence, Ordering::Release);
+        self.folded.store(number, Ordering::Release);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        while waiting.front().is_some_and(|(waits, _)| *waits <= sequence) {
+        while waiting.front().is_some_and(|(waits, _)| *waits <= number) {
             waiting.pop_front();
         }
     }
@@ -166,17 +175,17 @@ mod tests {
     #[test]
     fn the_lag_is_how_long_the_oldest_record_waits() {
         let progress = Progress::default();
-        assert_eq!(progress.lag(u64::MAX), Lag { records: 0, ms: 0 });
+        assert_eq!(progress.lag(u64::MAX), Lag { entries: 0, ms: 0 });
         // An hour of silence is no lag.
         progress.set_durable(1, 1_000);
-        progress.set_folded(1, 1_000, TransactionId(1));
+        progress.set_folded(1, 1_000, [TransactionId(1)].into_iter());
         progress.set_durable(2, 3_600_000);
         progress.set_durable(3, 3_600_005);
         progress.set_durable(4, 3_600_020);
-        assert_eq!(progress.lag(3_600_030), Lag { records: 3, ms: 30 });
-        progress.set_folded(3, 3_600_005, TransactionId(1));
-        assert_eq!(progress.lag(3_600_030), Lag { records: 1, ms: 10 });
-        progress.set_folded(4, 3_600_020, TransactionId(1));
-        assert_eq!(progress.lag(3_700_000), Lag { records: 0, ms: 0 });
+        assert_eq!(progress.lag(3_600_030), Lag { entries: 3, ms: 30 });
+        progress.set_folded(3, 3_600_005, [TransactionId(1)].into_iter());
+        assert_eq!(progress.lag(3_600_030), Lag { entries: 1, ms: 10 });
+        progress.set_folded(4, 3_600_020, [TransactionId(1)].into_iter());
+        assert_eq!(progress.lag(3_700_000), Lag { entries: 0, ms: 0 });
     }
 }

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use mayfly_card::MonthIndex;
 use mayfly_core::{
-    Answer, Command, Event, MessageAnswer, PartitionId, Reason, Resolution, State, TimeMs, Word, decide,
+    Answer, Command, Event, MessageAnswer, Operation, PartitionId, Partitions, Reason, Resolution, State,
+    TimeMs, Word,
 };
 
 use crate::committer::{Batch, refuse};
 use crate::mailbox::deliver;
 use crate::pager::{LookUp, Pager};
 use crate::queue::{Queue, Work};
+use crate::told::Told;
 use crate::waiting::Waiting;
-use crate::{Catalogue, Clock, Head, Options, Progress, Question, Record, Ticket};
+use crate::{Catalogue, Clock, Ends, Options, Progress, Question, Ticket};
 
 /// How long the writer sleeps when nothing waits: the beat of its timers.
 const BEAT: Duration = Duration::from_millis(50);
@@ -30,8 +32,9 @@ const SWEEP_LIMIT: usize = 256;
 const SWEEP_EVERY_MS: TimeMs = 100;
 
 pub(crate) struct Writer {
-    pub(crate) state: State,
-    pub(crate) head: Head,
+    pub(crate) partitions: Partitions,
+    /// Where the journal ends, with what was handed over.
+    pub(crate) ends: Ends,
     pub(crate) queue: Arc<Queue>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -43,11 +46,15 @@ pub(crate) struct Writer {
     /// Batches that were written, for their space.
     pub(crate) spare: Receiver<Batch>,
     pub(crate) options: Options,
+    /// The time of the last batch: time never goes back.
+    pub(crate) now_ms: TimeMs,
     pub(crate) swept_at_ms: TimeMs,
     pub(crate) forgot_quarantine_at_ms: TimeMs,
     pub(crate) events: Vec<Event>,
     /// Who waits for messages about which somebody is asked.
     pub(crate) asked: Waiting,
+    /// Approvals that were told again.
+    pub(crate) told: Told,
 }
 
 impl Writer {
@@ -60,7 +67,8 @@ impl Writer {
     fn work(&mut self) {
         let mut work = Vec::new();
         while self.queue.take(&mut work, BEAT) {
-            let now = self.clock.now_ms().max(self.state.now_ms).max(self.head.at_ms);
+            let now = self.clock.now_ms().max(self.now_ms);
+            self.now_ms = now;
             let mut rest = work.drain(..);
             // A batch is bounded, so that neither a record nor the wait for it grows without end.
             while !rest.as_slice().is_empty() {
@@ -97,7 +105,9 @@ impl Writer {
     /// nothing has touched for long; here the waits are side by side, since none depends on another.
     fn look_ahead(&self, rest: &[Work]) {
         let seen = rest.iter().take(LOOK_AHEAD).fold(0, |seen, work| match work {
-            Work::Decide(Command::Message(request), _) => seen ^ self.state.glance(request),
+            Work::Decide(Command::Message(request), _) => {
+                seen ^ self.partitions.get(request.partition).map_or(0, |state| state.glance(request))
+            }
             _ => seen,
         });
         std::hint::black_box(seen);
@@ -112,12 +122,20 @@ impl Writer {
             Work::Decide(command, ticket) => self.decide(command, ticket, now, batch),
             Work::Resume(resumed) => {
                 for transaction in resumed.found {
-                    self.state.admit(transaction);
+                    if let Some(state) = self.partitions.get_mut(transaction.id.partition()) {
+                        state.admit(transaction);
+                    }
                 }
                 self.decide(resumed.command, resumed.ticket, now, batch);
             }
+            Work::Late { transaction, repeat } => {
+                if self.told.is_unheard(transaction, repeat) {
+                    let take_back = Command::Operate(Box::new(Operation::TakeBack { transaction }));
+                    self.decide(take_back, Ticket::Nobody, now, batch);
+                }
+            }
             // A look changes nothing: one that breaks off is only its asker's loss.
-            Work::Look(look) => match catch_unwind(AssertUnwindSafe(|| look(&self.state))) {
+            Work::Look(look) => match catch_unwind(AssertUnwindSafe(|| look(&self.partitions))) {
                 Ok(answer) => batch.looks.push(answer),
                 Err(_) => tracing::error!("a look at the state broke off"),
             },
@@ -125,17 +143,19 @@ impl Writer {
     }
 
     fn decide(&mut self, command: Command, ticket: Ticket, now: TimeMs, batch: &mut Batch) {
-        let answer = decide(&self.state, &command, now, &mut self.events);
+        let partition = self.partitions.route(&command, now);
+        let answer = self.partitions.decide(partition, &command, now, &mut self.events);
         if let Answer::Page(page) = answer {
             // What this look-up must see includes what the batch that is being decided has so far. A batch without
-            // events becomes no record, and would be waited for in vain.
-            let sequence = self.head.sequence + u64::from(batch.count > 0);
-            return self.pager.look_up(LookUp::Page(page, sequence), command, ticket);
+            // events becomes no entry, and would be waited for in vain.
+            let number = self.ends.number + u64::from(!batch.changes.is_empty());
+            return self.pager.look_up((partition, LookUp::Page(page, number)), command, ticket);
         }
         if let Answer::Recall(key) = answer {
-            return self.pager.look_up(LookUp::Kept(key), command, ticket);
+            return self.pager.look_up((partition, LookUp::Kept(key)), command, ticket);
         }
-        self.apply(now, batch);
+        self.apply(partition, now, batch);
+        self.told.look_at(&answer);
         match answer {
             Answer::Waits(question) => {
                 if let Some(ticket) = self.asked.add(question, ticket) {
@@ -154,9 +174,9 @@ impl Writer {
     /// Gives up the questions whose time is over.
     fn give_up_overdue(&mut self, now: TimeMs) -> Result<(), Stopped> {
         let overdue: Vec<_> = self
-            .state
-            .pending
-            .overdue(now)
+            .partitions
+            .iter()
+            .flat_map(|state| state.pending.overdue(now))
             .take(self.options.batch_max)
             .map(|asked| Resolution { question: asked.question, issuer: asked.issuer, word: Word::Late })
             .collect();
@@ -170,13 +190,12 @@ impl Writer {
         self.hand_over(batch, now)
     }
 
-    fn apply(&mut self, now: TimeMs, batch: &mut Batch) {
+    fn apply(&mut self, partition: PartitionId, now: TimeMs, batch: &mut Batch) {
         for event in self.events.drain(..) {
-            event.write(&mut batch.payload);
-            batch.count += 1;
-            self.state.apply(&event, now);
+            batch.changes.add(partition, &event);
+            self.partitions.apply(partition, &event, now);
             match event {
-                Event::ProgrammeOpened(_) => self.catalogue.update(&self.state),
+                Event::ProgrammeOpened(_) => self.catalogue.update(self.partitions.register()),
                 Event::Asked(asked) => batch.questions.push(Question { asked: *asked, at_ms: now }),
                 _ => {}
             }
@@ -185,12 +204,7 @@ impl Writer {
 
     /// Hands a batch to the committer. Fails when the committer has given up.
     fn hand_over(&mut self, mut batch: Batch, now: TimeMs) -> Result<(), Stopped> {
-        if batch.count > 0 {
-            let payload = std::mem::take(&mut batch.payload);
-            let record = Record::seal(&self.head, self.state.partition, now, batch.count, payload);
-            self.head = record.head();
-            batch.record = Some(record);
-        }
+        batch.entry = batch.changes.seal(&mut self.ends, now);
         self.waiting.store(false, Ordering::Release);
         self.committer.send(batch).map_err(|SendError(batch)| {
             // Nobody writes any more: whoever waits is told at once.
@@ -202,7 +216,8 @@ impl Writer {
     /// Everything that comes round by itself: the sweep, forgetting, and the bound on the views' lag.
     fn keep_house(&mut self, now: TimeMs) -> Result<(), Stopped> {
         // Twice as many transactions as are wanted in memory: they came faster than they may be forgotten.
-        let crowded = self.state.transactions.len() > self.options.transactions_max.saturating_mul(2);
+        let transactions: usize = self.partitions.iter().map(|state| state.transactions.len()).sum();
+        let crowded = transactions > self.options.transactions_max.saturating_mul(2);
         self.queue.set_lagging(crowded || self.progress.lag(now).ms > self.options.views_lag_max_ms);
         self.give_up_overdue(now)?;
         if now < self.swept_at_ms + SWEEP_EVERY_MS {
@@ -216,34 +231,49 @@ impl Writer {
     /// Retires numbers that are over, some thousand at a time.
     fn sweep(&mut self, now: TimeMs) -> Result<(), Stopped> {
         let mut batch = self.new_batch();
-        for _ in 0..SWEEPS_AT_ONCE {
-            let limit = self.state.numbers.due_count(now, SWEEP_LIMIT);
-            if limit == 0 {
-                break;
+        let mut sweeps = 0;
+        for partition in PartitionId::all(self.partitions.count()) {
+            // Whoever is not reached this time has more that is due the next.
+            while sweeps < SWEEPS_AT_ONCE {
+                let due = |state: &State| state.numbers.due_count(now, SWEEP_LIMIT);
+                let limit = self.partitions.get(partition).map_or(0, due);
+                if limit == 0 {
+                    break;
+                }
+                self.partitions.decide(partition, &Command::Sweep { limit }, now, &mut self.events);
+                self.apply(partition, now, &mut batch);
+                if let Some(state) = self.partitions.get_mut(partition) {
+                    state.swept(now, limit);
+                }
+                sweeps += 1;
             }
-            decide(&self.state, &Command::Sweep { limit }, now, &mut self.events);
-            self.apply(now, &mut batch);
-            self.state.swept(now, limit);
         }
-        if batch.count > 0 { self.hand_over(batch, now) } else { Ok(()) }
+        if batch.changes.is_empty() { Ok(()) } else { self.hand_over(batch, now) }
     }
 
     /// Gives back the memory of what changes no decision any more.
     fn forget(&mut self, now: TimeMs) {
         let folded_at_ms = self.progress.folded_at_ms();
-        let folded = self.progress.folded_transaction();
         let idle_since_ms = now.saturating_sub(self.options.remember_ms).min(folded_at_ms);
-        let transactions = &mut self.state.transactions;
-        transactions.forget_oldest(idle_since_ms, folded, FORGET_CHUNKS);
-        transactions.forget_revived(idle_since_ms, folded);
-        if transactions.len() > self.options.transactions_max {
-            // Too many to remember for as long as we would like: the oldest go early.
-            let early_ms = now.saturating_sub(MIN_REMEMBER_MS).min(folded_at_ms);
-            transactions.forget_oldest(early_ms, folded, FORGET_CHUNKS);
+        let transactions_max = self.options.transactions_max / usize::from(self.partitions.count().get());
+        let month_over = now >= self.forgot_quarantine_at_ms + FORGET_QUARANTINE_EVERY_MS;
+        for state in self.partitions.iter_mut() {
+            let folded = self.progress.folded_transaction(state.partition);
+            let transactions = &mut state.transactions;
+            transactions.forget_oldest(idle_since_ms, folded, FORGET_CHUNKS);
+            transactions.forget_revived(idle_since_ms, folded);
+            if transactions.len() > transactions_max {
+                // Too many to remember for as long as we would like: the oldest go early.
+                let early_ms = now.saturating_sub(MIN_REMEMBER_MS).min(folded_at_ms);
+                transactions.forget_oldest(early_ms, folded, FORGET_CHUNKS);
+            }
+            if month_over {
+                state.quarantine.forget(MonthIndex::of_unix_ms(now));
+                state.aliases.forget(MonthIndex::of_unix_ms(now));
+            }
         }
-        if now >= self.forgot_quarantine_at_ms + FORGET_QUARANTINE_EVERY_MS {
+        if month_over {
             self.forgot_quarantine_at_ms = now;
-            self.state.quarantine.forget(MonthIndex::of_unix_ms(now));
         }
     }
 }
@@ -265,7 +295,7 @@ pub(crate) fn refusal(work: Work, reason: Reason) -> Option<(Ticket, Answer)> {
     let command = match &work {
         Work::Decide(command, _) => Some(command),
         Work::Resume(resumed) => Some(&resumed.command),
-        Work::Look(_) => None,
+        Work::Late { .. } | Work::Look(_) => None,
     };
     let answer = match command {
         Some(Command::Message(_)) => Answer::Message(MessageAnswer::unrecorded(reason)),
@@ -273,6 +303,3 @@ pub(crate) fn refusal(work: Work, reason: Reason) -> Option<(Ticket, Answer)> {
     };
     work.refuse(answer)
 }
-
-/// The partition of an installation that has one.
-pub const ONLY_PARTITION: PartitionId = PartitionId(0);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_core::{
-    Answer, Command, DecisionHook, IssuerId, MessageAnswer, Operation, Reason, Resolution, WhenLate, Word,
+    Answer, Command, DecisionHook, IssuerId, MessageAnswer, Operation, Partitions, Reason, Resolution,
+    WhenLate, Word,
 };
 use mayfly_engine::{Desk, Issued, MemoryNoteKeys, Options};
 use support::{Bench, NOON, Seeded, bank, fresh, order, purchase, replayed, start};
@@ -75,7 +76,7 @@ fn a_question_leaves_when_it_is_on_the_disk_and_not_before() {
 #[test]
 fn a_question_that_can_not_be_written_never_leaves() {
     let (bench, issued) = asking(WhenLate::Approve);
-    bench.journal.with(|disk| disk.breaks_after = Some(disk.records.len()));
+    bench.journal.with(|disk| disk.breaks_after = Some(disk.entries.len()));
     let answer = answered(buy(&bench, &issued, 1));
     assert_eq!(answer.reason, Reason::Overloaded);
     assert!(bench.engine.stop().is_err());
@@ -125,11 +126,9 @@ fn a_stop_leaves_nobody_waiting_and_the_next_start_ends_what_was_asked() {
     bench.engine.stop().unwrap();
     assert_eq!(answered(waits).reason, Reason::Overloaded);
 
-    let records = bench.journal.with(|disk| disk.records.clone());
-    let head = records.last().unwrap().head();
-    let state = replayed(&records);
+    let state = replayed(&bench.journal.with(|disk| disk.entries.clone()));
     assert_eq!(state.pending.len(), 1);
-    let again = start(state, head, bench.journal.clone(), Options::default());
+    let again = start(Partitions::of_one(state), bench.journal.clone(), Options::default());
     let repeat = answered(buy(&again, &issued, 1));
     assert_eq!((repeat.reason, repeat.repeat), (Reason::Unfinished, true));
     let next = buy(&again, &issued, 2);
@@ -137,7 +136,7 @@ fn a_stop_leaves_nobody_waiting_and_the_next_start_ends_what_was_asked() {
     say(&again, question, Word::Approve);
     assert_eq!(answered(next).reason, Reason::Approved);
     again.engine.stop().unwrap();
-    let state = replayed(&again.journal.with(|disk| disk.records.clone()));
+    let state = replayed(&again.journal.with(|disk| disk.entries.clone()));
     assert!(state.pending.is_empty());
     assert_eq!(state.trial_balance().sum(), 0);
 }

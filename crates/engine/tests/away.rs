@@ -58,7 +58,7 @@ fn while_the_journal_is_away_new_work_is_answered_91_and_what_was_taken_is_decid
     let again = message(handle.ask_blocking(first));
     assert_eq!((again.repeat, again.transaction), (true, approved.transaction));
     bench.engine.stop().unwrap();
-    let state = replayed(&bench.journal.with(|disk| disk.records.clone()));
+    let state = replayed(&bench.journal.with(|disk| disk.entries.clone()));
     assert_eq!(state.accounts[0].balance, -100);
 }
 

@@ -8,12 +8,12 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mayfly_core::{
-    Answer, Command, Hash64, Once, OnceKey, Operation, PartitionId, Reason, Refusal, ResponseCode,
+    Answer, Command, Hash64, Once, OnceKey, Operation, PartitionId, Partitions, Reason, Refusal, ResponseCode,
 };
 use mayfly_engine::{
-    AppendError, Desk, DeskError, Issued, Mailbox, MemoryNoteKeys, Options, Record, Refused, Submission,
+    AppendError, Desk, DeskError, Entry, Issued, Mailbox, MemoryNoteKeys, Options, Order, Refused, Submission,
 };
-use support::{NOON, Seeded, bank, fresh, order, purchase, replayed};
+use support::{NOON, Seeded, account, bank, fresh, order, purchase, replayed};
 
 fn desk(bench: &support::Bench, seed: u64) -> Desk {
     Desk::new(
@@ -50,7 +50,7 @@ fn nothing_is_answered_before_it_is_on_the_disk() {
     });
     let buy = bench.engine.handle().ask(purchase(&bench, &issued.pan, issued.expiry, 1)).unwrap();
     // A look sees the state with the purchase in it, and waits with it.
-    let look = bench.engine.handle().look(|state| state.numbers.len()).unwrap();
+    let look = bench.engine.handle().look(|all| all.first().numbers.len()).unwrap();
     while bench.journal.with(|disk| disk.tried) == tried {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -85,7 +85,7 @@ fn an_order_that_is_sent_again_with_its_key_gives_the_same_number() {
     assert_eq!(issue(key(1, 3)).err(), Some(DeskError::Refused(Refusal::KeyReused)));
     // What stands in the journal for this says nothing to whoever has not the day's key.
     bench.journal.with(|disk| {
-        for record in &disk.records {
+        for record in disk.entries.iter().flat_map(|entry| &entry.records) {
             assert!(!record.payload.windows(16).any(|bytes| bytes == first.pan.digits()));
         }
     });
@@ -96,7 +96,7 @@ fn an_order_that_is_sent_again_with_its_key_gives_the_same_number() {
 fn a_look_that_breaks_off_harms_nobody_else() {
     let bench = fresh(Options::default());
     let account = bank(&bench);
-    let broken = bench.engine.handle().look(|state| state.accounts[usize::MAX].balance).unwrap();
+    let broken = bench.engine.handle().look(|all| all.first().accounts[usize::MAX].balance).unwrap();
     assert!(broken.blocking_recv().is_err());
     let issued = issue(&bench, account, 1);
     let buy = bench.engine.handle().ask_blocking(purchase(&bench, &issued.pan, issued.expiry, 1));
@@ -179,7 +179,7 @@ fn time_never_runs_backwards() {
         bench.clock.set(clock);
         issue(&bench, account, seed);
     }
-    let times = bench.journal.with(|disk| disk.records.iter().map(|record| record.at_ms).collect::<Vec<_>>());
+    let times = bench.journal.with(|disk| disk.entries.iter().map(Entry::at_ms).collect::<Vec<_>>());
     assert!(times.is_sorted());
     assert_eq!(times.last(), Some(&(NOON + 6000)));
     bench.engine.stop().unwrap();
@@ -192,7 +192,7 @@ fn the_engine_sweeps_what_is_over() {
     issue(&bench, account, 1);
     bench.clock.set(NOON + 3_600_000);
     let mut waited = 0;
-    while bench.engine.handle().look(|state| state.numbers.len()).unwrap().blocking_recv().unwrap() > 0 {
+    while bench.engine.handle().look(|all| all.first().numbers.len()).unwrap().blocking_recv().unwrap() > 0 {
         std::thread::sleep(Duration::from_millis(10));
         waited += 1;
         assert!(waited < 1000, "nothing was swept");
@@ -229,10 +229,11 @@ fn the_journal_alone_gives_the_state_back() {
             assert_eq!(message(answer).reason, Reason::Approved);
         }
     }
-    let before = bench.engine.handle().look(|state| (state.accounts.clone(), state.numbers.len())).unwrap();
+    let before =
+        bench.engine.handle().look(|all| (all.first().accounts.clone(), all.first().numbers.len())).unwrap();
     let (accounts, numbers) = before.blocking_recv().unwrap();
     bench.engine.stop().unwrap();
-    let state = replayed(&bench.journal.with(|disk| disk.records.clone()));
+    let state = replayed(&bench.journal.with(|disk| disk.entries.clone()));
     assert_eq!((state.accounts, state.numbers.len()), (accounts, numbers));
 }
 
@@ -244,21 +245,18 @@ fn what_memory_has_forgotten_is_looked_up_and_then_decided() {
     let buy = purchase(&bench, &issued.pan, issued.expiry, 1);
     message(bench.engine.handle().ask_blocking(buy.clone()));
     // The state of a later day: numbers and transactions have left memory, the archive has them.
-    let records = bench.journal.with(|disk| disk.records.clone());
-    let old = replayed(&records);
+    let old = replayed(&bench.journal.with(|disk| disk.entries.clone()));
     let transactions: Vec<_> = old.transactions.iter().cloned().collect();
     bench.engine.stop().unwrap();
     let mut later = mayfly_core::State::new(PartitionId(0));
-    later.issuers = old.issuers.clone();
-    later.programmes = old.programmes.clone();
+    later.register = old.register.clone();
     later.accounts = old.accounts.clone();
     later.load_counters(
         mayfly_core::NumberId(old.next_number),
         old.transactions.next_id(),
         mayfly_core::QuestionId(0),
     );
-    let head = records.last().map(Record::head).unwrap();
-    let bench = support::start(later, head, bench.journal.clone(), Options::default());
+    let bench = support::start(Partitions::of_one(later), bench.journal.clone(), Options::default());
     *bench.archive.0.lock().unwrap() = transactions;
     let Command::Message(mut refund) = buy else { unreachable!() };
     refund.processing = mayfly_core::Processing::Refund;
@@ -306,13 +304,11 @@ fn a_key_that_memory_has_forgotten_is_looked_up() {
     };
     assert_eq!(bench.engine.handle().ask_blocking(fund()), Answer::Done);
     bench.engine.stop().unwrap();
-    let records = bench.journal.with(|disk| disk.records.clone());
-    let mut state = replayed(&records);
+    let mut state = replayed(&bench.journal.with(|disk| disk.entries.clone()));
     let later = NOON + 11 * 60_000;
     let kept = state.kept.find(Hash64(7), later).cloned();
     state.kept.forget_beyond(later, 0);
-    let head = records.last().unwrap().head();
-    let again = support::start(state, head, bench.journal.clone(), Options::default());
+    let again = support::start(Partitions::of_one(state), bench.journal.clone(), Options::default());
     again.clock.set(later);
     *again.archive.1.lock().unwrap() = kept;
     let repeated = again.engine.handle().ask_blocking(fund());
@@ -321,4 +317,92 @@ fn a_key_that_memory_has_forgotten_is_looked_up() {
     *again.archive.1.lock().unwrap() = None;
     assert_eq!(again.engine.handle().ask_blocking(fund()), Answer::Done);
     again.engine.stop().unwrap();
+}
+
+/// Whoever was told 91 because the answer came too late asks again. What he is told then stands.
+#[test]
+fn an_approval_that_came_too_late_is_taken_back_unless_it_was_told_again() {
+    let bench = fresh(Options::default());
+    let account = bank(&bench);
+    let handle = bench.engine.handle();
+    let held =
+        || handle.look(move |state| state.account(account).unwrap().held).unwrap().blocking_recv().unwrap();
+    let buy = |count| {
+        let issued = issue(&bench, account, count);
+        let purchase = purchase(&bench, &issued.pan, issued.expiry, count);
+        let answer = message(handle.ask_blocking(purchase.clone()));
+        assert_eq!(answer.reason, Reason::Approved);
+        (purchase, answer.transaction.unwrap())
+    };
+    let late = |transaction, repeat| {
+        let mut submission = Submission::default();
+        submission.late(transaction, repeat);
+        handle.submit(&mut submission);
+    };
+    let (first, transaction) = buy(1);
+    late(transaction, false);
+    assert_eq!(held(), 0);
+    assert_eq!(message(handle.ask_blocking(first)).reason, Reason::TakenBack);
+
+    let (second, transaction) = buy(2);
+    let amount = held();
+    assert_eq!(message(handle.ask_blocking(second.clone())).reason, Reason::Approved);
+    late(transaction, false);
+    assert_eq!(held(), amount, "it was told again");
+    assert_eq!(message(handle.ask_blocking(second)).reason, Reason::Approved);
+    // Both of those answers came too late, too.
+    late(transaction, true);
+    assert_eq!(held(), amount);
+    late(transaction, true);
+    assert_eq!(held(), 0);
+    bench.engine.stop().unwrap();
+}
+
+/// A number that somebody else drew is one account's, and its purchases find their way to it, also after a restart.
+#[test]
+fn a_number_that_somebody_else_drew_is_claimed_and_pays() {
+    let count = std::num::NonZeroU16::new(3).unwrap();
+    let bench = support::start(Partitions::new(count), support::MemoryJournal::default(), Options::default());
+    let accounts: Vec<_> =
+        [support::bank(&bench)].into_iter().chain((0..2).map(|_| account(&bench))).collect();
+    let desk = desk(&bench, 3);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let drawn = |free: u64| {
+        let prefix = mayfly_card::Prefix::parse("456940").unwrap();
+        mayfly_card::Layout::DEFAULT.number(&prefix, free).unwrap()
+    };
+    let (mut elsewhere, mut issued) = (0, Vec::new());
+    for free in 0..20 {
+        let pan = drawn(free);
+        let order = |account| Order { number: Some(pan.clone()), ..order(account) };
+        let (mine, theirs) = (accounts[free as usize % 3], accounts[(free as usize + 1) % 3]);
+        elsewhere += u32::from(bench.catalogue.partition_of(&pan) != mine.partition());
+        let number = runtime.block_on(desk.issue(&order(mine), None)).unwrap();
+        assert_eq!((number.pan.as_str(), number.id.partition()), (pan.as_str(), mine.partition()));
+        for account in [mine, theirs] {
+            let again = runtime.block_on(desk.issue(&order(account), None)).map(|issued| issued.id);
+            assert_eq!(again, Err(DeskError::Refused(Refusal::NumberTaken)));
+        }
+        issued.push(number);
+    }
+    assert!((5..20).contains(&elsewhere), "{elsewhere}: the test shows nothing");
+    let foreign =
+        mayfly_card::Layout::DEFAULT.number(&mayfly_card::Prefix::parse("512345").unwrap(), 1).unwrap();
+    let order = Order { number: Some(foreign), ..order(accounts[0]) };
+    assert_eq!(runtime.block_on(desk.issue(&order, None)).map(|_| ()), Err(DeskError::NotOfProgramme));
+    let pay = |bench: &support::Bench, issued: &Issued, count| {
+        let buy = purchase(bench, &issued.pan, issued.expiry, count);
+        let answer = message(bench.engine.handle().ask_blocking(buy));
+        (answer.response, answer.transaction.unwrap().partition())
+    };
+    for (at, number) in issued[..10].iter().enumerate() {
+        assert_eq!(pay(&bench, number, at as u64), (ResponseCode::Approved, number.id.partition()));
+        assert_eq!(pay(&bench, number, 100 + at as u64).0, ResponseCode::Declined, "it is used");
+    }
+    bench.engine.stop().unwrap();
+    let partitions = support::replayed_of(&bench.journal.with(|disk| disk.entries.clone()), count);
+    let again = support::start(partitions, bench.journal.clone(), Options::default());
+    for (at, number) in issued[10..].iter().enumerate() {
+        assert_eq!(pay(&again, number, 200 + at as u64), (ResponseCode::Approved, number.id.partition()));
+    }
 }

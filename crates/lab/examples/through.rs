@@ -7,18 +7,19 @@
 use std::error::Error;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_card::{Currency, Expiry, Layout, MinorUnits, MonthIndex, Prefix};
 use mayfly_core::state::Transaction;
 use mayfly_core::{
-    Answer, Candidate, Command, Controls, CreditLimit, IssueNumber, Name, Operation, PageRequest, State,
-    Terms, TransactionId,
+    Answer, Candidate, Command, Controls, CreditLimit, IssueNumber, Name, Operation, PageRequest,
+    PartitionId, Partitions, Terms,
 };
 use mayfly_engine::{
-    AppendError, Archive, ArchiveError, Catalogue, Engine, Handle, Head, Journal, NobodyAsked,
-    ONLY_PARTITION, Parts, Progress, Record, SystemClock,
+    AppendError, Archive, ArchiveError, Catalogue, Ends, Engine, Entry, Handle, Journal, NobodyAsked, Parts,
+    Progress, SystemClock,
 };
 use mayfly_iso8583::Dialect;
 use mayfly_keys::{KeyService, RootKey};
@@ -29,8 +30,8 @@ use mayfly_network::{Endpoint, Network, Options};
 struct NoJournal(Arc<Progress>);
 
 impl Journal for NoJournal {
-    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
-        self.0.set_folded(record.sequence, record.at_ms, TransactionId(0));
+    fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
+        self.0.set_folded(entry.number, entry.at_ms(), std::iter::empty());
         Ok(())
     }
 }
@@ -39,7 +40,7 @@ impl Journal for NoJournal {
 struct NoArchive;
 
 impl Archive for NoArchive {
-    fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
+    fn page(&self, _: PartitionId, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
         Ok(Vec::new())
     }
 }
@@ -54,8 +55,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let catalogue = Arc::new(Catalogue::new(KeyService::new(&RootKey::from_bytes(&[7; 32])))?);
     let progress = Arc::new(Progress::default());
     let engine = Engine::start(Parts {
-        state: State::new(ONLY_PARTITION),
-        head: Head::START,
+        partitions: Partitions::new(NonZeroU16::MIN),
+        ends: Ends::start(NonZeroU16::MIN),
         journal: Box::new(NoJournal(progress.clone())),
         archive: Arc::new(NoArchive),
         catalogue: catalogue.clone(),

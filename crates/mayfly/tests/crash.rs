@@ -10,17 +10,14 @@
 #[path = "crash/damage.rs"]
 mod damage;
 mod harness;
-#[path = "crash/history.rs"]
-mod history;
 #[path = "crash/load.rs"]
 mod load;
 
 use std::time::{Duration, Instant};
 
 use damage::Damage;
-use harness::{Home, Random};
-use history::History;
-use load::{Load, Sent};
+use harness::{History, Home, Random, Sent};
+use load::Load;
 use mayfly_testing::{Store, on_both};
 
 /// How often the server is killed if nothing else is asked.
@@ -98,7 +95,7 @@ fn live(store: Store, rounds: u64, random: &mut Random) {
              ready after {} ms",
             lasts.as_millis(),
             sent.len() - before - open,
-            verified["records"],
+            verified["entries"],
             started.as_millis()
         );
     }

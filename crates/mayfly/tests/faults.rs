@@ -359,7 +359,7 @@ fn a_database_that_cannot_be_written_is_refused() {
     let name = database.psql("SELECT current_database()");
     database.psql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
     let said = home.refused();
-    assert!(said.contains("does not allow writes"), "{said}");
+    assert!(said.contains("does not let us write") && said.contains("does not allow writes"), "{said}");
     let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
     database.psql(&format!("BEGIN READ WRITE; {reset}; COMMIT"));
     goes_on(&home, &mut shop);

@@ -260,11 +260,11 @@ fn the_journal_is_read_and_verified_beside_the_server_and_after_it(store: Store)
     }
     let lines = server.run(&["--json", "journal", "read", "--from", "2", "--to", "3"]).ok();
     let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(events.iter().map(|event| event["record"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(events.iter().map(|event| event["entry"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 3]);
     let verified = server.json(&["journal", "verify"]);
     assert_eq!(verified["ok"], true);
     let status = server.json(&["status"]);
-    assert_eq!(status["durable"], verified["records"]);
+    assert_eq!(status["durable"], verified["entries"]);
 
     let second = server.run(&["serve"]);
     second.fails(3, "in use by another process");

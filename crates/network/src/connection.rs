@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use mayfly_card::ApprovalCode;
-use mayfly_core::{Answer, Command, MessageAnswer, Operation, Reason, ResponseCode};
+use mayfly_core::{Answer, Command, MessageAnswer, Reason, ResponseCode};
 use mayfly_engine::{Mailbox, Submission};
 use mayfly_iso8583::{Dialect, FrameError, Message, MtiClass, ParseFailure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -287,11 +287,9 @@ impl Connection {
             if !self.answer(key, response, approval) {
                 self.service.meter.late.one();
                 tracing::warn!(code = response.code(), "an answer came after its time");
-                // The peer was told 96, or 91: what was approved after that must not stand.
-                if let Some(transaction) =
-                    transaction.filter(|_| response == ResponseCode::Approved && !repeat)
-                {
-                    self.submission.tell(Command::Operate(Box::new(Operation::TakeBack { transaction })));
+                // The peer was told 96, or 91: what was approved after that must not stand, unless he has heard of it since.
+                if let Some(transaction) = transaction.filter(|_| response == ResponseCode::Approved) {
+                    self.submission.late(transaction, repeat);
                 }
             }
         }

@@ -6,7 +6,9 @@ use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, Mcc, MerchantId, MinorUnits, Pan, PosEntryMode, Rrn, Stan,
     TerminalId,
 };
-use mayfly_core::{Cvc2Check, Facts, MessageKind, Original, Presented, Processing, Request, ResponseCode};
+use mayfly_core::{
+    Cvc2Check, Facts, MessageKind, Original, PartitionId, Presented, Processing, Request, ResponseCode,
+};
 use mayfly_engine::Catalogue;
 use mayfly_iso8583::{De, Message};
 
@@ -107,6 +109,10 @@ pub fn translate(message: &Message<'_>, catalogue: &Catalogue) -> Result<Box<Req
         repeat: message.mti().repeat(),
         facts,
         paged: None,
+        // What is no number at all belongs nowhere, and may be decided anywhere.
+        partition: parts
+            .partition
+            .unwrap_or_else(|| PartitionId::of_hash(reference.0, catalogue.partitions())),
     }))
 }
 
@@ -116,6 +122,8 @@ pub(crate) struct Parts {
     expiry: Option<Expiry>,
     cvc2: Cvc2Check,
     pub(crate) number: Presented,
+    /// Where the number belongs, if it is one.
+    partition: Option<PartitionId>,
     pub(crate) amount: MinorUnits,
     pub(crate) replacement: Option<MinorUnits>,
     pub(crate) currency: Currency,
@@ -126,7 +134,7 @@ pub(crate) struct Parts {
 impl Parts {
     fn read(message: &Message<'_>, catalogue: &Catalogue) -> Result<Self, Fault> {
         let expiry = optional(message, De::EXPIRATION_DATE, Expiry::parse_yymm)?;
-        let (number, cvc2) = number(message, catalogue, expiry)?;
+        let (number, partition, cvc2) = number(message, catalogue, expiry)?;
         let replacement =
             message.replacement_amounts().map_err(|_| Fault::Malformed(De::REPLACEMENT_AMOUNTS))?;
         Ok(Self {
@@ -134,6 +142,7 @@ impl Parts {
             expiry,
             cvc2,
             number,
+            partition,
             amount: required(message, De::AMOUNT, MinorUnits::parse)?,
             // Twelve digits at the most, so it is never lost.
             replacement: replacement.and_then(|amounts| MinorUnits::new(amounts.transaction())),
@@ -150,14 +159,15 @@ fn number(
     message: &Message<'_>,
     catalogue: &Catalogue,
     expiry: Option<Expiry>,
-) -> Result<(Presented, Cvc2Check), Fault> {
+) -> Result<(Presented, Option<PartitionId>, Cvc2Check), Fault> {
     let digits = message.bytes(De::PAN).ok_or(Fault::Missing(De::PAN))?;
     let sent = message.sub_element(De::ADDITIONAL_DATA, CVC2).map(str::as_bytes);
     let Ok(pan) = Pan::parse(digits) else {
         // Whatever was sent, it belongs to no number.
-        return Ok((Presented::Invalid, sent.map_or(Cvc2Check::Absent, |_| Cvc2Check::Wrong)));
+        return Ok((Presented::Invalid, None, sent.map_or(Cvc2Check::Absent, |_| Cvc2Check::Wrong)));
     };
-    Ok((catalogue.presented(&pan), catalogue.check_cvc2(&pan, expiry, sent)))
+    let partition = catalogue.partition_of(&pan);
+    Ok((catalogue.presented(&pan), Some(partition), catalogue.check_cvc2(&pan, expiry, sent)))
 }
 
 /// A reversal is about another message, and needs no processing code of its own.

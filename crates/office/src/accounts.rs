@@ -7,7 +7,7 @@ use mayfly_card::{Channel, Currency};
 use mayfly_core::state::Account;
 use mayfly_core::{AccountId, Answer, CreditLimit, IssuerId, OnceKey, Operation, Refusal};
 
-use crate::{Items, Office, OfficeError, Part, numbered};
+use crate::{Items, Office, OfficeError, Part};
 
 /// What never changes of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Office {
     /// # Errors
     /// If there is none of that id.
     pub async fn account(&self, id: AccountId) -> Result<Account, OfficeError> {
-        let found = self.look(move |state| state.account(id).copied()).await?;
+        let found = self.look(move |partitions| partitions.account(id).copied()).await?;
         found.ok_or(OfficeError::Refused(Refusal::NoAccount(id)))
     }
 
@@ -93,7 +93,7 @@ impl Office {
         Ok(facts)
     }
 
-    /// Accounts in the order in which they were opened: all, or an issuer's.
+    /// Accounts in the order of their ids: all, or an issuer's.
     ///
     /// # Errors
     /// If there is no such issuer, or the engine can't be asked.
@@ -106,22 +106,23 @@ impl Office {
             self.issuer(issuer).await?;
         }
         let of_issuer = move |account: &Account| issuer.is_none_or(|issuer| account.issuer == issuer);
-        let (mut found, mut skip) = (Vec::new(), part.from.map_or(0, |id| id.0.saturating_sub(1)) as usize);
+        let (mut found, mut from) = (Vec::new(), part.from.unwrap_or(AccountId(0)));
         // One who has few among millions is found in many short looks: none of them holds the writer up.
         loop {
             let wanted = part.limit + 1 - found.len();
-            let (more, over) = self
-                .look(move |state| {
-                    let ids = numbered(&state.accounts, skip, AccountId).take(LOOKED_AT);
-                    let of_issuer = ids.filter(|(_, account)| of_issuer(account)).take(wanted);
+            let (more, next) = self
+                .look(move |partitions| {
+                    let mut accounts = partitions.accounts_from(from);
+                    let looked_at = accounts.by_ref().take(LOOKED_AT);
+                    let of_issuer = looked_at.filter(|(_, account)| of_issuer(account)).take(wanted);
                     let more: Vec<_> = of_issuer.map(|(id, account)| (id, *account)).collect();
-                    (more, state.accounts.len().saturating_sub(skip) <= LOOKED_AT)
+                    (more, accounts.next().map(|(id, _)| id))
                 })
                 .await?;
             found.extend(more);
-            skip = skip.saturating_add(LOOKED_AT);
-            if over || found.len() > part.limit {
-                return Ok(Items::cut(found, part.limit, |(id, _)| *id));
+            match next {
+                Some(next) if found.len() <= part.limit => from = next,
+                _ => return Ok(Items::cut(found, part.limit, |(id, _)| *id)),
             }
         }
     }

@@ -97,6 +97,7 @@ impl From<DeskError> for OfficeError {
             DeskError::Layout(error) => Self::Terms(TermsError::Layout(error)),
             DeskError::Note(error) => Self::Note(error),
             DeskError::OwnNumberMissing => Self::OwnNumberMissing,
+            DeskError::NotOfProgramme => Self::Terms(TermsError::NotOfProgramme),
             DeskError::Stopped => Self::Stopped,
         }
     }

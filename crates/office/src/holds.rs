@@ -3,7 +3,7 @@
 use mayfly_core::{AccountId, Answer, OnceKey, Operation, Refusal, TimeMs, TransactionId};
 use mayfly_store::TransactionRow;
 
-use crate::{Office, OfficeError, command, done, numbered};
+use crate::{Office, OfficeError, command, done};
 
 /// What is set aside for a purchase that was authorised and not yet completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +30,11 @@ impl Office {
         &self,
         from: AccountId,
     ) -> Result<(Vec<AccountId>, Option<AccountId>), OfficeError> {
-        self.look(move |state| {
-            let skip = from.0.saturating_sub(1) as usize;
-            let ids = numbered(&state.accounts, skip, AccountId).take(LOOKED_AT);
-            let held = ids.filter(|(_, account)| account.held != 0).map(|(id, _)| id).collect();
-            let more = state.accounts.len().saturating_sub(skip) > LOOKED_AT;
-            (held, more.then_some(AccountId((skip + LOOKED_AT) as u64 + 1)))
+        self.look(move |partitions| {
+            let mut accounts = partitions.accounts_from(from);
+            let looked_at = accounts.by_ref().take(LOOKED_AT);
+            let held = looked_at.filter(|(_, account)| account.held != 0).map(|(id, _)| id).collect();
+            (held, accounts.next().map(|(id, _)| id))
         })
         .await
     }

@@ -18,12 +18,15 @@ pub enum TermsError {
     Layout(LayoutError),
     /// The universal number begins with other digits, or has another length.
     Universal,
+    /// A number that somebody else drew is none of the programme's.
+    NotOfProgramme,
 }
 
 impl fmt::Display for TermsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layout(error) => error.fmt(f),
+            Self::NotOfProgramme => mayfly_engine::DeskError::NotOfProgramme.fmt(f),
             Self::Universal => {
                 f.write_str("the universal number must begin with the programme's prefix and have its length")
             }
@@ -65,7 +68,7 @@ impl Office {
     /// # Errors
     /// If there is none of that id.
     pub async fn issuer(&self, id: IssuerId) -> Result<Issuer, OfficeError> {
-        let found = self.look(move |state| state.issuer(id).cloned()).await?;
+        let found = self.look(move |partitions| partitions.register().issuer(id).cloned()).await?;
         found.ok_or(OfficeError::Refused(Refusal::NoIssuer(id)))
     }
 
@@ -90,9 +93,9 @@ impl Office {
         &self,
         part: Part<IssuerId>,
     ) -> Result<Items<(IssuerId, Issuer), IssuerId>, OfficeError> {
-        let found = self.look(move |state| {
+        let found = self.look(move |partitions| {
             let skip = part.from.map_or(0, |id| id.0.saturating_sub(1)) as usize;
-            let found = numbered(&state.issuers, skip, IssuerId).take(part.limit + 1);
+            let found = numbered(partitions.register().issuers(), skip, IssuerId).take(part.limit + 1);
             found.map(|(id, issuer)| (id, issuer.clone())).collect()
         });
         Ok(Items::cut(found.await?, part.limit, |(id, _)| *id))
@@ -136,7 +139,7 @@ impl Office {
     /// # Errors
     /// If there is none of that id.
     pub async fn programme(&self, id: ProgrammeId) -> Result<Programme, OfficeError> {
-        let found = self.look(move |state| state.programme(id).cloned()).await?;
+        let found = self.look(move |partitions| partitions.register().programme(id).cloned()).await?;
         found.ok_or(OfficeError::Refused(Refusal::NoProgramme(id)))
     }
 
@@ -167,9 +170,9 @@ impl Office {
     /// If the engine can't be asked.
     pub async fn issuer_of_universal(&self, number: &Pan) -> Result<Option<IssuerId>, OfficeError> {
         let index = self.catalogue.index(number);
-        self.look(move |state| {
-            let programme = state.universal.get(&index.0).copied()?;
-            state.programme(programme).map(|programme| programme.issuer)
+        self.look(move |partitions| {
+            let register = partitions.register();
+            register.programme(register.universal(index)?).map(|programme| programme.issuer)
         })
         .await
     }
@@ -183,13 +186,15 @@ impl Office {
         issuer: Option<IssuerId>,
         part: Part<ProgrammeId>,
     ) -> Result<Items<(ProgrammeId, Programme), ProgrammeId>, OfficeError> {
-        let found = self.look(move |state| {
-            if let Some(issuer) = issuer.filter(|id| state.issuer(*id).is_none()) {
+        let found = self.look(move |partitions| {
+            let register = partitions.register();
+            if let Some(issuer) = issuer.filter(|id| register.issuer(*id).is_none()) {
                 return Err(OfficeError::Refused(Refusal::NoIssuer(issuer)));
             }
             let skip = part.from.map_or(0, |id| id.0.saturating_sub(1)) as usize;
             let of_issuer = |programme: &Programme| issuer.is_none_or(|issuer| programme.issuer == issuer);
-            let found = numbered(&state.programmes, skip, ProgrammeId).filter(|(_, found)| of_issuer(found));
+            let found =
+                numbered(register.programmes(), skip, ProgrammeId).filter(|(_, found)| of_issuer(found));
             Ok(found.take(part.limit + 1).map(|(id, found)| (id, found.clone())).collect())
         });
         Ok(Items::cut(found.await??, part.limit, |(id, _)| *id))

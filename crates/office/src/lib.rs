@@ -21,8 +21,7 @@ mod views;
 use std::fmt;
 use std::sync::Arc;
 
-use mayfly_core::state::State;
-use mayfly_core::{Answer, Command, MessageAnswer, Once, OnceKey, Operation, Request};
+use mayfly_core::{Answer, Command, MessageAnswer, Once, OnceKey, Operation, Partitions, Request};
 use mayfly_engine::{Catalogue, Clock, Desk, Handle};
 use mayfly_store::directory::Directory;
 
@@ -114,7 +113,7 @@ impl Office {
     /// Looks into the engine's memory.
     async fn look<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&State) -> T + Send + 'static,
+        look: impl FnOnce(&Partitions) -> T + Send + 'static,
     ) -> Result<T, OfficeError> {
         self.handle.look(look).map_err(OfficeError::Busy)?.await.map_err(|_| OfficeError::Stopped)
     }

@@ -53,7 +53,8 @@ impl Office {
             None => self.programme_meant(account, once).await?,
         };
         let own = self.own_number(account, programme).await?;
-        Ok(self.desk.issue(&Order { account, programme, uses, lifetime_ms, controls, own }, once).await?)
+        let order = Order { account, programme, uses, lifetime_ms, controls, own, number: None };
+        Ok(self.desk.issue(&order, once).await?)
     }
 
     /// The cardholder's own number behind an account, if numbers of the programme have a part of it.
@@ -92,9 +93,10 @@ impl Office {
     async fn issued_before(&self, once: Option<OnceKey>) -> Result<Option<ProgrammeId>, OfficeError> {
         let Some(OnceKey { key, content }) = once else { return Ok(None) };
         let now_ms = self.clock.now_ms();
-        let found = self.look(move |state| {
-            let kept = state.kept.find(key, state.now_ms.max(now_ms)).filter(|kept| kept.content == content);
-            kept.map(|kept| kept.outcome)
+        let found = self.look(move |partitions| {
+            let now_ms = partitions.now_ms().max(now_ms);
+            let mut kept = partitions.iter().filter_map(|state| state.kept.find(key, now_ms));
+            kept.find(|kept| kept.content == content).map(|kept| kept.outcome)
         });
         match found.await? {
             Some(Outcome::Number { number, .. }) => Ok(Some(self.number(number).await?.row.programme)),
@@ -170,9 +172,11 @@ impl Office {
             .collect();
         let clock_ms = self.clock.now_ms();
         let (now_ms, fresh) = self
-            .look(move |state| {
-                let find = |number| state.numbers.active(number).map(|number| number.usage);
-                (state.now_ms.max(clock_ms), active.into_iter().map(find).collect::<Vec<_>>())
+            .look(move |partitions| {
+                let find = |number: NumberRef| {
+                    partitions.get(number.id.partition())?.numbers.active(number).map(|number| number.usage)
+                };
+                (partitions.now_ms().max(clock_ms), active.into_iter().map(find).collect::<Vec<_>>())
             })
             .await?;
         let mut fresh = fresh.into_iter();

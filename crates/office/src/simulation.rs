@@ -6,8 +6,8 @@ use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, Mcc, MerchantId, MinorUnits, Pan, PosEntryMode, Rrn, TerminalId,
 };
 use mayfly_core::{
-    Facts, Hash64, MessageAnswer, MessageKind, OnceKey, Operation, Original, Presented, Processing,
-    ProgrammeId, Reason, Refusal, Request, ResponseCode,
+    Facts, Hash64, MessageAnswer, MessageKind, OnceKey, Operation, Original, PartitionId, Presented,
+    Processing, ProgrammeId, Reason, Refusal, Request, ResponseCode,
 };
 use mayfly_keys::Cvc2;
 use mayfly_store::TransactionRow;
@@ -114,7 +114,7 @@ impl Office {
         let (message, processing) = sale.kind.message();
         let SimulatedSale { number, expiry, cvc2, amount, currency, shop, .. } = sale;
         let cvc2 = cvc2.as_ref().map(|cvc2| &cvc2.expose()[..]);
-        let presented = self.catalogue.presented(number);
+        let presented = (self.catalogue.presented(number), self.catalogue.partition_of(number));
         let reference = self.catalogue.hash("simulated", &[&once.key.0.to_be_bytes()]);
         let facts = self.simulated_facts(once.key, reference, *shop);
         let request = Request {
@@ -159,6 +159,8 @@ impl Office {
             acquirer: earlier.facts.acquirer,
             ..self.simulated_facts(once.key, transaction.reference, shop)
         };
+        // Where the number is, there was its transaction.
+        let presented = (presented, transaction.id.partition());
         let base = request(once, transaction.reference, presented, transaction.currency, facts);
         let reference = transaction.reference;
         let request = match afterwards {
@@ -218,7 +220,13 @@ impl Office {
 }
 
 /// An authorisation of nothing, to be made into whatever is meant.
-fn request(once: OnceKey, reference: Hash64, number: Presented, currency: Currency, facts: Facts) -> Request {
+fn request(
+    once: OnceKey,
+    reference: Hash64,
+    (number, partition): (Presented, PartitionId),
+    currency: Currency,
+    facts: Facts,
+) -> Request {
     Request {
         message: MessageKind::Authorisation,
         processing: Processing::Purchase,
@@ -237,5 +245,6 @@ fn request(once: OnceKey, reference: Hash64, number: Presented, currency: Curren
         repeat: true,
         facts,
         paged: None,
+        partition,
     }
 }

@@ -1,5 +1,7 @@
 //! What there is, in numbers.
 
+use mayfly_core::{State, serial};
+
 use crate::{Office, OfficeError};
 
 /// What the engine has in its memory.
@@ -27,14 +29,17 @@ impl Office {
     /// # Errors
     /// If the engine can't be asked.
     pub async fn snapshot(&self) -> Result<Snapshot, OfficeError> {
-        self.look(|state| Snapshot {
-            issuers: state.issuers.len() as u64,
-            programmes: state.programmes.len() as u64,
-            accounts: state.accounts.len() as u64,
-            active_numbers: state.numbers.len() as u64,
-            quarantined: state.quarantine.len() as u64,
-            transactions_in_memory: state.transactions.len() as u64,
-            transactions: state.transactions.next_id().0.saturating_sub(1),
+        self.look(|partitions| {
+            let all = |count: fn(&State) -> u64| partitions.iter().map(count).sum();
+            Snapshot {
+                issuers: partitions.register().issuers().len() as u64,
+                programmes: partitions.register().programmes().len() as u64,
+                accounts: all(|state| state.accounts.len() as u64),
+                active_numbers: all(|state| state.numbers.len() as u64),
+                quarantined: all(|state| state.quarantine.len() as u64),
+                transactions_in_memory: all(|state| state.transactions.len() as u64),
+                transactions: all(|state| serial(state.transactions.next_id().0) - 1),
+            }
         })
         .await
     }

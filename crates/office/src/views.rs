@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mayfly_core::PartitionId;
 use mayfly_engine::Handle;
 use mayfly_store::{FolderWaker, Home, JournalReader, StoreError, Views as Reader};
 use tokio::sync::Semaphore;
@@ -44,14 +43,9 @@ impl Views {
     ///
     /// # Errors
     /// If they can't be read.
-    pub fn open(
-        home: &Home,
-        partition: PartitionId,
-        handle: Handle,
-        waker: FolderWaker,
-    ) -> Result<Self, StoreError> {
-        let views = Pool::of(READERS, || Reader::open(home, partition))?;
-        let journal = Pool::of(JOURNAL_READERS, || JournalReader::open(home, partition))?;
+    pub fn open(home: &Home, handle: Handle, waker: FolderWaker) -> Result<Self, StoreError> {
+        let views = Pool::of(READERS, || Reader::open(home))?;
+        let journal = Pool::of(JOURNAL_READERS, || JournalReader::open(home))?;
         Ok(Self { views: Arc::new(views), journal: Arc::new(journal), handle, waker })
     }
 

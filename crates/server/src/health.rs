@@ -85,7 +85,7 @@ impl Health {
 
     /// How far the views are behind the journal.
     pub(crate) fn lag(&self) -> Lag {
-        self.progress.get().map_or(Lag { records: 0, ms: 0 }, |progress| progress.lag(self.clock.now_ms()))
+        self.progress.get().map_or(Lag { entries: 0, ms: 0 }, |progress| progress.lag(self.clock.now_ms()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Phase> {
@@ -96,7 +96,6 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    use mayfly_core::TransactionId;
     use mayfly_engine::ManualClock;
 
     use super::*;
@@ -123,7 +122,7 @@ mod tests {
         assert_eq!(health.not_ready(), None);
         clock.set(1001);
         assert_eq!(health.not_ready(), Some("the views lag 1 s behind the journal".into()));
-        progress.set_folded(1, 0, TransactionId(1));
+        progress.set_folded(1, 0, std::iter::empty());
         assert_eq!(health.not_ready(), None);
     }
 }

@@ -128,8 +128,8 @@ mod tests {
         Processing, ProgrammeId, Request, Terms,
     };
     use mayfly_engine::{
-        Catalogue, Clock, Desk, Engine, Handle, ManualClock, MemoryNoteKeys, NobodyAsked, ONLY_PARTITION,
-        Options, Parts, Progress,
+        Catalogue, Clock, Desk, Engine, Handle, ManualClock, MemoryNoteKeys, NobodyAsked, Options, Parts,
+        Progress,
     };
     use mayfly_keys::{KeyService, OsRandom, RootKey};
     use mayfly_store::directory::Directory;
@@ -155,8 +155,7 @@ mod tests {
         fn start() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path();
-            let opened =
-                mayfly_store::open(&path.into(), ONLY_PARTITION, &OpenOptions::default(), |_| ()).unwrap();
+            let opened = mayfly_store::open(&path.into(), &OpenOptions::default(), |_| ()).unwrap();
             let clock = Arc::new(ManualClock::at(BEGUN_MS));
             let shared: Arc<dyn Clock> = clock.clone();
             let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
@@ -164,13 +163,11 @@ mod tests {
             let catalogue = Arc::new(Catalogue::new(service).unwrap());
             let progress = Arc::new(Progress::default());
             let folder =
-                Folder::start(&path.into(), ONLY_PARTITION, FoldOptions::default(), progress.clone(), |_| ())
-                    .unwrap();
-            let archive =
-                ViewsArchive::open(&path.into(), ONLY_PARTITION, progress.clone(), &folder).unwrap();
+                Folder::start(&path.into(), FoldOptions::default(), progress.clone(), |_| ()).unwrap();
+            let archive = ViewsArchive::open(&path.into(), progress.clone(), &folder).unwrap();
             let engine = Engine::start(Parts {
-                state: opened.state,
-                head: opened.head,
+                partitions: opened.partitions,
+                ends: opened.ends,
                 journal: Box::new(opened.journal),
                 archive: Arc::new(archive),
                 catalogue: catalogue.clone(),
@@ -181,7 +178,7 @@ mod tests {
             })
             .unwrap();
             let handle = engine.handle();
-            let views = Views::open(&path.into(), ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
+            let views = Views::open(&path.into(), handle.clone(), folder.waker()).unwrap();
             let desk = Desk::new(
                 handle.clone(),
                 catalogue.clone(),
@@ -244,6 +241,7 @@ mod tests {
                 repeat: false,
                 facts: Facts::default(),
                 paged: None,
+                partition: mayfly_core::PartitionId::FIRST,
             }
         }
     }

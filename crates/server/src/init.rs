@@ -8,9 +8,11 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::num::NonZeroU16;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use mayfly_core::PartitionId;
 use mayfly_keys::file::KeyFileError;
 use mayfly_keys::{CheckValue, Random, RandomError, RootKey};
 use mayfly_store::{Home, JOURNAL_FILE, StoreError, VIEWS_FILE};
@@ -52,6 +54,8 @@ pub enum InitError {
         /// Where the root key of one that joins it belongs.
         root_key_file: PathBuf,
     },
+    /// An installation can't have so many partitions.
+    Partitions(NonZeroU16),
     /// There is no database that could be joined.
     NoDatabase,
     /// There is no installation in the database that is to be joined.
@@ -96,6 +100,11 @@ impl fmt::Display for InitError {
                  `mayfly init --join`",
                 root_key_file.display()
             ),
+            Self::Partitions(partitions) => write!(
+                f,
+                "an installation has 1 to {} partitions, not {partitions}; 64 are enough for as many gateways",
+                PartitionId::COUNT_MAX
+            ),
             Self::NoDatabase => f.write_str(
                 "only an installation in a database can be joined; name it by --database, or set database.url",
             ),
@@ -124,17 +133,36 @@ impl fmt::Display for InitError {
 
 impl std::error::Error for InitError {}
 
-/// Makes an installation as this configuration says, and writes the configuration down if it is not there.
+/// How many partitions an installation has if nobody says it: a database may come to serve several gateways, of which each
+/// has some.
+fn default_partitions(home: &Home) -> NonZeroU16 {
+    match home {
+        Home::Files(_) => NonZeroU16::MIN,
+        Home::Database(_) => DATABASE_PARTITIONS,
+    }
+}
+
+const DATABASE_PARTITIONS: NonZeroU16 = NonZeroU16::new(64).unwrap();
+
+/// Makes an installation as this configuration says, with so many partitions or [as many as usual](default_partitions), and writes the configuration down if it is not there.
 ///
 /// # Errors
 /// If anything that belongs to a server is there already, or something can't be written. Then nothing new is left
 /// behind but an empty directory.
-pub fn init(config: &Config, random: &mut dyn Random) -> Result<Initialised, InitError> {
+pub fn init(
+    config: &Config,
+    partitions: Option<NonZeroU16>,
+    random: &mut dyn Random,
+) -> Result<Initialised, InitError> {
     let settings = config.check().map_err(InitError::Config)?;
     let data_dir = &settings.data_dir;
     let mut files = vec![settings.root_key_file.clone()];
     files.extend([JOURNAL_FILE, VIEWS_FILE, KEY_CHECK_FILE].map(|name| data_dir.join(name)));
     refuse(&files)?;
+    let bounds = 1..=PartitionId::COUNT_MAX;
+    if let Some(partitions) = partitions.filter(|partitions| !bounds.contains(&partitions.get())) {
+        return Err(InitError::Partitions(partitions));
+    }
     if let Home::Database(database) = &settings.home
         && let Some(check_value) = mayfly_store::root_check(&settings.home).map_err(InitError::Store)?
     {
@@ -147,7 +175,9 @@ pub fn init(config: &Config, random: &mut dyn Random) -> Result<Initialised, Ini
     let check_value = root.check_value();
     let made = write_check(&settings, check_value)
         .and_then(|()| {
-            mayfly_store::create(&settings.home, &check_value.to_string()).map_err(InitError::Store)
+            let partitions = partitions.unwrap_or(default_partitions(&settings.home));
+            mayfly_store::create(&settings.home, &check_value.to_string(), partitions)
+                .map_err(InitError::Store)
         })
         .and_then(|()| finish(config, &settings, check_value));
     if made.is_err() {

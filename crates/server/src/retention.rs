@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use mayfly_core::TimeMs;
 use mayfly_engine::Clock;
-use mayfly_store::{Asked, Dropped, HeldBy, Part, Plan, Retention, StoreError};
+use mayfly_store::{Asked, Dropped, HeldBy, Plan, Retention, StoreError};
 
-use crate::protocol::{self, AdminError, ErrorCode, RetentionAsked, RetentionPart, RetentionRun, Time};
+use crate::protocol::{self, AdminError, ErrorCode, RetentionAsked, RetentionRun, Time};
 
 /// How long after the start it is looked for the first time what can be dropped, and how often after that.
 const FIRST: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub(crate) struct RetentionMeter {
 /// The same, read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RetentionCounts {
-    /// The time of the oldest record in the journal; 0 if it is not known.
+    /// The time of the oldest entry in the journal; 0 if it is not known.
     pub(crate) oldest_ms: TimeMs,
     /// When something was archived last; 0 if nothing was since the start.
     pub(crate) archived_ms: TimeMs,
@@ -42,7 +42,7 @@ pub(crate) struct RetentionCounts {
     pub(crate) rows: u64,
     /// How often it failed.
     pub(crate) failures: u64,
-    /// How many records are kept longer because somebody still has to read them.
+    /// How many entries are kept longer because somebody still has to read them.
     pub(crate) held: u64,
 }
 
@@ -155,7 +155,16 @@ impl Keeper {
             journal_before: plan.journal_before_ms.map(Time),
             views_before: plan.views_before_ms.map(Time),
             archive_dir: self.retention.options().archive_dir.display().to_string(),
-            partitions: plan.parts.iter().map(shown_part).collect(),
+            first_entry: plan.first,
+            oldest: plan.first_ms.map(Time),
+            last_entry: plan.last,
+            entries: (plan.to + 1).saturating_sub(plan.first),
+            held: held(plan),
+            held_by: plan.held_by.map(|by| match by {
+                HeldBy::Views => "views".to_owned(),
+                HeldBy::Webhook(webhook) => webhook.to_string(),
+            }),
+            transactions: plan.transactions,
             running: work.running || work.order.is_some(),
             runs: work.runs,
             run,
@@ -244,15 +253,14 @@ impl Keeper {
             Ok(plan) => plan,
             Err(error) => return told.failure(&error.to_string()),
         };
-        let oldest_ms = plan.parts.iter().filter_map(|part| part.first_ms).min();
-        self.meter.oldest_ms.store(oldest_ms.unwrap_or(0), Ordering::Relaxed);
-        let held = plan.parts.iter().map(held).sum();
+        self.meter.oldest_ms.store(plan.first_ms.unwrap_or(0), Ordering::Relaxed);
+        let held = held(&plan);
         self.meter.held.store(held, Ordering::Relaxed);
         // What is not folded yet is so in a moment.
-        let webhook = plan.parts.iter().find_map(|part| match part.held_by {
+        let webhook = match plan.held_by {
             Some(HeldBy::Webhook(webhook)) => Some(webhook.to_string()),
             _ => None,
-        });
+        };
         told.held_by(webhook, held);
     }
 }
@@ -272,7 +280,7 @@ impl Told {
         }
     }
 
-    fn held_by(&mut self, webhook: Option<String>, records: u64) {
+    fn held_by(&mut self, webhook: Option<String>, entries: u64) {
         if self.held_by == webhook {
             return;
         }
@@ -280,11 +288,11 @@ impl Told {
             Some(webhook) => {
                 tracing::warn!(
                     webhook,
-                    records,
-                    "records that are old enough to be dropped stay: a webhook has not been told them"
+                    entries,
+                    "entries that are old enough to be dropped stay: a webhook has not been told them"
                 );
             }
-            None => tracing::info!("no webhook keeps records in the journal any more"),
+            None => tracing::info!("no webhook keeps entries in the journal any more"),
         }
         self.held_by = webhook;
     }
@@ -295,24 +303,8 @@ fn of(asked: RetentionAsked) -> Asked {
     Asked { journal_before_ms: ms(asked.journal_before), views_before_ms: ms(asked.views_before) }
 }
 
-fn held(part: &Part) -> u64 {
-    part.wanted.saturating_sub(part.to)
-}
-
-fn shown_part(part: &Part) -> RetentionPart {
-    RetentionPart {
-        partition: part.partition.0,
-        first: part.first,
-        oldest: part.first_ms.map(Time),
-        last: part.last,
-        records: (part.to + 1).saturating_sub(part.first),
-        held: held(part),
-        held_by: part.held_by.map(|by| match by {
-            HeldBy::Views => "views".to_owned(),
-            HeldBy::Webhook(webhook) => webhook.to_string(),
-        }),
-        transactions: part.transactions,
-    }
+fn held(plan: &Plan) -> u64 {
+    plan.wanted.saturating_sub(plan.to)
 }
 
 fn refused(error: &StoreError) -> AdminError {

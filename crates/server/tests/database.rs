@@ -192,7 +192,7 @@ fn only_a_database_can_be_joined() {
     let directory = tempfile::tempdir().unwrap();
     let config = Config::standard(&directory.path().join("mayfly.toml"));
     assert!(matches!(join(&config), Err(InitError::NoDatabase)));
-    init(&config, &mut OsRandom).unwrap();
+    init(&config, None, &mut OsRandom).unwrap();
     let asked = DatabaseAsked { url: URL.to_owned(), password_file: None, ca_file: None };
     let error = join(&config.with_database(&asked).unwrap()).unwrap_err();
     assert!(matches!(error, InitError::Exists(path) if path.ends_with("root.check")));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::{Installation, Running, config, page, purchase, receive, send, settings};
 use mayfly_core::PartitionId;
-use mayfly_engine::{AppendError, Journal, Record};
+use mayfly_engine::{AppendError, Entry, Journal, Record};
 use mayfly_keys::{OsRandom, RootKey, file};
 use mayfly_server::config::CONFIG_FILE;
 use mayfly_server::directory::{DirectoryError, Run};
@@ -43,7 +43,7 @@ fn mode(path: &Path) -> u32 {
 fn init_makes_everything_once() {
     let above = tempfile::tempdir().unwrap();
     let data_dir = above.path().join("data");
-    let made = init(&config(&data_dir, ""), &mut OsRandom).unwrap();
+    let made = init(&config(&data_dir, ""), None, &mut OsRandom).unwrap();
     assert_eq!(mode(&data_dir), 0o700);
     for (name, expected) in [("root.key", 0o600), (KEY_CHECK_FILE, 0o600), (CONFIG_FILE, 0o600)] {
         assert_eq!(mode(&data_dir.join(name)), expected, "{name}");
@@ -53,12 +53,12 @@ fn init_makes_everything_once() {
     mayfly_server::config::Settings::of_directory(&data_dir).unwrap();
 
     let key = fs::read(data_dir.join("root.key")).unwrap();
-    let again = init(&config(&data_dir, ""), &mut OsRandom).unwrap_err();
+    let again = init(&config(&data_dir, ""), None, &mut OsRandom).unwrap_err();
     assert!(matches!(again, InitError::Exists(path) if path == data_dir.join("root.key")));
     for name in [JOURNAL_FILE, KEY_CHECK_FILE] {
         fs::rename(data_dir.join("root.key"), above.path().join("away")).unwrap();
         let other = data_dir.join(name);
-        let error = init(&config(&data_dir, ""), &mut OsRandom).unwrap_err();
+        let error = init(&config(&data_dir, ""), None, &mut OsRandom).unwrap_err();
         assert!(matches!(error, InitError::Exists(_)), "{name}: {error}");
         assert!(!data_dir.join("root.key").exists() && other.exists());
         fs::rename(above.path().join("away"), data_dir.join("root.key")).unwrap();
@@ -106,7 +106,7 @@ fn metrics_count_and_name_nobody(store: Store) {
         "mayfly_active_numbers 1.0",
         "mayfly_quarantined_numbers 0.0",
         "mayfly_transactions_in_memory 2.0",
-        "mayfly_views_lag_records 0.0",
+        "mayfly_views_lag_entries 0.0",
         "mayfly_queue_commands 0.0",
         "mayfly_connections 1.0",
         "mayfly_holds_released_total 0",
@@ -233,8 +233,10 @@ fn a_server_that_cant_write_its_journal_stops_and_says_so(store: Store) {
     let mut running = Running::start(store);
     running.furnished();
     let mut other = StoredJournal::open(&running.directory.settings("").home).unwrap();
-    let head = other.head(PartitionId(0)).unwrap();
-    other.append(&Record::seal(&head, PartitionId(0), head.at_ms, 0, Vec::new())).unwrap();
+    let ends = other.ends().unwrap();
+    let head = ends.head(PartitionId::FIRST);
+    let record = Record::seal(&head, PartitionId::FIRST, head.at_ms, 0, Vec::new());
+    other.append(&Entry { number: ends.number + 1, records: vec![record] }).unwrap();
 
     let refused = running.refused(AdminRequest::Fund { account: Text::read("acct_1").unwrap(), minor: 1 });
     assert_eq!(refused.code.name(), "storage");

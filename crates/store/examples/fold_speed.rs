@@ -20,7 +20,7 @@ use mayfly_core::{
     Kind, MessageKind, Name, NumberId, NumberIssued, NumberRef, PartitionId, Previous, ProgrammeId,
     ProgrammeOpened, Reason, ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
 };
-use mayfly_engine::{Head, Journal, Progress, Record};
+use mayfly_engine::{Entry, Head, Journal, Progress, Record};
 use mayfly_keys::NumberIndex;
 use mayfly_store::{FoldOptions, Folder, JOURNAL_FILE, OpenOptions, StoredJournal, VIEWS_FILE, open};
 
@@ -68,11 +68,11 @@ fn main() -> Result<(), Failure> {
     drop(maker);
     let begun = Instant::now();
     let step = |what| println!("{:>10.2?} {what:?}", begun.elapsed());
-    let opened = open(&directory.path().into(), PARTITION, &OpenOptions::default(), step)?;
+    let opened = open(&directory.path().into(), &OpenOptions::default(), step)?;
     println!(
         "opened {} numbers and {} transactions, with a check of all pages, in {:.2?}",
-        opened.state.numbers.len(),
-        opened.state.transactions.len(),
+        opened.partitions.first().numbers.len(),
+        opened.partitions.first().transactions.len(),
         begun.elapsed()
     );
     Ok(())
@@ -100,8 +100,7 @@ fn fold(directory: &Path, through: u64, events: u64) -> Result<(), Failure> {
     let progress = Arc::new(Progress::default());
     let (begun, processor) = (Instant::now(), processor_time());
     progress.set_durable(through, 0);
-    let folder =
-        Folder::start(&directory.into(), PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
+    let folder = Folder::start(&directory.into(), FoldOptions::default(), progress.clone(), |_| {})?;
     folder.stop()?;
     report("folded", events, begun.elapsed());
     if let (Some(before), Some(after)) = (processor, processor_time()) {
@@ -130,7 +129,7 @@ struct Maker {
 impl Maker {
     fn new(directory: &Path, numbers: u64) -> Result<Self, Failure> {
         let journal = StoredJournal::open(&directory.into())?;
-        let head = journal.head(PARTITION)?;
+        let head = journal.ends()?.head(PARTITION);
         Ok(Self {
             journal,
             head,
@@ -151,8 +150,7 @@ impl Maker {
     /// From now on the views are folded while records are appended.
     fn follow(&mut self, directory: &Path) -> Result<(), Failure> {
         let progress = Arc::new(Progress::default());
-        let folder =
-            Folder::start(&directory.into(), PARTITION, FoldOptions::default(), progress.clone(), |_| {})?;
+        let folder = Folder::start(&directory.into(), FoldOptions::default(), progress.clone(), |_| {})?;
         self.following = Some((folder, progress));
         Ok(())
     }
@@ -191,7 +189,7 @@ impl Maker {
         let payload = std::mem::take(&mut self.payload);
         let begun = Instant::now();
         let record = Record::seal(&self.head, PARTITION, at_ms, self.count, payload);
-        self.journal.append(&record)?;
+        self.journal.append(&Entry { number: record.sequence, records: vec![record.clone()] })?;
         self.appending += begun.elapsed();
         self.commits.push(begun.elapsed());
         if let Some((_, progress)) = &self.following {

@@ -1,6 +1,7 @@
 //! The archive: transactions that are not in memory any more, for refunds, late completions and reversals.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::sql::{Access, Sql};
 use crate::views::cut::List;
 use crate::views::lookups::Lookup;
 use crate::views::{self, kept, numbers, transactions};
-use crate::{Folder, Home, StoreError};
+use crate::{Folder, Home, JournalReader, StoreError};
 
 const CACHE_BYTES: usize = 16 << 20;
 /// How many transactions under one reference are found, the latest first: twice as many as memory takes, for
@@ -36,32 +37,28 @@ const NUMBERS_MAX: usize = 64;
 /// Looks transactions up in the views.
 pub struct ViewsArchive {
     pool: [Mutex<Sql>; 2],
-    partition: PartitionId,
+    partitions: NonZeroU16,
     progress: Arc<Progress>,
     waker: FolderWaker,
 }
 
 impl ViewsArchive {
     /// Of the views that `folder` folds.
-    pub fn open(
-        home: &Home,
-        partition: PartitionId,
-        progress: Arc<Progress>,
-        folder: &Folder,
-    ) -> Result<Self, StoreError> {
+    pub fn open(home: &Home, progress: Arc<Progress>, folder: &Folder) -> Result<Self, StoreError> {
+        let partitions = JournalReader::open(home)?.partitions();
         let open = || views::open_to_read(home, CACHE_BYTES).map(Mutex::new);
         // Two look-ups at a time; a third one waits.
         let pool = [open()?, open()?];
-        Ok(Self { pool, partition, progress, waker: folder.waker() })
+        Ok(Self { pool, partitions, progress, waker: folder.waker() })
     }
 
-    fn wait(&self, sequence: u64) -> Result<(), ArchiveError> {
+    fn wait(&self, number: u64) -> Result<(), ArchiveError> {
         let until = Instant::now() + WAIT_MAX;
-        while self.progress.folded() < sequence {
+        while self.progress.folded() < number {
             if Instant::now() >= until {
                 let folded = self.progress.folded();
                 return Err(ArchiveError(format!(
-                    "they are folded up to record {folded} and not yet up to {sequence}"
+                    "they are folded up to entry {folded} and not yet up to {number}"
                 )));
             }
             self.waker.wake();
@@ -92,13 +89,18 @@ impl ViewsArchive {
         }
     }
 
-    fn find(&self, views: &Sql, request: &PageRequest) -> Result<Vec<Transaction>, StoreError> {
-        let cursor = views::cursor(views, self.partition)?;
+    fn find(
+        &self,
+        views: &Sql,
+        partition: PartitionId,
+        request: &PageRequest,
+    ) -> Result<Vec<Transaction>, StoreError> {
+        let cursor = views::cursors(views, self.partitions)?.of(partition);
         let (reference, of_number) = match *request {
             PageRequest::Reference(reference) => (reference, None),
             PageRequest::Purchases { reference, index, merchant } => (reference, Some((index, merchant))),
         };
-        let (partition, next) = (self.partition, cursor.next_transaction.0);
+        let next = cursor.next_transaction.0;
         let mut ids = Lookup::Reference.find(views, partition, reference.0, next, UNDER_MAX)?;
         if let Some((index, merchant)) = of_number {
             ids.extend(purchases(views, partition, index, merchant, cursor.next_number.0)?);
@@ -108,15 +110,20 @@ impl ViewsArchive {
 }
 
 impl Archive for ViewsArchive {
-    fn page(&self, request: &PageRequest, sequence: u64) -> Result<Vec<Transaction>, ArchiveError> {
-        self.wait(sequence)?;
-        self.read(|views| self.find(views, request))
+    fn page(
+        &self,
+        partition: PartitionId,
+        request: &PageRequest,
+        number: u64,
+    ) -> Result<Vec<Transaction>, ArchiveError> {
+        self.wait(number)?;
+        self.read(|views| self.find(views, partition, request))
     }
 
-    fn recall(&self, key: Hash64) -> Result<Option<Kept>, ArchiveError> {
+    fn recall(&self, partition: PartitionId, key: Hash64) -> Result<Option<Kept>, ArchiveError> {
         self.read(|views| {
-            let cursor = views::cursor(views, self.partition)?;
-            kept::find(views, self.partition, key, cursor.next_kept)
+            let cursor = views::cursors(views, self.partitions)?.of(partition);
+            kept::find(views, partition, key, cursor.next_kept)
         })
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mayfly_core::{PartitionId, TimeMs};
-use mayfly_engine::Head;
+use mayfly_engine::Ends;
 
 use crate::format::Format;
 use crate::installation;
@@ -32,9 +32,9 @@ pub enum Copying {
     Directory(u64),
     /// The journal's records are copied.
     Journal {
-        /// So many so far.
-        records: u64,
-        /// Of so many, all partitions together.
+        /// So many entries so far.
+        entries: u64,
+        /// Of so many.
         of: u64,
     },
     /// What was copied is read again, and checked.
@@ -46,8 +46,8 @@ pub enum Copying {
 pub struct Copied {
     /// How many rows of the directory.
     pub rows: u64,
-    /// Each partition, and what its journal has.
-    pub partitions: Vec<(PartitionId, Verified)>,
+    /// What the journal has.
+    pub journal: Verified,
 }
 
 /// How many rows or records one transaction writes.
@@ -113,7 +113,7 @@ pub fn copy(
         Home::Database(database) => {
             make_room(database, to)?;
             let copied = fill(from, to, options, &mut progress)?;
-            installation::create(to, root_check)?;
+            installation::create(to, root_check, copied.journal.partitions())?;
             Ok(copied)
         }
     }
@@ -126,12 +126,13 @@ fn lock(home: &Home) -> Result<Option<DirectoryLock>> {
         Home::Database(database) => database,
     };
     if schema::is_there(database, &journal::FORMAT)? {
-        let sql = home.open(&journal::FORMAT, Access::Read, CACHE_BYTES)?;
-        for partition in installation::partitions(&sql)? {
-            let lease = Lease::open(database, partition, "copy".to_owned(), LEASE_TIME)?;
-            if let Some(holder) = lease.holder()?.filter(|holder| !holder.left.is_zero()) {
-                return Err(StoreError::Served { location: sql.location().clone(), holder: holder.owner });
-            }
+        // That of the first partition stands for all of them.
+        let lease = Lease::open(database, PartitionId::FIRST, "copy".to_owned(), LEASE_TIME)?;
+        if let Some(holder) = lease.holder()?.filter(|holder| !holder.left.is_zero()) {
+            return Err(StoreError::Served {
+                location: home.location(&journal::FORMAT),
+                holder: holder.owner,
+            });
         }
     }
     Ok(None)
@@ -155,89 +156,73 @@ fn make_room(database: &Arc<Database>, home: &Home) -> Result<()> {
 }
 
 fn fill(from: &Home, to: &Home, options: CopyOptions, progress: &mut impl FnMut(Copying)) -> Result<Copied> {
-    let mut partitions = Vec::new();
-    let source = from.open(&journal::FORMAT, Access::Read, CACHE_BYTES)?;
-    let journals: Vec<JournalReader> = installation::partitions(&source)?
-        .into_iter()
-        .map(|partition| JournalReader::open(from, partition))
-        .collect::<Result<_>>()?;
-    let heads: Vec<Head> = journals.iter().map(JournalReader::head).collect::<Result<_>>()?;
-    let bases: Vec<Head> = journals.iter().map(JournalReader::base).collect::<Result<_>>()?;
+    let source = JournalReader::open(from)?;
+    let (ends, base) = (source.ends()?, source.base()?);
     if let Some(until_ms) = options.until_ms {
-        require_until(&journals, until_ms)?;
+        require_until(&source, until_ms)?;
     }
-    let of = heads.iter().zip(&bases).map(|(head, base)| head.sequence - base.sequence).sum();
     let rows = copy_tables(from, to, &directory::FORMAT, progress)?;
-    let mut records = 0;
+    installation::set_partitions(to, source.partitions())?;
     let mut target = StoredJournal::open(to)?;
-    let mut copied = Vec::with_capacity(journals.len());
-    for ((journal, head), base) in journals.iter().zip(&heads).zip(&bases) {
-        let until = (head.sequence, options.until_ms.unwrap_or(TimeMs::MAX));
-        copied.push(copy_journal(journal, *base, until, &mut target, || {
-            records += 1;
-            progress(Copying::Journal { records, of });
-        })?);
-    }
+    let until_ms = options.until_ms.unwrap_or(TimeMs::MAX);
+    let of = ends.number.saturating_sub(base.number);
+    let copied = copy_journal(&source, &base, (ends.number, until_ms), &mut target, |entries| {
+        progress(Copying::Journal { entries, of });
+    })?;
     drop(target);
-    for ((journal, head), copied) in journals.iter().zip(&heads).zip(&copied) {
-        if !options.online && journal.head()? != *head {
-            let why = "the journal grew while it was copied: stop whoever writes it".to_owned();
-            return Err(StoreError::Database { location: journal.location().clone(), why });
-        }
-        let partition = journal.partition();
-        let target = JournalReader::open(to, partition)?;
-        let verified = verify(&target, |sequence| progress(Copying::Verifying(sequence)))?;
-        if verified.head != *copied {
-            let why = "it does not have what was copied".to_owned();
-            return Err(StoreError::Damaged { location: target.location().clone(), why });
-        }
-        partitions.push((partition, verified));
+    if !options.online && source.ends()? != ends {
+        let why = "the journal grew while it was copied: stop whoever writes it".to_owned();
+        return Err(StoreError::Database { location: source.location().clone(), why });
     }
-    Ok(Copied { rows, partitions })
+    let target = JournalReader::open(to)?;
+    let verified = verify(&target, |number| progress(Copying::Verifying(number)))?;
+    if verified.ends != copied {
+        let why = "it does not have what was copied".to_owned();
+        return Err(StoreError::Damaged { location: target.location().clone(), why });
+    }
+    Ok(Copied { rows, journal: verified })
 }
 
 /// What was archived is not copied, and an installation can't be brought back as it was before that.
-fn require_until(journals: &[JournalReader], until_ms: TimeMs) -> Result<()> {
-    for journal in journals {
-        let archived = journal.archived()?.last().map_or(Head::START, |span| span.last);
-        if archived.at_ms > until_ms {
-            let location = journal.location().clone();
-            return Err(StoreError::BeforeJournal { location, at_ms: archived.at_ms });
-        }
+fn require_until(journal: &JournalReader, until_ms: TimeMs) -> Result<()> {
+    let archived_ms = journal.archived()?.last().map_or(0, |span| span.last.at_ms());
+    if archived_ms > until_ms {
+        let location = journal.location().clone();
+        return Err(StoreError::BeforeJournal { location, at_ms: archived_ms });
     }
     Ok(())
 }
 
-/// Copies a partition's records up to a sequence and a time, each of them checked, and after which record they begin. Returns
-/// the last one's head.
+/// Copies entries up to a number and a time, each of them checked, and after which entry they begin. Returns where the copy
+/// ends.
 fn copy_journal(
     journal: &JournalReader,
-    base: Head,
+    base: &Ends,
     (last, until_ms): (u64, TimeMs),
     target: &mut StoredJournal,
-    mut copied: impl FnMut(),
-) -> Result<Head> {
+    mut copied: impl FnMut(u64),
+) -> Result<Ends> {
     // What was archived meanwhile is missed below: then the copy ends.
     let archived = journal.archived()?;
-    target.begin_after(journal.partition(), &base, &archived)?;
-    let mut before = base;
+    target.begin_after(base, &archived)?;
+    let mut ends = base.clone();
     let mut batch = Vec::with_capacity(BATCH);
-    for record in journal.after(base).take((last - base.sequence) as usize) {
-        let record = record?;
+    for entry in journal.after(base.clone()).take(last.saturating_sub(base.number) as usize) {
+        let entry = entry?;
         // Time never goes back: no later one belongs to it either.
-        if record.at_ms > until_ms {
+        if entry.at_ms() > until_ms {
             break;
         }
-        before = record.head();
-        batch.push(record);
-        copied();
+        ends.advance(&entry);
+        batch.push(entry);
+        copied(ends.number - base.number);
         if batch.len() == BATCH {
             target.append_all(&batch)?;
             batch.clear();
         }
     }
     target.append_all(&batch)?;
-    Ok(before)
+    Ok(ends)
 }
 
 /// Copies all rows of all tables. Both stores call tables and columns the same.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mayfly_core::PartitionId;
 use mayfly_engine::RecordError;
 use rusqlite::{ErrorCode, ffi};
 
@@ -132,6 +133,8 @@ pub enum StoreError {
     Record {
         /// The journal.
         location: Location,
+        /// Whose record.
+        partition: PartitionId,
         /// The record.
         sequence: u64,
         /// What does not fit.
@@ -144,22 +147,22 @@ pub enum StoreError {
         /// The first one that is missing.
         sequence: u64,
     },
-    /// A journal record is not in the journal any more: it was archived and dropped.
+    /// An entry is not in the journal any more: it was archived and dropped.
     Archived {
         /// The journal.
         location: Location,
-        /// The record.
-        sequence: u64,
-        /// The first record that the journal still has.
+        /// The entry.
+        number: u64,
+        /// The first entry that the journal still has.
         begins: u64,
     },
     /// A file of the archive is not where it should be.
     ArchiveMissing {
         /// The file.
         path: PathBuf,
-        /// Its first record.
+        /// Its first entry.
         first: u64,
-        /// Its last record.
+        /// Its last entry.
         last: u64,
     },
     /// What was before that time is not in the journal any more: it was archived.
@@ -280,24 +283,27 @@ impl fmt::Display for StoreError {
             Self::Busy { location } => {
                 write!(f, "{} is kept busy by another process: close it and try again", location)
             }
-            Self::Record { location, sequence, why } => write!(
-                f,
-                "record {sequence} of {} can't be used: {why}; restore the journal from a backup or a replica",
-                location
-            ),
+            Self::Record { location, partition, sequence, why } => {
+                write!(f, "record {sequence}")?;
+                if *partition != PartitionId::FIRST {
+                    write!(f, " of partition {}", partition.0)?;
+                }
+                let cure = "restore the journal from a backup or a replica";
+                write!(f, " of {location} can't be used: {why}; {cure}")
+            }
             Self::Gap { location, sequence } => write!(
                 f,
                 "record {sequence} of {} is missing: restore the journal from a backup or a replica",
                 location
             ),
-            Self::Archived { location, sequence, begins } => write!(
+            Self::Archived { location, number, begins } => write!(
                 f,
-                "record {sequence} of {location} was archived, the journal begins with record {begins}: name the \
+                "entry {number} of {location} was archived, the journal begins with entry {begins}: name the \
                  directory with the files of the archive"
             ),
             Self::ArchiveMissing { path, first, last } => write!(
                 f,
-                "{} is missing, in which the records {first} to {last} of the journal were archived: put it there, or \
+                "{} is missing, in which the entries {first} to {last} of the journal were archived: put it there, or \
                  set retention.archive_dir to where it is; nothing was changed",
                 path.display()
             ),
@@ -361,6 +367,14 @@ impl StoreError {
     /// Of a thread that could not be started.
     pub(crate) fn no_thread(location: &Location, error: &std::io::Error) -> Self {
         Self::Database { location: location.clone(), why: format!("a thread could not be started: {error}") }
+    }
+
+    /// What went wrong, without the place, as far as somebody said so.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::Lost { why, .. } | Self::Refused { why, .. } | Self::CantOpen { why, .. } => why.clone(),
+            other => other.to_string(),
+        }
     }
 
     /// Of a connection that is not there.

@@ -1,14 +1,17 @@
 //! The journal's writer: one row per record, appended and never changed.
 
+use std::cell::RefCell;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_core::PartitionId;
-use mayfly_engine::{AppendError, Digest, Head, Journal, RETRY_FOR, Record};
+use mayfly_engine::{AppendError, Digest, Ends, Entry, Journal, RETRY_FOR, Record};
 
 use crate::format::{Durability, Format, Step};
 use crate::retention::{Span, base};
-use crate::sql::{Access as Transaction, Sql, values};
+use crate::sql::postgres::{Link, Rows};
+use crate::sql::{Access as Transaction, Backend, Cells, Sql, Value, values};
 use crate::sqlite::Access;
 use crate::{Home, Standing, StoreError};
 use crate::{installation, lease, reader};
@@ -47,19 +50,44 @@ CREATE TABLE journal (
 -- Payloads would hardly get smaller.
 ALTER TABLE journal ALTER COLUMN payload SET STORAGE EXTERNAL;";
 
+/// Which records were written together, and in which order: only where there are several partitions, for otherwise the
+/// records' own numbers say it.
+const ENTRIES: &str = "
+-- `places` are the keys of its records, eight bytes each: partition * 2^48 + sequence, highest byte first.
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    places BLOB NOT NULL
+) STRICT;";
+
 /// The place of a record and what stands there differ between the databases; the rest is the same.
 const APPEND_SQLITE: &str =
     "INSERT INTO journal (key, at_ms, count, version, previous, hash, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
 const APPEND_POSTGRES: &str =
     "INSERT INTO journal (partition, sequence, at_ms, count, version, previous, hash, payload)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-/// The same, for whoever has a lease: nothing is written once somebody else has it.
+/// The same, for whoever has a lease: nothing is written once somebody else has it. Nor after a record that is not there any
+/// more: a primary that was restarted shows what its standby may not have yet, and what is lost with it.
 const APPEND_FENCED: &str =
     "INSERT INTO journal (partition, sequence, at_ms, count, version, previous, hash, payload)
     SELECT ?::bigint, ?::bigint, ?::bigint, ?::bigint, ?::bigint, ?::bytea, ?::bytea, ?::bytea
-    FROM lease WHERE partition = ? AND fence = ?";
+    FROM lease WHERE partition = ? AND fence = ? AND (?::bigint = 0
+        OR EXISTS (SELECT FROM journal WHERE partition = ? AND sequence = ? AND hash = ?))";
+/// Many records at once: several times faster than a statement for each, and than one for all of them.
+const COPY: &str =
+    "COPY journal (partition, sequence, at_ms, count, version, previous, hash, payload) FROM STDIN BINARY";
+const COPY_ENTRIES: &str = "COPY entries (number, at_ms, places) FROM STDIN BINARY";
+const ADD_ENTRY: &str = "INSERT INTO entries (number, at_ms, places) VALUES (?, ?, ?)";
 /// What stands from a place on.
 const END: &str = "SELECT hash FROM journal WHERE partition = ? AND sequence >= ? ORDER BY sequence LIMIT 2";
+/// How many of these partitions end like this. The last record of one may be cut off: then it is known.
+const ENDS: &str =
+    "SELECT count(*) FROM unnest(?::bigint[], ?::bigint[], ?::bytea[]) AS head(partition, sequence, hash)
+    WHERE NOT EXISTS (SELECT FROM journal WHERE partition = head.partition AND sequence > head.sequence)
+    AND (sequence = 0 OR EXISTS (SELECT FROM journal
+        WHERE partition = head.partition AND sequence = head.sequence AND hash = head.hash)
+        OR EXISTS (SELECT FROM journal_base
+        WHERE partition = head.partition AND sequence = head.sequence AND hash = head.hash))";
 pub(crate) const FORMAT: Format = Format {
     file: JOURNAL_FILE,
     schema: "mayfly_journal",
@@ -69,11 +97,13 @@ pub(crate) const FORMAT: Format = Format {
         Step::each(1, SCHEMA, SCHEMA_POSTGRES),
         Step::each(1, "", installation::CREATE_POSTGRES),
         Step::each(1, "", lease::CREATE_POSTGRES),
-        Step::new(2, base::CREATE),
+        Step::each(2, installation::PARTITIONS_SQLITE, installation::PARTITIONS_POSTGRES),
+        Step::new(2, ENTRIES),
+        Step::new(3, base::CREATE),
     ],
     upgrades: true,
-    // Until it is cut it is read as ever.
-    reads_from: 1,
+    // Until it is cut it is read as ever. One that does not say how many partitions it has is not.
+    reads_from: 2,
 };
 
 /// How many bits of a key are the sequence.
@@ -101,14 +131,16 @@ const CHECKPOINT_PAGES: u32 = 320;
 /// The journal, as its one writer has it.
 ///
 /// A record's place is its key: whoever finds it taken by another record knows that somebody else writes this journal. If
-/// it was not heard whether a record was written, the same record is appended again, and finds itself there, or not.
+/// it was not heard whether an entry was written, the same entry is appended again, and finds itself there, or not.
 pub struct StoredJournal {
     sql: Sql,
+    partitions: NonZeroU16,
     claim: Option<Claim>,
 }
 
 /// By what right a journal is written that others may write, too.
 struct Claim {
+    /// Whose lease it is: that of the first partition stands for all of them.
     partition: PartitionId,
     standing: Arc<Standing>,
 }
@@ -120,42 +152,61 @@ impl StoredJournal {
         if sql.is_sqlite() {
             sql.script(&format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"))?;
         }
-        Ok(Self { sql, claim: None })
+        let partitions = installation::partitions(&sql)?;
+        Ok(Self { sql, partitions, claim: None })
     }
 
-    /// Writes a partition of a database, for as long as a lease is good.
+    /// Writes a journal of a database, for as long as a lease is good.
     pub fn under(mut self, partition: PartitionId, standing: Arc<Standing>) -> Self {
         self.claim = Some(Claim { partition, standing });
         self
     }
 
-    /// Where a partition's journal ends. The last record is checked.
-    pub fn head(&self, partition: PartitionId) -> Result<Head, StoreError> {
-        reader::head(&self.sql, partition)
+    /// How many partitions it has.
+    pub fn partitions(&self) -> NonZeroU16 {
+        self.partitions
     }
 
-    /// Appends records that are known to follow what stands there, all of them or none.
-    pub(crate) fn append_all(&mut self, records: &[Record]) -> Result<(), StoreError> {
+    /// Where the journal ends. The last record of each partition is checked.
+    pub fn ends(&self) -> Result<Ends, StoreError> {
+        reader::ends(&self.sql, self.partitions)
+    }
+
+    pub(crate) fn sql(&self) -> &Sql {
+        &self.sql
+    }
+
+    /// Appends entries that are known to follow what stands there, all of them or none.
+    pub(crate) fn append_all(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let writing = self.sql.begin(Transaction::Write)?;
-        records.iter().try_for_each(|record| self.insert(record).map(drop))?;
+        if let Backend::Postgres(link) = self.sql.backend() {
+            let (mut records, mut listed) = (Rows::default(), Rows::default());
+            for entry in entries {
+                entry.records.iter().for_each(|record| records.push(&columns(record)));
+                if !self.has_one() {
+                    listed.push(values![entry.number as i64, entry.at_ms() as i64, places(entry)]);
+                }
+            }
+            for (copy, mut rows) in [(COPY, records), (COPY_ENTRIES, listed)] {
+                rows.take().map_or(Ok(()), |rows| link.borrow_mut().copy(copy, rows))?;
+            }
+        } else {
+            entries.iter().try_for_each(|entry| self.insert(entry).map(drop))?;
+        }
         writing.commit()
     }
 
-    /// Begins a partition that has no records yet after the one that another journal was cut at, and notes what of that was
-    /// archived up to there.
-    pub(crate) fn begin_after(
-        &mut self,
-        partition: PartitionId,
-        base: &Head,
-        archived: &[Span],
-    ) -> Result<(), StoreError> {
-        if *base == Head::START {
+    /// Begins a journal that has no entries yet after the one that another was cut at, and notes what of that was archived up
+    /// to there.
+    pub(crate) fn begin_after(&mut self, base: &Ends, archived: &[Span]) -> Result<(), StoreError> {
+        let start = Ends::start(self.partitions);
+        if *base == start {
             return Ok(());
         }
         let writing = self.sql.begin(Transaction::Write)?;
-        base::set(&writing, partition, base)?;
+        base::set(&writing, &start, base)?;
         // Those that are still being dropped begin before it, too: all that is before the base is in some file.
-        let before = archived.iter().filter(|span| span.before.sequence < base.sequence);
+        let before = archived.iter().filter(|span| span.before.number < base.number);
         before.into_iter().try_for_each(|span| base::add(&writing, span))?;
         writing.commit()
     }
@@ -166,34 +217,67 @@ impl StoredJournal {
         self.sql.one(&format!("PRAGMA max_page_count = {pages}"), &[], |_| Ok(())).map(|_| ())
     }
 
+    /// Whether its records' own numbers say what was written together.
+    fn has_one(&self) -> bool {
+        self.partitions == NonZeroU16::MIN
+    }
+
     /// Says whether it was written: not if somebody else has the lease.
-    fn insert(&self, record: &Record) -> Result<bool, StoreError> {
-        let (at_ms, count, version) = (record.at_ms as i64, record.count, record.version);
-        let (previous, hash, payload) = (&record.previous, &record.hash, &record.payload);
+    fn insert(&self, entry: &Entry) -> Result<bool, StoreError> {
+        match self.sql.backend() {
+            Backend::Postgres(link) if !self.has_one() => self.copy_records(link, entry),
+            _ => {
+                for record in &entry.records {
+                    if !self.insert_record(record)? {
+                        return Ok(false);
+                    }
+                }
+                if !self.has_one() {
+                    let values = values![entry.number as i64, entry.at_ms() as i64, places(entry)];
+                    self.sql.run(ADD_ENTRY, values)?;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn insert_record(&self, record: &Record) -> Result<bool, StoreError> {
         if self.sql.is_sqlite() {
-            let key = key(record.partition, record.sequence);
+            let Record { partition, sequence, count, version, ref previous, ref hash, ref payload, .. } =
+                *record;
+            let (key, at_ms) = (key(partition, sequence), record.at_ms as i64);
             self.sql.run(APPEND_SQLITE, values![key, at_ms, count, version, previous, hash, payload])?;
             return Ok(true);
         }
-        let (partition, sequence) = (record.partition.0, record.sequence as i64);
+        let columns = columns(record);
         let Some(claim) = &self.claim else {
-            let values = values![partition, sequence, at_ms, count, version, previous, hash, payload];
-            return self.sql.run(APPEND_POSTGRES, values).map(|_| true);
+            return self.sql.run(APPEND_POSTGRES, &columns).map(|_| true);
         };
-        let fence = claim.standing.fence() as i64;
-        let values = values![
-            partition,
-            sequence,
-            at_ms,
-            count,
-            version,
-            previous,
-            hash,
-            payload,
-            claim.partition.0,
-            fence
-        ];
-        self.sql.run(APPEND_FENCED, values).map(|written| written == 1)
+        let mut values = columns.to_vec();
+        values.extend([claim.partition.0.into(), (claim.standing.fence() as i64).into()]);
+        let before = record.sequence as i64 - 1;
+        values.extend([before.into(), columns[0].clone(), before.into(), columns[5].clone()]);
+        self.sql.run(APPEND_FENCED, &values).map(|written| written == 1)
+    }
+
+    /// All records of an entry, and the entry itself if whoever has the lease lets it be written, in one transaction.
+    fn copy_records(&self, link: &RefCell<Link>, entry: &Entry) -> Result<bool, StoreError> {
+        let mut rows = Rows::default();
+        entry.records.iter().for_each(|record| rows.push(&columns(record)));
+        let Some(rows) = rows.take() else { return Ok(true) };
+        // Numbers and bytes of our own, so they need not travel as values.
+        let (number, at_ms) = (entry.number, entry.at_ms());
+        let places: String = places(entry).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut places = format!("'\\x{places}'::bytea");
+        if let Some(Claim { partition, standing }) = &self.claim {
+            // Nothing, which is not allowed there, if somebody else has the lease.
+            let (partition, fence) = (partition.0, standing.fence());
+            places =
+                format!("(SELECT {places} FROM lease WHERE partition = {partition} AND fence = {fence})");
+        }
+        let last =
+            format!("INSERT INTO entries (number, at_ms, places) VALUES ({number}, {at_ms}, {places})");
+        link.borrow_mut().copy_and(COPY, rows, &last)
     }
 
     /// Whether the lease lets anything be done.
@@ -215,24 +299,58 @@ impl StoredJournal {
         done
     }
 
-    /// Whether the journal ends with `head`.
-    fn ends_with(&self, partition: PartitionId, head: &Head) -> Result<bool, StoreError> {
-        let from = values![partition.0, head.sequence as i64];
-        let ends = self.sql.all(END, from, |cells| cells.next::<Digest>())?;
-        Ok(if head.sequence == 0 { ends.is_empty() } else { ends == [head.hash] })
+    /// Whether every partition's journal ends like this.
+    fn ends_with(&self, ends: &Ends) -> Result<bool, StoreError> {
+        let heads = || PartitionId::all(self.partitions).map(|partition| (partition, ends.head(partition)));
+        if let (Backend::Postgres(link), false) = (self.sql.backend(), self.has_one()) {
+            let columns = [
+                heads().map(|(partition, _)| partition.0.into()).collect::<Vec<i64>>().into(),
+                heads().map(|(_, head)| head.sequence as i64).collect::<Vec<i64>>().into(),
+                heads().map(|(_, head)| head.hash.to_vec()).collect::<Vec<Vec<u8>>>().into(),
+            ];
+            let mut standing = 0;
+            link.borrow_mut().each_of_columns(ENDS, &columns, |row| {
+                standing = Cells::of_postgres(row, self.sql.location()).bits()?;
+                Ok(())
+            })?;
+            return Ok(standing == u64::from(self.partitions.get()));
+        }
+        for (partition, head) in heads() {
+            let from = values![partition.0, head.sequence as i64];
+            let found = self.sql.all(END, from, |cells| cells.next::<Digest>())?;
+            let ends = match found[..] {
+                [] if head.sequence == 0 => true,
+                // It was cut off, and is known.
+                [] => base::head(&self.sql, partition)?.hash == head.hash,
+                [hash] => head.sequence > 0 && hash == head.hash,
+                _ => false,
+            };
+            if !ends {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// The record's place is taken: by itself, if an append was tried again, or by another one.
-    fn taken(&self, record: &Record) -> Result<(), AppendError> {
-        let Record { partition, sequence, .. } = *record;
-        let standing = reader::between(&self.sql, partition, sequence, sequence, 1);
-        match standing {
-            Ok(standing) if standing.front().is_some_and(|standing| standing.hash == record.hash) => {
-                self.settle().map_err(|error| append_error(&error))
+    /// The place of a record is taken: by itself, if an append was tried again, or by another one. What is written together
+    /// stands together.
+    fn taken(&self, entry: &Entry) -> Result<(), AppendError> {
+        for record in &entry.records {
+            let Record { partition, sequence, .. } = *record;
+            let standing = reader::between(&self.sql, partition, sequence, sequence, 1);
+            let standing = standing.map_err(|error| append_error(&error))?;
+            if standing.front().is_none_or(|standing| standing.hash != record.hash) {
+                return Err(AppendError::Refused);
             }
-            Ok(_) => Err(AppendError::Refused),
-            Err(error) => Err(append_error(&error)),
         }
+        self.settle().map_err(|error| append_error(&error))
+    }
+
+    /// Whether all that was read up to these ends is there for good. Whoever begins to write asks that, under his lease: what a
+    /// primary shows that was restarted may be lost with it.
+    pub fn begins_at(&self, ends: &Ends) -> Result<bool, StoreError> {
+        self.settle()?;
+        self.ends_with(ends)
     }
 
     /// Waits until what can be read is safe. Whoever asks a primary that was restarted sees what its standby may not have
@@ -243,6 +361,37 @@ impl StoredJournal {
         }
         Ok(())
     }
+
+    /// An entry is one statement, or one transaction of several.
+    fn write(&self, entry: &Entry) -> Result<bool, StoreError> {
+        if self.has_one() || !self.sql.is_sqlite() {
+            return self.insert(entry);
+        }
+        let writing = self.sql.begin(Transaction::Write)?;
+        let written = self.insert(entry)?;
+        writing.commit()?;
+        Ok(written)
+    }
+}
+
+/// A record as it is copied into the table.
+fn columns(record: &Record) -> [Value<'_>; 8] {
+    [
+        record.partition.0.into(),
+        (record.sequence as i64).into(),
+        (record.at_ms as i64).into(),
+        record.count.into(),
+        record.version.into(),
+        (&record.previous).into(),
+        (&record.hash).into(),
+        (&record.payload).into(),
+    ]
+}
+
+/// The keys of an entry's records, as they are listed.
+fn places(entry: &Entry) -> Vec<u8> {
+    let keys = entry.records.iter().map(|record| key(record.partition, record.sequence));
+    keys.flat_map(i64::to_be_bytes).collect()
 }
 
 fn append_error(error: &StoreError) -> AppendError {
@@ -254,20 +403,22 @@ fn append_error(error: &StoreError) -> AppendError {
 }
 
 impl Journal for StoredJournal {
-    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
+    fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
         self.may()?;
-        match self.insert(record) {
+        match self.write(entry) {
             Ok(true) => Ok(()),
             // Written by an earlier try perhaps, before the lease was lost.
-            Ok(false) | Err(StoreError::Taken { .. }) => self.stepped_down(self.taken(record)),
+            Ok(false) | Err(StoreError::Taken { .. }) => self.stepped_down(self.taken(entry)),
             Err(error) => Err(append_error(&error)),
         }
     }
 
-    fn confirm(&mut self, head: &Head) -> Result<(), AppendError> {
-        let Some(Claim { partition, .. }) = self.claim else { return Ok(()) };
+    fn confirm(&mut self, ends: &Ends) -> Result<(), AppendError> {
+        if self.claim.is_none() {
+            return Ok(());
+        }
         self.may()?;
-        match self.ends_with(partition, head) {
+        match self.ends_with(ends) {
             Ok(true) => Ok(()),
             Ok(false) => self.stepped_down(Err(AppendError::Refused)),
             Err(error) => Err(append_error(&error)),

@@ -248,6 +248,10 @@ impl LeaseKeeper {
 
     /// Gives the lease back: whoever stands by takes over at once. Nothing may be written any more.
     pub fn release(mut self) -> Result<(), StoreError> {
+        self.give_back()
+    }
+
+    fn give_back(&mut self) -> Result<(), StoreError> {
         let was_lost = self.standing.is_lost();
         match self.end() {
             Some(lease) if !was_lost => lease.release(&self.standing),
@@ -269,8 +273,11 @@ impl fmt::Debug for LeaseKeeper {
 }
 
 impl Drop for LeaseKeeper {
+    /// Whoever takes a lease and can't go on must not keep others waiting. Nothing is written under it any more.
     fn drop(&mut self) {
-        drop(self.end());
+        if let Err(error) = self.give_back() {
+            tracing::warn!(%error, "the lease could not be given back");
+        }
         self.standing.lose();
     }
 }

@@ -47,9 +47,9 @@ pub use load::{
 pub use lock::{DirectoryLock, LOCK_FILE};
 pub use place::{EventPlace, EventPlaceError};
 pub use query::{NumberFilter, PAGE_MAX, Page, Views};
-pub use reader::{JournalReader, Records};
+pub use reader::{Entries, JournalReader, Records};
 pub use retention::{
-    ArchiveFile, Asked, CUT_AGE_MIN_MS, Dropped, HeldBy, Part, Plan, Retention, RetentionOptions, Span,
+    ArchiveFile, Asked, CUT_AGE_MIN_MS, Dropped, HeldBy, Plan, Retention, RetentionOptions, Span,
     archive_files,
 };
 pub use sql::postgres::{Database, DatabaseError, DatabaseOptions};

@@ -8,8 +8,8 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
-use mayfly_core::{PartitionId, State, TimeMs};
-use mayfly_engine::Head;
+use mayfly_core::{Partitions, TimeMs};
+use mayfly_engine::Ends;
 
 use crate::fold::ViewsWriter;
 use crate::journal::FORMAT;
@@ -24,7 +24,7 @@ use state::Loaded;
 pub use compare::{Difference, compare_with_archive, compare_with_replay};
 pub use follow::Follower;
 
-/// If more records than this are not folded yet, they are folded before the state is loaded; otherwise they are
+/// If more entries than this are not folded yet, they are folded before the state is loaded; otherwise they are
 /// replayed in memory, which is faster.
 const REPLAY_MAX: u64 = 256;
 /// Where views go that do not fit.
@@ -68,26 +68,26 @@ pub enum Opening {
     Checking,
     /// The views are being folded.
     Folding {
-        /// Up to this record so far.
-        sequence: u64,
+        /// Up to this entry so far.
+        number: u64,
         /// Of so many.
         last: u64,
     },
     /// The state is being loaded from the views.
     Loading,
-    /// Records that are not folded yet are being replayed.
+    /// Entries that are not folded yet are being replayed.
     Replaying,
 }
 
 /// An opened store: all that an engine begins with.
 pub struct Opened {
     /// Everything that decisions depend on, as of the journal's end.
-    pub state: State,
+    pub partitions: Partitions,
     /// Where the journal ends.
-    pub head: Head,
+    pub ends: Ends,
     /// The journal, to append to.
     pub journal: StoredJournal,
-    /// Up to which record the views are folded.
+    /// Up to which entry the views are folded.
     pub folded: u64,
     /// Why the views had to be built again, if they had to.
     pub rebuilt: Option<String>,
@@ -99,7 +99,6 @@ pub struct Opened {
 /// error, and nothing is changed.
 pub fn open(
     home: &Home,
-    partition: PartitionId,
     options: &OpenOptions,
     mut progress: impl FnMut(Opening),
 ) -> Result<Opened, StoreError> {
@@ -115,38 +114,38 @@ pub fn open(
         }
     };
     let journal = StoredJournal::open(home)?;
-    let head = journal.head(partition)?;
-    let mut reader = JournalReader::open(home, partition)?;
+    let ends = journal.ends()?;
+    let mut reader = JournalReader::open(home)?;
     if let Some(archive) = &options.archive {
         reader = reader.with_archive(archive);
     }
 
     progress(Opening::Checking);
     let mut rebuilt = None;
-    if let Some(why) = check::misfit(home, &reader, &head, options)? {
+    if let Some(why) = check::misfit(home, &reader, &ends, options)? {
         // What they are built from must be there before anything is put aside.
         reader.require_archive()?;
         tracing::warn!(%why, "the views are built again from the journal");
         put_aside(home)?;
         rebuilt = Some(why);
     }
-    let mut state = match bring_up(home, &reader, &head, options, &mut progress) {
+    let mut loaded = match bring_up(home, &reader, ends.number, options, &mut progress) {
         // Every page was whole, and yet there was something in them that we never write.
         Err(damage) if damage.is_damage_of(&home.location(&views::FORMAT)) && rebuilt.is_none() => {
             reader.require_archive()?;
             tracing::warn!(%damage, "the views are built again from the journal");
             put_aside(home)?;
             rebuilt = Some(damage.to_string());
-            bring_up(home, &reader, &head, options, &mut progress)?
+            bring_up(home, &reader, ends.number, options, &mut progress)?
         }
         brought_up => brought_up?,
     };
-    let folded = state.cursor.head.sequence;
-    if folded < head.sequence {
+    let folded = loaded.cursors.number;
+    if folded < ends.number {
         progress(Opening::Replaying);
-        state.replay(&reader, &head)?;
+        loaded.replay(&reader, ends.number)?;
     }
-    Ok(Opened { state: state.state, head, journal, folded, rebuilt, lock })
+    Ok(Opened { partitions: loaded.partitions, ends, journal, folded, rebuilt, lock })
 }
 
 /// Locks a directory, in which a journal must be, or may be made.
@@ -164,30 +163,30 @@ fn occupy(directory: &Path, options: &OpenOptions) -> Result<DirectoryLock, Stor
 fn bring_up(
     home: &Home,
     reader: &JournalReader,
-    head: &Head,
+    last: u64,
     options: &OpenOptions,
     progress: &mut impl FnMut(Opening),
 ) -> Result<Loaded, StoreError> {
-    fold_up(home, reader, head, options, progress)?;
+    fold_up(home, reader, last, options, progress)?;
     progress(Opening::Loading);
-    state::load(home, reader.partition(), options.remember_ms)
+    state::load(home, reader.partitions(), options.remember_ms)
 }
 
 fn fold_up(
     home: &Home,
     reader: &JournalReader,
-    head: &Head,
+    last: u64,
     options: &OpenOptions,
     progress: &mut impl FnMut(Opening),
 ) -> Result<(), StoreError> {
-    let mut writer = ViewsWriter::open(home, reader.partition(), options.fold)?;
-    let folded = writer.cursor().head.sequence;
+    let mut writer = ViewsWriter::open(home, reader.partitions(), options.fold)?;
+    let folded = writer.cursors().number;
     // What was archived is folded here: whoever folds later reads the journal alone.
-    if head.sequence - folded <= REPLAY_MAX && folded >= reader.base()?.sequence {
+    if last - folded <= REPLAY_MAX && folded >= reader.base()?.number {
         return Ok(());
     }
-    while writer.fold(reader, head.sequence)? > 0 {
-        progress(Opening::Folding { sequence: writer.cursor().head.sequence, last: head.sequence });
+    while writer.fold(reader, last)? > 0 {
+        progress(Opening::Folding { number: writer.cursors().number, last });
     }
     writer.checkpoint()
 }

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-/// Where an event stands in the journal: in which record, and where in it. Later events have greater places.
+/// Where an event stands in the journal: in which entry, and where in it. Later events have greater places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventPlace {
-    /// The number of its record; the first has 1.
+    /// The number of its entry; the first has 1.
     pub sequence: u64,
-    /// How many events of the record stand before it.
+    /// How many events of the entry stand before it, in all of its records.
     pub index: u32,
 }
 
-/// Before which sequence places end: a journal has no records from there on.
+/// Before which sequence places end: a journal has no entries from there on.
 const SEQUENCE_END: u64 = 1 << 48;
 
 /// It is no place of an event.
@@ -22,7 +22,7 @@ impl EventPlace {
     /// The journal's first.
     pub const FIRST: Self = Self { sequence: 1, index: 0 };
 
-    /// The first place after it. There may be no event: its record may have ended.
+    /// The first place after it. There may be no event: its entry may have ended.
     pub fn after(self) -> Self {
         match self.index.checked_add(1) {
             Some(index) => Self { index, ..self },

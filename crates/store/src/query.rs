@@ -1,20 +1,22 @@
 //! Reading the views: for the command line, the API and the pages.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use mayfly_card::Currency;
 use mayfly_core::state::{Issuer, Programme, Transaction};
 use mayfly_core::{
     AccountId, Books, Hash64, IssuerId, NumberId, PartitionId, ProgrammeId, Retirement, TimeMs, TransactionId,
 };
-use mayfly_engine::Head;
+use mayfly_engine::Ends;
 
 use crate::archive::{UNDER_MAX, families};
 use crate::sql::Sql;
 use crate::views::cut::{self, List};
 use crate::views::lookups::Lookup;
 use crate::views::{self, AccountRow, NumberRow, TransactionRow, accounts, issuers, numbers, transactions};
-use crate::{Home, StoreError};
+use crate::{Home, JournalReader, StoreError};
 
 const CACHE_BYTES: usize = 8 << 20;
 /// How many rows one query returns at the most.
@@ -57,39 +59,45 @@ impl NumberFilter {
 /// The views, to read. They may be a little behind the journal.
 pub struct Views {
     sql: Sql,
-    partition: PartitionId,
+    partitions: NonZeroU16,
 }
 
 impl Views {
     /// Opens the views.
-    pub fn open(home: &Home, partition: PartitionId) -> Result<Self, StoreError> {
-        Ok(Self { sql: views::open_to_read(home, CACHE_BYTES)?, partition })
+    pub fn open(home: &Home) -> Result<Self, StoreError> {
+        let partitions = JournalReader::open(home)?.partitions();
+        Ok(Self { sql: views::open_to_read(home, CACHE_BYTES)?, partitions })
     }
 
-    /// Up to which record they are folded.
-    pub fn folded(&self) -> Result<Head, StoreError> {
-        views::cursor(&self.sql, self.partition).map(|cursor| cursor.head)
+    /// Up to where they are folded.
+    pub fn folded(&self) -> Result<Ends, StoreError> {
+        views::cursors(&self.sql, self.partitions).map(|cursors| cursors.ends())
     }
 
     /// All issuers.
     pub fn issuers(&self) -> Result<Vec<(IssuerId, Issuer)>, StoreError> {
-        issuers::issuers(&self.sql, self.partition)
+        issuers::issuers(&self.sql)
     }
 
     /// All programmes.
     pub fn programmes(&self) -> Result<Vec<(ProgrammeId, Programme)>, StoreError> {
-        issuers::programmes(&self.sql, self.partition)
+        issuers::programmes(&self.sql)
     }
 
     /// The books that are kept per issuer and currency.
     pub fn books(&self) -> Result<BTreeMap<(IssuerId, Currency), Books>, StoreError> {
-        let books = issuers::books(&self.sql, self.partition)?;
-        Ok(books.into_iter().collect())
+        let mut all = BTreeMap::<_, Books>::new();
+        for partition in PartitionId::all(self.partitions) {
+            for (whose, books) in issuers::books(&self.sql, partition)? {
+                all.entry(whose).or_default().add(&books);
+            }
+        }
+        Ok(all)
     }
 
     /// One account.
     pub fn account(&self, id: AccountId) -> Result<Option<AccountRow>, StoreError> {
-        accounts::find(&self.sql, self.partition, id)
+        accounts::find(&self.sql, id.partition(), id)
     }
 
     /// Accounts by id, those after `after`.
@@ -101,21 +109,30 @@ impl Views {
         let limit = limit.min(PAGE_MAX);
         let mut rows = Vec::new();
         let after = after.unwrap_or(AccountId(0));
-        accounts::list(&self.sql, self.partition, after, limit, |row| rows.push(row))?;
+        for partition in PartitionId::all(self.partitions).skip(after.partition().0.into()) {
+            let room = limit - rows.len();
+            accounts::list(&self.sql, partition, after, room, |row| rows.push(row))?;
+            if rows.len() == limit {
+                break;
+            }
+        }
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
         Ok(Page { rows, next })
     }
 
     /// One number.
     pub fn number(&self, id: NumberId) -> Result<Option<NumberRow>, StoreError> {
-        numbers::find(&self.sql, self.partition, id)
+        numbers::find(&self.sql, id.partition(), id)
     }
 
-    /// All numbers that ever had this index, the latest first.
-    pub fn numbers_by_index(&self, index: mayfly_keys::NumberIndex) -> Result<Vec<NumberRow>, StoreError> {
-        let cursor = views::cursor(&self.sql, self.partition)?;
-        let next = cursor.next_number.0;
-        let ids = Lookup::Number.find(&self.sql, self.partition, index.0, next, PAGE_MAX);
+    /// All numbers of a partition that ever had this index, the latest first.
+    pub fn numbers_by_index(
+        &self,
+        partition: PartitionId,
+        index: mayfly_keys::NumberIndex,
+    ) -> Result<Vec<NumberRow>, StoreError> {
+        let next = views::cursors(&self.sql, self.partitions)?.of(partition).next_number.0;
+        let ids = Lookup::Number.find(&self.sql, partition, index.0, next, PAGE_MAX);
         let mut rows = Vec::new();
         for id in ids? {
             rows.extend(self.number(NumberId(id))?);
@@ -147,32 +164,57 @@ impl Views {
 
     /// One transaction.
     pub fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
-        transactions::find_whole(&self.sql, self.partition, id)
+        transactions::find_whole(&self.sql, id.partition(), id)
     }
 
     /// The transactions under a reference, with all that belongs to them, the latest first: what memory would have of
     /// them, had it forgotten nothing.
     pub fn transactions_under(&self, reference: Hash64) -> Result<Vec<Transaction>, StoreError> {
-        let cursor = views::cursor(&self.sql, self.partition)?;
-        let (next, partition) = (cursor.next_transaction.0, self.partition);
-        let ids = Lookup::Reference.find(&self.sql, partition, reference.0, next, UNDER_MAX);
-        ids.and_then(|ids| families(&self.sql, partition, ids))
+        let cursors = views::cursors(&self.sql, self.partitions)?;
+        let mut found = Vec::new();
+        for partition in PartitionId::all(self.partitions) {
+            let next = cursors.of(partition).next_transaction.0;
+            let ids = Lookup::Reference.find(&self.sql, partition, reference.0, next, UNDER_MAX)?;
+            found.extend(families(&self.sql, partition, ids)?);
+        }
+        // Within a partition they come in this order.
+        found.sort_by_key(|transaction| Reverse((transaction.at_ms, transaction.id)));
+        Ok(found)
     }
 
     /// Since when what is missing was idle: what is over may have been dropped if it was touched last before that.
     pub fn dropped_before(&self) -> Result<TimeMs, StoreError> {
-        cut::find(&self.sql, self.partition).map(|cut| cut.before_ms)
+        cut::before_ms(&self.sql)
     }
 
-    /// The latest transactions, those before `before` (none: from the latest).
+    /// The latest transactions of all partitions, by time, those before `before` (none: from the latest).
     pub fn transactions(
         &self,
         before: Option<TransactionId>,
         limit: usize,
     ) -> Result<Page<TransactionRow, TransactionId>, StoreError> {
         let limit = limit.min(PAGE_MAX);
-        let before = before.unwrap_or(TransactionId(u64::MAX));
-        let rows = transactions::latest(&self.sql, self.partition, before, limit)?;
+        let at_ms = match before {
+            Some(before) => self.transaction(before)?.map(|row| row.transaction.at_ms),
+            None => None,
+        };
+        let cursors = views::cursors(&self.sql, self.partitions)?;
+        let mut rows = Vec::new();
+        for partition in PartitionId::all(self.partitions) {
+            let next = cursors.of(partition).next_transaction;
+            let bound = match before.zip(at_ms) {
+                Some((before, _)) if before.partition() == partition => before,
+                // What happened at the same time is told in the order of ids, too.
+                Some((before, at_ms)) => {
+                    let since_ms = at_ms + u64::from(partition < before.partition());
+                    transactions::first_since(&self.sql, partition, since_ms, next)?
+                }
+                None => before.unwrap_or(next).min(next),
+            };
+            rows.extend(transactions::latest(&self.sql, partition, bound, limit)?);
+        }
+        rows.sort_by_key(|row| Reverse((row.transaction.at_ms, row.transaction.id)));
+        rows.truncate(limit);
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.transaction.id);
         Ok(Page { rows, next })
     }
@@ -207,7 +249,7 @@ impl Views {
     ) -> Result<Page<TransactionRow, TransactionId>, StoreError> {
         let first = match from {
             Some(from) => Some(from),
-            None => numbers::last_transaction(&self.sql, self.partition, number)?,
+            None => numbers::last_transaction(&self.sql, number.partition(), number)?,
         };
         follow(first, limit, |id| {
             let Some(found) = self.transaction(id)? else {
@@ -229,7 +271,7 @@ impl Views {
         id: u64,
         named: impl Fn(u64) -> C,
     ) -> Result<(Option<T>, Option<C>), StoreError> {
-        Ok((None, list.after_gap(&self.sql, self.partition, id)?.map(named)))
+        Ok((None, list.after_gap(&self.sql, PartitionId::of_id(id), id)?.map(named)))
     }
 }
 

@@ -1,16 +1,17 @@
 //! The journal's reader: a connection of its own that never changes anything and never holds up the writer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
-use mayfly_core::{Event, PartitionId};
-use mayfly_engine::{Digest, Head, Record, RecordError};
+use mayfly_core::{Event, PartitionId, TimeMs};
+use mayfly_engine::{Digest, Ends, Entry, Head, Record, RecordError};
 
 use crate::journal::{FORMAT, key, sequence};
 use crate::retention::{ArchiveFile, Span, base, open_as};
-use crate::sql::{Cells, Sql, Value};
+use crate::sql::{Backend, Cells, Sql, Value, values};
 use crate::sqlite::Access;
-use crate::{Home, Location, StoreError};
+use crate::{Home, Location, StoreError, installation};
 
 /// The statements that find records by their place.
 struct Statements {
@@ -33,25 +34,34 @@ const POSTGRES: Statements = Statements {
         WHERE partition = ? AND sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?",
     last: "SELECT max(sequence) FROM journal WHERE partition = ? AND sequence BETWEEN ? AND ?",
 };
+/// Records by their places, whatever partition they are of.
+const PLACES_POSTGRES: &str =
+    "SELECT journal.partition, journal.sequence, at_ms, count, version, previous, hash, payload
+    FROM unnest(?::bigint[], ?::bigint[]) AS place(partition, sequence)
+    JOIN journal ON journal.partition = place.partition AND journal.sequence = place.sequence";
 
-/// How many records are read in one transaction: a few megabytes, so that the write-ahead log is never held for
+const ENTRIES: &str = "SELECT number, places FROM entries WHERE number >= ? ORDER BY number LIMIT ?";
+const LAST_ENTRY: &str = "SELECT number, places FROM entries ORDER BY number DESC LIMIT 1";
+const ENTRY_TIME: &str = "SELECT at_ms FROM entries WHERE number = ?";
+
+/// How many entries are read in one transaction: a few megabytes, so that the write-ahead log is never held for
 /// longer than milliseconds.
 const CHUNK: usize = 32;
 const CACHE_BYTES: usize = 8 << 20;
 /// The last sequence that a key has room for.
 const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 
-/// Reads a partition's journal: what of it is there, and with its archive also what was cut off.
+/// Reads a journal: what of it is there, and with its archive also what was cut off.
 pub struct JournalReader {
     sql: Sql,
-    partition: PartitionId,
+    partitions: NonZeroU16,
     /// The directory with the archive's files.
     archive: Option<PathBuf>,
 }
 
 impl JournalReader {
     /// Opens the journal to read.
-    pub fn open(home: &Home, partition: PartitionId) -> Result<Self, StoreError> {
+    pub fn open(home: &Home) -> Result<Self, StoreError> {
         if let Home::Files(directory) = home {
             let path = directory.join(FORMAT.file);
             if !path.exists() {
@@ -59,7 +69,9 @@ impl JournalReader {
                 return Err(StoreError::Missing { location: path.into(), views });
             }
         }
-        Ok(Self { sql: home.open(&FORMAT, Access::Read, CACHE_BYTES)?, partition, archive: None })
+        let sql = home.open(&FORMAT, Access::Read, CACHE_BYTES)?;
+        let partitions = installation::partitions(&sql)?;
+        Ok(Self { sql, partitions, archive: None })
     }
 
     /// Reads what was archived, too, from the files in this directory: as if it had never been cut off.
@@ -68,19 +80,19 @@ impl JournalReader {
         Self { archive: Some(directory.to_owned()), ..self }
     }
 
-    /// After which record the journal begins: before the first, unless it was cut.
-    pub fn base(&self) -> Result<Head, StoreError> {
-        base::find(&self.sql, self.partition)
+    /// After which entry the journal begins: before the first, unless it was cut.
+    pub fn base(&self) -> Result<Ends, StoreError> {
+        base::find(&self.sql, self.partitions)
     }
 
-    /// After which record that begins which can be read: with an archive, all of it.
-    pub fn beginning(&self) -> Result<Head, StoreError> {
-        if self.archive.is_some() { Ok(Head::START) } else { self.base() }
+    /// After which entry that begins which can be read: with an archive, all of it.
+    pub fn beginning(&self) -> Result<Ends, StoreError> {
+        if self.archive.is_some() { Ok(Ends::start(self.partitions)) } else { self.base() }
     }
 
     /// What of the journal was archived, the oldest first.
     pub fn archived(&self) -> Result<Vec<Span>, StoreError> {
-        base::spans(&self.sql, self.partition)
+        base::spans(&self.sql)
     }
 
     /// Whether all that was cut off can be read: each of the files is there, and is of this journal. They are not read.
@@ -90,45 +102,42 @@ impl JournalReader {
     /// the files.
     pub fn require_archive(&self) -> Result<(), StoreError> {
         let base = self.base()?;
-        let mut before = Head::START;
+        let mut before = Ends::start(self.partitions);
         for span in self.archived()? {
-            if before.sequence >= base.sequence {
+            if before.number >= base.number || span.before != before {
                 break;
             }
-            if span.before != before {
-                break;
-            }
-            self.open_span(&span, base)?;
+            self.open_span(&span, &base)?;
             before = span.last;
         }
         // A gap between the files, or none of them is known.
-        if before.sequence < base.sequence { Err(self.cut_off(before.sequence + 1, base)) } else { Ok(()) }
+        if before.number < base.number { Err(self.cut_off(before.number + 1, &base)) } else { Ok(()) }
     }
 
-    fn open_span(&self, span: &Span, base: Head) -> Result<ArchiveFile, StoreError> {
+    fn open_span(&self, span: &Span, base: &Ends) -> Result<ArchiveFile, StoreError> {
         match &self.archive {
             Some(directory) => open_as(&directory.join(&span.file), span),
             None => Err(self.cut_off(span.first(), base)),
         }
     }
 
-    fn cut_off(&self, sequence: u64, base: Head) -> StoreError {
-        StoreError::Archived { location: self.location().clone(), sequence, begins: base.sequence + 1 }
+    fn cut_off(&self, number: u64, base: &Ends) -> StoreError {
+        StoreError::Archived { location: self.location().clone(), number, begins: base.number + 1 }
     }
 
-    /// The file that has a record, opened there; none if the record was not cut off.
-    fn cut_off_at(&self, sequence: u64) -> Result<Option<ArchiveFile>, StoreError> {
+    /// The file that has an entry, opened there; none if the entry was not cut off.
+    fn cut_off_at(&self, number: u64) -> Result<Option<ArchiveFile>, StoreError> {
         let base = self.base()?;
-        if sequence > base.sequence {
+        if number > base.number {
             return Ok(None);
         }
         let span = match &self.archive {
-            Some(_) => base::span_of(&self.sql, self.partition, sequence)?,
+            Some(_) => base::span_of(&self.sql, number)?,
             None => None,
         };
-        let span = span.ok_or_else(|| self.cut_off(sequence, base))?;
-        let mut file = self.open_span(&span, base)?;
-        file.skip_to(sequence)?;
+        let span = span.ok_or_else(|| self.cut_off(number, &base))?;
+        let mut file = self.open_span(&span, &base)?;
+        file.skip_to(number)?;
         Ok(Some(file))
     }
 
@@ -137,54 +146,87 @@ impl JournalReader {
         self.sql.location()
     }
 
-    /// Which partition is read.
-    pub fn partition(&self) -> PartitionId {
-        self.partition
+    /// How many partitions it has.
+    pub fn partitions(&self) -> NonZeroU16 {
+        self.partitions
     }
 
-    /// The number of the last record; 0 before the first.
-    pub fn last_sequence(&self) -> Result<u64, StoreError> {
-        last_sequence(&self.sql, self.partition)
+    /// The number of the last entry; 0 before the first.
+    pub fn last_number(&self) -> Result<u64, StoreError> {
+        last_number(&self.sql, self.partitions)
     }
 
-    /// The last record's number, hash and time. The record is checked.
-    pub fn head(&self) -> Result<Head, StoreError> {
-        head(&self.sql, self.partition)
+    /// Where it ends. The last record of each partition is checked.
+    pub fn ends(&self) -> Result<Ends, StoreError> {
+        ends(&self.sql, self.partitions)
     }
 
-    /// What the journal would look like if it ended with record `sequence`; none if there is no such record.
-    pub fn head_at(&self, sequence: u64) -> Result<Option<Head>, StoreError> {
+    /// The last record's number, hash and time of a partition. The record is checked.
+    pub fn head(&self, partition: PartitionId) -> Result<Head, StoreError> {
+        head(&self.sql, partition)
+    }
+
+    /// What a partition's journal would look like if it ended with record `sequence`; none if there is no such record.
+    pub fn head_at(&self, partition: PartitionId, sequence: u64) -> Result<Option<Head>, StoreError> {
         if sequence == 0 {
             return Ok(Some(Head::START));
         }
-        if let Some(found) = between(&self.sql, self.partition, sequence, sequence, 1)?.pop_front() {
+        if let Some(found) = between(&self.sql, partition, sequence, sequence, 1)?.pop_front() {
             return Ok(Some(found.head()));
         }
+        // Of what was cut off, the last record is known.
+        Ok(Some(base::head(&self.sql, partition)?).filter(|base| base.sequence == sequence))
+    }
+
+    /// The time of an entry; none if there is no such entry, or it was cut off.
+    pub fn time_of(&self, number: u64) -> Result<Option<TimeMs>, StoreError> {
+        if self.has_one() {
+            return Ok(self.head_at(PartitionId::FIRST, number)?.map(|head| head.at_ms));
+        }
+        if let Some(at_ms) = self.sql.one(ENTRY_TIME, values![number as i64], |cells| cells.bits())? {
+            return Ok(Some(at_ms));
+        }
         let base = self.base()?;
-        if sequence == base.sequence {
-            return Ok(Some(base));
-        }
-        if sequence > base.sequence || self.archive.is_none() {
-            return Ok(None);
-        }
-        Ok(self.records(sequence).next().transpose()?.map(|record| record.head()))
+        Ok((base.number == number && number > 0).then(|| base.at_ms()))
     }
 
-    /// The records from number `from` on, as far as they are on the disk by then. They are as they were read:
+    /// The records of a partition from number `from` on, as far as they are on the disk by then. They are as they were read:
     /// [`Record::check`] says whether they are as they were written. A missing one is an error; so is one that was cut
-    /// off, unless there is the archive.
-    pub fn records(&self, from: u64) -> Records<'_> {
-        Records { reader: self, next: from.max(1), read: VecDeque::new(), file: None, over: false }
+    /// off, whether there is an archive or not.
+    pub fn records(&self, partition: PartitionId, from: u64) -> Records<'_> {
+        let read = move |from: u64| {
+            let read = between(&self.sql, partition, from, SEQUENCE_MAX, CHUNK)?;
+            if read.front().is_none_or(|front| front.sequence != from) {
+                let base = self.base()?;
+                if from <= base.head(partition).sequence {
+                    return Err(self.cut_off(base.number, &base));
+                }
+            }
+            Ok(read)
+        };
+        Records(InOrder::new(self.location(), from, |record: &Record| record.sequence, Box::new(read)))
     }
 
-    /// The records that follow `head`, each of them checked: it is whole, and chained to the one before it.
-    pub(crate) fn after(&self, head: Head) -> impl Iterator<Item = Result<Record, StoreError>> {
-        let mut before = head;
-        self.records(head.sequence + 1).map(move |record| {
-            let record = record?;
-            record.check(&before).map_err(|why| self.fault(record.sequence, why))?;
-            before = record.head();
-            Ok(record)
+    /// The entries from number `from` on, over all partitions, as far as they are on the disk by then. They are as they were
+    /// read: [`Ends::check`] says whether they are as they were written. A missing one is an error.
+    pub fn entries(&self, from: u64) -> Entries<'_> {
+        // While entries are read that were cut off: the file that they are in.
+        let mut file = None;
+        let read = move |from: u64| self.read_on(&mut file, from);
+        Entries(InOrder::new(self.location(), from, |entry: &Entry| entry.number, Box::new(read)))
+    }
+
+    /// The entries that follow, each of them checked: its records are whole, and chained to those before them.
+    pub(crate) fn after(&self, ends: Ends) -> impl Iterator<Item = Result<Entry, StoreError>> {
+        let mut ends = ends;
+        self.entries(ends.number + 1).map(move |entry| {
+            let entry = entry?;
+            for record in &entry.records {
+                let head = ends.head(record.partition);
+                record.check(&head).map_err(|why| self.fault(record, why))?;
+            }
+            ends.advance(&entry);
+            Ok(entry)
         })
     }
 
@@ -193,74 +235,190 @@ impl JournalReader {
     /// # Errors
     /// [`StoreError::Record`] if they can't be read.
     pub fn each_event(&self, record: &Record, each: impl FnMut(Event)) -> Result<(), StoreError> {
-        record.each_event(each).map_err(|why| self.fault(record.sequence, why))
+        record.each_event(each).map_err(|why| self.fault(record, why))
     }
 
-    fn fault(&self, sequence: u64, why: RecordError) -> StoreError {
-        let cut_off = self.archive.as_ref().and_then(|_| self.cut_off_at(sequence).ok().flatten());
-        let location = cut_off.map_or_else(|| self.location().clone(), |file| file.location());
-        StoreError::Record { location, sequence, why }
+    pub(crate) fn fault(&self, record: &Record, why: RecordError) -> StoreError {
+        let Record { partition, sequence, .. } = *record;
+        let location = self.file_of(partition, sequence).unwrap_or_else(|| self.location().clone());
+        StoreError::Record { location, partition, sequence, why }
     }
 
-    fn chunk(&self, from: u64) -> Result<VecDeque<Record>, StoreError> {
-        between(&self.sql, self.partition, from, SEQUENCE_MAX, CHUNK)
+    /// Where the file is from which a record was read, if it was.
+    fn file_of(&self, partition: PartitionId, sequence: u64) -> Option<Location> {
+        let (directory, base) = (self.archive.as_ref()?, base::head(&self.sql, partition).ok()?);
+        let spans = if sequence <= base.sequence { self.archived().ok()? } else { Vec::new() };
+        let span = spans.into_iter().find(|span| sequence <= span.last.head(partition).sequence)?;
+        Some(directory.join(span.file).into())
+    }
+
+    fn has_one(&self) -> bool {
+        self.partitions == NonZeroU16::MIN
+    }
+
+    /// Some entries from a number on, wherever they are.
+    fn read_on(&self, file: &mut Option<ArchiveFile>, from: u64) -> Result<VecDeque<Entry>, StoreError> {
+        loop {
+            if let Some(reading) = file {
+                if let Some(entry) = reading.next().transpose()? {
+                    return Ok([entry].into());
+                }
+                *file = None;
+            }
+            let read = self.read_entries(from)?;
+            // The last entry is never cut off.
+            if read.front().is_none_or(|front| front.number == from) {
+                return Ok(read);
+            }
+            *file = self.cut_off_at(from)?;
+            if file.is_none() {
+                return Ok(read);
+            }
+        }
+    }
+
+    fn read_entries(&self, from: u64) -> Result<VecDeque<Entry>, StoreError> {
+        loop {
+            let read = self.read_listed(from);
+            // What was cut off between the list and its records is not listed any more.
+            match read {
+                Err((_, Some(number))) if self.base()?.number >= number && !self.is_listed(number)? => {}
+                read => return read.map_err(|(error, _)| error),
+            }
+        }
+    }
+
+    fn is_listed(&self, number: u64) -> Result<bool, StoreError> {
+        Ok(self.sql.one(ENTRY_TIME, values![number as i64], |cells| cells.bits())?.is_some())
+    }
+
+    /// Some entries. If one is listed and not there, its number is said, too.
+    fn read_listed(&self, from: u64) -> Result<VecDeque<Entry>, (StoreError, Option<u64>)> {
+        let failed = |error| (error, None);
+        if self.has_one() {
+            let records =
+                between(&self.sql, PartitionId::FIRST, from, SEQUENCE_MAX, CHUNK).map_err(failed)?;
+            return Ok(records.into_iter().map(of_one).collect());
+        }
+        let listed = self.sql.all(ENTRIES, values![from as i64, CHUNK as i64], listed).map_err(failed)?;
+        let all: Vec<i64> = listed.iter().flat_map(|(_, places)| places).copied().collect();
+        let mut found = at_places(&self.sql, &all).map_err(failed)?;
+        let mut entries = VecDeque::with_capacity(listed.len());
+        for (number, places) in listed {
+            let records: Option<Vec<Record>> = places.iter().map(|place| found.remove(place)).collect();
+            let Some(records) = records.filter(|records| !records.is_empty()) else {
+                let why = format!("of entry {number} a record is missing");
+                return Err((StoreError::Damaged { location: self.location().clone(), why }, Some(number)));
+            };
+            entries.push_back(Entry { number, records });
+        }
+        Ok(entries)
     }
 }
 
-/// Records one after the other. After an error there are no more.
-pub struct Records<'a> {
-    reader: &'a JournalReader,
+/// In an installation with one partition each entry is a record.
+fn of_one(record: Record) -> Entry {
+    Entry { number: record.sequence, records: vec![record] }
+}
+
+/// An entry's number, and the keys of its records.
+fn listed(cells: &mut Cells<'_>) -> Result<(u64, Vec<i64>), StoreError> {
+    let number = cells.bits()?;
+    let places: &[u8] = cells.next()?;
+    Ok((number, places.as_chunks::<8>().0.iter().map(|key| i64::from_be_bytes(*key)).collect()))
+}
+
+/// Records by their keys, as far as they are there.
+fn at_places(sql: &Sql, places: &[i64]) -> Result<HashMap<i64, Record>, StoreError> {
+    let mut found = HashMap::with_capacity(places.len());
+    let mut add = |record: Record| drop(found.insert(key(record.partition, record.sequence), record));
+    match sql.backend() {
+        Backend::Sqlite(_) => {
+            for place in places {
+                let (partition, sequence) = (PartitionId::of_id(*place as u64), sequence(*place));
+                between(sql, partition, sequence, sequence, 1)?.into_iter().for_each(&mut add);
+            }
+        }
+        Backend::Postgres(link) => {
+            let partitions = places.iter().map(|place| i64::from(PartitionId::of_id(*place as u64).0));
+            let sequences = places.iter().map(|place| sequence(*place) as i64);
+            let columns = [partitions.collect::<Vec<_>>().into(), sequences.collect::<Vec<_>>().into()];
+            link.borrow_mut().each_of_columns(PLACES_POSTGRES, &columns, |row| {
+                let mut cells = Cells::of_postgres(row, sql.location());
+                let partition = PartitionId(cells.next()?);
+                add(record(partition, &mut cells)?);
+                Ok(())
+            })?;
+        }
+    }
+    Ok(found)
+}
+
+type Read<'a, T> = Box<dyn FnMut(u64) -> Result<VecDeque<T>, StoreError> + 'a>;
+
+/// What is numbered without gaps, one after the other. After an error there are no more.
+struct InOrder<'a, T> {
+    location: &'a Location,
     next: u64,
-    read: VecDeque<Record>,
-    /// While records are read that were cut off: the file that they are in.
-    file: Option<ArchiveFile>,
+    number: fn(&T) -> u64,
+    /// Some of them, from a number on.
+    more: Read<'a, T>,
+    read: VecDeque<T>,
     over: bool,
 }
 
-impl Iterator for Records<'_> {
-    type Item = Result<Record, StoreError>;
+impl<'a, T> InOrder<'a, T> {
+    fn new(location: &'a Location, from: u64, number: fn(&T) -> u64, more: Read<'a, T>) -> Self {
+        Self { location, next: from.max(1), number, more, read: VecDeque::new(), over: false }
+    }
+
+    fn end(&mut self, error: StoreError) -> Option<Result<T, StoreError>> {
+        self.over = true;
+        Some(Err(error))
+    }
+}
+
+impl<T> Iterator for InOrder<'_, T> {
+    type Item = Result<T, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
             return None;
         }
-        match self.read_next() {
-            Ok(record) => {
-                self.next += u64::from(record.is_some());
-                record.map(Ok)
-            }
-            Err(error) => {
-                self.over = true;
-                Some(Err(error))
+        if self.read.is_empty() {
+            match (self.more)(self.next) {
+                Ok(read) => self.read = read,
+                Err(error) => return self.end(error),
             }
         }
+        let found = self.read.pop_front()?;
+        if (self.number)(&found) != self.next {
+            return self.end(StoreError::Gap { location: self.location.clone(), sequence: self.next });
+        }
+        self.next += 1;
+        Some(Ok(found))
     }
 }
 
-impl Records<'_> {
-    fn read_next(&mut self) -> Result<Option<Record>, StoreError> {
-        loop {
-            if let Some(file) = &mut self.file {
-                match file.next().transpose()? {
-                    Some(record) => return Ok(Some(record)),
-                    None => self.file = None,
-                }
-            }
-            if self.read.is_empty() {
-                self.read = self.reader.chunk(self.next)?;
-            }
-            // The last record is never cut off.
-            let Some(front) = self.read.front() else { return Ok(None) };
-            if front.sequence == self.next {
-                return Ok(self.read.pop_front());
-            }
-            self.read.clear();
-            self.file = self.reader.cut_off_at(self.next)?;
-            if self.file.is_none() {
-                let location = self.reader.location().clone();
-                return Err(StoreError::Gap { location, sequence: self.next });
-            }
-        }
+/// The records of a partition one after the other. After an error there are no more.
+pub struct Records<'a>(InOrder<'a, Record>);
+
+impl Iterator for Records<'_> {
+    type Item = Result<Record, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+/// The entries of a journal one after the other. After an error there are no more.
+pub struct Entries<'a>(InOrder<'a, Entry>);
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
     }
 }
 
@@ -315,23 +473,63 @@ fn last_sequence(sql: &Sql, partition: PartitionId) -> Result<u64, StoreError> {
     Ok(last.flatten().map_or(0, sequence))
 }
 
+fn last_number(sql: &Sql, partitions: NonZeroU16) -> Result<u64, StoreError> {
+    if partitions == NonZeroU16::MIN {
+        let last = last_sequence(sql, PartitionId::FIRST)?;
+        return if last == 0 { Ok(base::head(sql, PartitionId::FIRST)?.sequence) } else { Ok(last) };
+    }
+    let last = sql.one(LAST_ENTRY, &[], listed)?;
+    // A copy of what was cut can end where it begins.
+    last.map_or_else(|| Ok(base::find(sql, partitions)?.number), |(number, _)| Ok(number))
+}
+
+pub(crate) fn ends(sql: &Sql, partitions: NonZeroU16) -> Result<Ends, StoreError> {
+    let heads: Vec<Head> =
+        PartitionId::all(partitions).map(|partition| head(sql, partition)).collect::<Result<_, _>>()?;
+    if let [head] = heads[..] {
+        return Ok(Ends::of_one(head));
+    }
+    let Some((number, last)) = sql.one(LAST_ENTRY, &[], listed)? else {
+        let number = base::find(sql, partitions)?.number;
+        return Ok(Ends { number, heads });
+    };
+    let ends = Ends { number, heads };
+    for place in last {
+        let partition = PartitionId::of_id(place as u64);
+        if ends.head(partition).sequence != sequence(place) {
+            let why = format!("partition {} does not end with entry {number}, the last", partition.0);
+            return Err(StoreError::Damaged { location: sql.location().clone(), why });
+        }
+    }
+    Ok(ends)
+}
+
 pub(crate) fn head(sql: &Sql, partition: PartitionId) -> Result<Head, StoreError> {
     let last = last_sequence(sql, partition)?;
     if last == 0 {
-        return Ok(Head::START);
+        // It has none, or all of them were cut off.
+        return base::head(sql, partition);
     }
     let mut ends = between(sql, partition, last.saturating_sub(1).max(1), last, 2)?;
     let location = || sql.location().clone();
     let Some(record) = ends.pop_back() else {
-        return Err(StoreError::Gap { location: location(), sequence: last });
+        // Cut off just now, perhaps: the last entry is never, but the last record of a partition is.
+        let base = base::head(sql, partition)?;
+        let gap = StoreError::Gap { location: location(), sequence: last };
+        return if base.sequence >= last { head(sql, partition) } else { Err(gap) };
     };
     let before = match ends.pop_back() {
         Some(before) => before.head(),
-        None => base::find(sql, partition)?,
+        None => base::head(sql, partition)?,
     };
+    if before.sequence >= last {
+        // Cut off just now.
+        return head(sql, partition);
+    }
     if before.sequence + 1 != last {
         return Err(StoreError::Gap { location: location(), sequence: last - 1 });
     }
-    record.check(&before).map_err(|why| StoreError::Record { location: location(), sequence: last, why })?;
+    let fault = |why| StoreError::Record { location: location(), partition, sequence: last, why };
+    record.check(&before).map_err(fault)?;
     Ok(record.head())
 }

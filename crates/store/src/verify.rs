@@ -1,44 +1,68 @@
-//! Verifying a journal: every record's hash, the chain, the numbering, the counts.
+//! Verifying a journal: every record's hash, each partition's chain, the numbering, the counts, and that every record stands in
+//! one entry.
 
-use mayfly_core::Event;
-use mayfly_engine::Head;
+use std::num::NonZeroU16;
+
+use mayfly_core::{Event, PartitionId, TimeMs};
+use mayfly_engine::Ends;
 
 use crate::{JournalReader, StoreError};
 
 /// What a whole journal has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// After which record it begins: before the first, unless it was cut and is read without its archive.
-    pub base: Head,
-    /// Where it ends: its hash stands for everything before it.
-    pub head: Head,
+    /// After which entry it begins: before the first, unless it was cut and is read without its archive.
+    pub base: Ends,
+    /// Where it ends: the hash of a partition's last record stands for everything before it.
+    pub ends: Ends,
     /// How many events its records have.
     pub events: u64,
 }
 
-/// Reads the whole journal, with its archive if that is named, from the first record to the last, and checks each one.
-/// `progress` is told after each record which one it was.
-pub fn verify(journal: &JournalReader, progress: impl FnMut(u64)) -> Result<Verified, StoreError> {
-    each_event(journal, journal.beginning()?, u64::MAX, progress, |_, _| ())
+impl Verified {
+    /// How many partitions it has.
+    pub fn partitions(&self) -> NonZeroU16 {
+        // No journal has so many that they could not be counted.
+        NonZeroU16::MIN.saturating_add((self.ends.heads.len() as u16).saturating_sub(1))
+    }
 }
 
-/// Reads what follows `head`, up to record `through`, checks it, and hands on every event with its time.
+/// Reads the whole journal, with its archive if that is named, from the first entry to the last, and checks each record. `progress` is told after each
+/// entry which one it was.
+pub fn verify(journal: &JournalReader, progress: impl FnMut(u64)) -> Result<Verified, StoreError> {
+    let verified = each_event(journal, journal.beginning()?, u64::MAX, progress, |_, _, _| ())?;
+    // Nothing stands beside the entries.
+    for partition in PartitionId::all(journal.partitions()) {
+        let last = verified.ends.head(partition).sequence;
+        let stray = journal.records(partition, last + 1).next().transpose()?.is_some();
+        // One that belongs to an entry that was written meanwhile is none.
+        if stray && journal.last_number()? == verified.ends.number {
+            let why = format!("record {} of partition {} is in no entry", last + 1, partition.0);
+            return Err(StoreError::Damaged { location: journal.location().clone(), why });
+        }
+    }
+    Ok(verified)
+}
+
+/// Reads what follows, up to entry `through`, checks it, and hands on every event with where and when it happened.
 pub(crate) fn each_event(
     journal: &JournalReader,
-    mut head: Head,
+    mut ends: Ends,
     through: u64,
     mut progress: impl FnMut(u64),
-    mut each: impl FnMut(Event, u64),
+    mut each: impl FnMut(PartitionId, Event, TimeMs),
 ) -> Result<Verified, StoreError> {
-    let (base, mut events) = (head, 0);
-    let mut records = journal.after(head);
-    while head.sequence < through {
-        let Some(record) = records.next() else { break };
-        let record = record?;
-        journal.each_event(&record, |event| each(event, record.at_ms))?;
-        events += u64::from(record.count);
-        head = record.head();
-        progress(record.sequence);
+    let (base, mut events) = (ends.clone(), 0);
+    let mut entries = journal.after(ends.clone());
+    while ends.number < through {
+        let Some(entry) = entries.next() else { break };
+        let entry = entry?;
+        for record in &entry.records {
+            journal.each_event(record, |event| each(record.partition, event, record.at_ms))?;
+            events += u64::from(record.count);
+        }
+        ends.advance(&entry);
+        progress(entry.number);
     }
-    Ok(Verified { base, head, events })
+    Ok(Verified { base, ends, events })
 }

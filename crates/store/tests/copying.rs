@@ -5,7 +5,8 @@
 mod common;
 
 use common::{Ground, PARTITION, Play, assert_same, reopen};
-use mayfly_core::{IssuerId, Name};
+use mayfly_core::state::Account;
+use mayfly_core::{AccountId, IssuerId, Name, Partitions};
 use mayfly_identity::token::{Token, TokenKind};
 use mayfly_keys::{DirectoryKeys, KeyService, OsRandom, RootKey};
 use mayfly_store::directory::{By, Directory, DirectoryError, NewKey, Role};
@@ -39,20 +40,22 @@ fn furnished(home: &Home) -> Play {
 
 fn moved(from: &Ground, to: &Ground) {
     let play = furnished(&from.home);
-    let (head, state) = (play.head, play.state);
+    let (ends, partitions) = (play.ends, play.partitions);
     drop(play.journal);
     let copied = copy(&from.home, &to.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
-    assert_eq!(copied.partitions.len(), 1);
-    assert_eq!((copied.partitions[0].0, copied.partitions[0].1.head), (PARTITION, head));
+    assert_eq!(copied.journal.ends, ends);
     assert!(copied.rows > 3000, "{}", copied.rows);
     if matches!(to.home, Home::Database(_)) {
         assert_eq!(root_check(&to.home).unwrap().as_deref(), Some("abcdef"));
     }
     let opened = reopen(&to.home);
-    assert_eq!(opened.head, head);
-    assert_eq!(opened.state.accounts, state.accounts);
-    assert_eq!(opened.state.issuer_books, state.issuer_books);
-    assert_eq!(opened.state.numbers.len(), state.numbers.len());
+    assert_eq!(opened.ends, ends);
+    for (opened, before) in opened.partitions.iter().zip(partitions.iter()) {
+        assert_eq!(opened.accounts, before.accounts);
+        assert_eq!(opened.issuer_books, before.issuer_books);
+        assert_eq!(opened.numbers.len(), before.numbers.len());
+    }
+    assert_eq!(opened.partitions.count(), partitions.count());
     drop(opened);
     assert_same(&to.home);
     let (before, after) =
@@ -74,8 +77,8 @@ fn from_files_to_a_database_and_back() {
     let (files, database, other) = (Ground::files(), Ground::postgres(), Ground::files());
     moved(&files, &database);
     let copied = copy(&database.home, &other.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
-    let reader = JournalReader::open(&files.home, PARTITION).unwrap();
-    assert_eq!(copied.partitions[0].1.head, reader.head().unwrap());
+    let reader = JournalReader::open(&files.home).unwrap();
+    assert_eq!(copied.journal.ends, reader.ends().unwrap());
     reopen(&other.home);
     assert_same(&other.home);
 }
@@ -98,8 +101,8 @@ fn what_is_half_copied_is_no_installation() {
         let play = furnished(&from.home);
         let alter = |by: i64| {
             let sql = format!(
-                "UPDATE journal SET at_ms = at_ms + {by} WHERE sequence = {}",
-                play.head.sequence - 2
+                "UPDATE journal SET at_ms = at_ms + {by} WHERE partition = 0 AND sequence = {}",
+                play.ends.head(PARTITION).sequence - 2
             );
             assert_eq!(from.alter("journal", &sql), 1);
         };
@@ -108,40 +111,45 @@ fn what_is_half_copied_is_no_installation() {
         assert!(matches!(refused, Err(StoreError::Record { .. })), "{refused:?}");
         let cut_off = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             copy(&from.home, &to.home, "abcdef", CopyOptions::default(), |step| {
-                assert!(!matches!(step, mayfly_store::Copying::Journal { records: 5, .. }), "cut off");
+                assert!(!matches!(step, mayfly_store::Copying::Journal { entries: 5, .. }), "cut off");
             })
         }));
         assert!(cut_off.is_err());
         assert_eq!(root_check(&to.home).unwrap(), None);
         if matches!(to.home, Home::Files(_)) {
-            let missing = JournalReader::open(&to.home, PARTITION).err();
+            let missing = JournalReader::open(&to.home).err();
             assert!(matches!(missing, Some(StoreError::Missing { .. })), "{missing:?}");
         }
         alter(-1);
         let copied = copy(&from.home, &to.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
-        assert_eq!(copied.partitions[0].1.head, play.head);
+        assert_eq!(copied.journal.ends, play.ends);
     }
+}
+
+/// What everybody has.
+fn balances(partitions: &Partitions) -> Vec<(AccountId, Account)> {
+    partitions.accounts_from(AccountId(0)).map(|(id, account)| (id, *account)).collect()
 }
 
 /// A backup while the installation is in service, and the installation as it was at some time.
 fn backed_up(from: &Ground, to: &Ground, back: &Ground) {
     let mut play = furnished(&from.home);
-    let (until_ms, balances) = (play.now_ms, play.state.accounts.clone());
-    let at = play.head;
+    let (until_ms, balances) = (play.now_ms, balances(&play.partitions));
+    let at = play.ends.clone();
     play.now_ms += 1;
     play.run(500);
     // Whoever serves it goes on.
     let serving = reopen(&from.home);
     let online = CopyOptions { online: true, until_ms: None };
     let backup = copy(&from.home, &to.home, "abcdef", online, |_| ()).unwrap();
-    assert_eq!(backup.partitions[0].1.head, play.head);
+    assert_eq!(backup.journal.ends, play.ends);
     drop(serving);
     play.run(100);
     let earlier = CopyOptions { online: false, until_ms: Some(until_ms) };
     let restored = copy(&to.home, &back.home, "abcdef", earlier, |_| ()).unwrap();
-    assert_eq!(restored.partitions[0].1.head, at);
+    assert_eq!(restored.journal.ends, at);
     let opened = reopen(&back.home);
-    assert_eq!(opened.state.accounts, balances);
+    assert_eq!(self::balances(&opened.partitions), balances);
     drop(opened);
     assert_same(&back.home);
 }

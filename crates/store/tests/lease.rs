@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Ground, PARTITION};
-use mayfly_engine::{AppendError, Head, Journal, Record};
+use common::{Ground, PARTITION, record};
+use mayfly_core::PartitionId;
+use mayfly_engine::{AppendError, Ends, Entry, Journal};
 use mayfly_store::{Database, Home, Lease, LeaseKeeper, Standing, StoredJournal, lease_owner};
 
 /// Long enough for a busy machine.
@@ -132,7 +133,7 @@ fn the_databases_clock_decides() {
 fn partitions_have_leases_of_their_own_and_names_differ() {
     let ground = Ground::postgres();
     let first = lease(&ground, "first");
-    let other = mayfly_core::PartitionId(1);
+    let other = PartitionId(1);
     let second = Lease::open(database(&ground), other, "second".to_owned(), TIME).unwrap();
     assert_eq!(fence(first.take().unwrap()), Some(1));
     assert_eq!(fence(second.take().unwrap()), Some(1));
@@ -140,30 +141,47 @@ fn partitions_have_leases_of_their_own_and_names_differ() {
     assert!(lease_owner().contains(&format!("pid {}", std::process::id())));
 }
 
-fn record(head: &Head, payload: &[u8]) -> Record {
-    Record::seal(head, PARTITION, head.at_ms + 1, 0, payload.to_vec())
+/// An entry that follows, with a record in every partition; and where the journal ends with it.
+fn entry(before: &Ends, payload: &[u8]) -> (Entry, Ends) {
+    let heads = (0..).map(PartitionId).zip(&before.heads);
+    let records = heads.map(|(partition, head)| record(head, partition, payload)).collect();
+    let entry = Entry { number: before.number + 1, records };
+    let mut ends = before.clone();
+    ends.advance(&entry);
+    (entry, ends)
 }
 
 #[test]
 fn whoever_lost_it_writes_and_answers_nothing() {
+    nothing_is_written_without_it(1);
+}
+
+#[test]
+fn whoever_lost_it_writes_nothing_in_any_partition() {
+    nothing_is_written_without_it(common::SEVERAL);
+}
+
+fn nothing_is_written_without_it(partitions: u16) {
     let ground = Ground::postgres();
+    let start = Ends::start(partitions.try_into().unwrap());
+    mayfly_store::create(&ground.home, "test", partitions.try_into().unwrap()).unwrap();
     let (first, second) = (lease(&ground, "first"), lease(&ground, "second"));
     let journal = |standing: &Arc<Standing>| {
         StoredJournal::open(&ground.home).unwrap().under(PARTITION, standing.clone())
     };
     let standing = first.take().unwrap().unwrap();
     let mut stale = journal(&standing);
-    assert_eq!(stale.confirm(&Head::START), Ok(()));
-    let one = record(&Head::START, b"one");
+    assert_eq!(stale.confirm(&start), Ok(()));
+    let (one, after_one) = entry(&start, b"one");
     assert_eq!(stale.append(&one), Ok(()));
     assert_eq!(stale.append(&one), Ok(()), "the same once more, because nobody heard");
-    assert_eq!(stale.confirm(&one.head()), Ok(()));
+    assert_eq!(stale.confirm(&after_one), Ok(()));
 
     // Another one takes it while the first believes that it still has it.
     ground.alter("journal", "UPDATE lease SET until_ms = 0");
     let taken = second.take().unwrap().unwrap();
     assert!(standing.is_good());
-    let two = record(&one.head(), b"stale");
+    let (two, _) = entry(&after_one, b"stale");
     assert_eq!(
         stale.append(&two),
         Err(AppendError::Refused),
@@ -171,27 +189,50 @@ fn whoever_lost_it_writes_and_answers_nothing() {
     );
     assert!(standing.is_lost(), "that is how it learns");
     let mut owner = journal(&taken);
-    let better = record(&one.head(), b"owner");
+    let (better, after_better) = entry(&after_one, b"owner");
     assert_eq!(owner.append(&better), Ok(()));
     assert_eq!(stale.append(&two), Err(AppendError::Refused));
-    assert_eq!(stale.confirm(&one.head()), Err(AppendError::Refused));
-    assert_eq!(owner.confirm(&better.head()), Ok(()));
+    assert_eq!(stale.confirm(&after_one), Err(AppendError::Refused));
+    assert_eq!(owner.confirm(&after_better), Ok(()));
     // Whoever finds another end than the one he knows has lost it, too.
     let surprised = second.take().unwrap().unwrap();
-    assert_eq!(journal(&surprised).confirm(&one.head()), Err(AppendError::Refused));
+    assert_eq!(journal(&surprised).confirm(&after_one), Err(AppendError::Refused));
     assert!(surprised.is_lost());
     let taken = second.take().unwrap().unwrap();
     let mut owner = journal(&taken);
 
     // Over, and nobody knows whose it is: that is no refusal yet.
     until("it to be over", || (!taken.is_good()).then_some(()));
-    let third = record(&better.head(), b"third");
+    let (third, _) = entry(&after_better, b"third");
     assert!(matches!(owner.append(&third), Err(AppendError::Unknown(_))));
-    assert!(matches!(owner.confirm(&better.head()), Err(AppendError::Unknown(_))));
+    assert!(matches!(owner.confirm(&after_better), Err(AppendError::Unknown(_))));
     assert!(owner.is_hopeful(Duration::from_secs(3600)));
     second.renew(&taken).unwrap();
     assert_eq!(owner.append(&third), Ok(()));
     second.release(&taken).unwrap();
     assert_eq!(owner.append(&third), Err(AppendError::Refused));
     assert!(!owner.is_hopeful(Duration::ZERO));
+}
+
+/// A primary that was restarted shows a record that its standby does not have yet. If it is lost then, the record was never there.
+#[test]
+fn nothing_is_written_after_a_record_that_is_gone() {
+    for partitions in [1, 5] {
+        let ground = Ground::postgres();
+        let start = Ends::start(partitions.try_into().unwrap());
+        mayfly_store::create(&ground.home, "test", partitions.try_into().unwrap()).unwrap();
+        let standing = lease(&ground, "first").take().unwrap().unwrap();
+        let mut journal = StoredJournal::open(&ground.home).unwrap().under(PARTITION, standing.clone());
+        let (one, after_one) = entry(&start, b"one");
+        let (two, after_two) = entry(&after_one, b"two");
+        let (three, _) = entry(&after_two, b"three");
+        assert_eq!((journal.append(&one), journal.append(&two)), (Ok(()), Ok(())));
+        assert_eq!(journal.begins_at(&after_two), Ok(true));
+        ground.alter("journal", "DELETE FROM journal WHERE sequence = 2");
+        assert_eq!(journal.begins_at(&after_two), Ok(false), "nobody begins with it");
+        if partitions == 1 {
+            assert_eq!(journal.append(&three), Err(AppendError::Refused), "nor goes on with it");
+            assert!(standing.is_lost(), "whoever takes it next begins with what is there");
+        }
+    }
 }

@@ -26,14 +26,14 @@ on_both!(
 fn fold(home: &Home, through: u64) {
     let progress = Arc::new(Progress::default());
     progress.set_durable(through, 0);
-    Folder::start(home, PARTITION, options().fold, progress, |_| ()).unwrap().stop().unwrap();
+    Folder::start(home, options().fold, progress, |_| ()).unwrap().stop().unwrap();
 }
 
 /// A world that was played for a while, folded and stopped.
 fn played(home: &Home, seed: u64) -> Play {
     let mut play = Play::new(home, seed);
     play.run(1500);
-    fold(home, play.head.sequence);
+    fold(home, play.ends.number);
     play
 }
 
@@ -41,14 +41,14 @@ fn a_start_finds_the_state_as_it_was(ground: Ground) {
     let mut play = Play::new(&ground.home, 7);
     for _ in 0..6 {
         play.run(400);
-        fold(&ground.home, play.head.sequence);
+        fold(&ground.home, play.ends.number);
         // What comes after the views' cursor is replayed.
         play.run(60);
         let opened = reopen(&ground.home);
         assert_eq!(opened.rebuilt, None);
-        assert_eq!(opened.head, play.head);
-        assert!(opened.folded < play.head.sequence, "nothing was replayed: the test shows nothing");
-        assert_state(&opened.state, &play.state);
+        assert_eq!(opened.ends, play.ends);
+        assert!(opened.folded < play.ends.number, "nothing was replayed: the test shows nothing");
+        assert_state(&opened.partitions, &play.partitions);
     }
 }
 
@@ -57,9 +57,9 @@ fn a_new_directory_is_opened_empty() {
     let directory = tempfile::tempdir().unwrap();
     let refuse = OpenOptions { create: false, ..options() };
     let missing = StoreError::Missing { location: directory.path().join(JOURNAL_FILE).into(), views: false };
-    assert_eq!(open(&directory.path().into(), PARTITION, &refuse, |_| ()).err(), Some(missing));
+    assert_eq!(open(&directory.path().into(), &refuse, |_| ()).err(), Some(missing));
     let opened = reopen(&directory.path().into());
-    assert_eq!((opened.head.sequence, opened.rebuilt), (0, None));
+    assert_eq!((opened.ends.number, opened.rebuilt), (0, None));
     assert_same(&directory.path().into());
 }
 
@@ -70,9 +70,9 @@ fn rebuilds(what: &str, spoil: impl FnOnce(&Path, &mut Play)) {
     spoil(directory.path(), &mut play);
     let opened = reopen(&directory.path().into());
     assert!(opened.rebuilt.is_some(), "{what}: went unnoticed");
-    assert_state(&opened.state, &play.state);
+    assert_state(&opened.partitions, &play.partitions);
     drop(opened);
-    fold(&directory.path().into(), play.head.sequence);
+    fold(&directory.path().into(), play.ends.number);
     assert_same(&directory.path().into());
     assert_eq!(reopen(&directory.path().into()).rebuilt, None, "{what}: not cured");
 }
@@ -149,25 +149,24 @@ fn a_crash_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut play = Play::new(&directory.path().into(), 15);
     let progress = Arc::new(Progress::default());
-    let folder =
-        Folder::start(&directory.path().into(), PARTITION, options().fold, progress.clone(), |_| ()).unwrap();
+    let folder = Folder::start(&directory.path().into(), options().fold, progress.clone(), |_| ()).unwrap();
     for _ in 0..10 {
         play.run(150);
         // Sometimes the views have all of it by then, sometimes a part.
-        progress.set_durable(play.head.sequence, play.head.at_ms);
+        progress.set_durable(play.ends.number, play.ends.at_ms());
         let crashed = tempfile::tempdir().unwrap();
         for file in ["journal.db", "journal.db-wal"] {
             fs::copy(directory.path().join(file), crashed.path().join(file)).unwrap();
         }
-        while progress.folded() < play.head.sequence {
+        while progress.folded() < play.ends.number {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         for file in ["views.db", "views.db-wal"] {
             fs::copy(directory.path().join(file), crashed.path().join(file)).unwrap();
         }
         let opened = reopen(&crashed.path().into());
-        assert_eq!((opened.head, opened.rebuilt), (play.head, None));
-        assert_state(&opened.state, &play.state);
+        assert_eq!((opened.ends, opened.rebuilt), (play.ends.clone(), None));
+        assert_state(&opened.partitions, &play.partitions);
         assert_same(&crashed.path().into());
     }
     folder.stop().unwrap();
@@ -176,23 +175,23 @@ fn a_crash_loses_nothing() {
 /// Views that look whole and can't be folded any further: the folder says so, and the next start cures it.
 fn views_that_can_not_be_folded_are_built_again(ground: Ground) {
     let mut play = played(&ground.home, 12);
-    let next = play.state.next_number as i64;
+    let next = play.partitions.first().next_number as i64;
     // Among the retired ones a number that is yet to be issued.
     let sql = format!("UPDATE numbers SET id = {next} WHERE id = (SELECT max(id) FROM retired_numbers)");
     assert_eq!(ground.alter("views", &sql), 1);
-    while play.state.next_number as i64 == next {
+    while play.partitions.first().next_number as i64 == next {
         play.issue();
     }
     play.commit();
     let progress = Arc::new(Progress::default());
-    progress.set_durable(play.head.sequence, play.head.at_ms);
-    let folder = Folder::start(&ground.home, PARTITION, options().fold, progress, |_| ()).unwrap();
+    progress.set_durable(play.ends.number, play.ends.at_ms());
+    let folder = Folder::start(&ground.home, options().fold, progress, |_| ()).unwrap();
     assert!(matches!(folder.stop(), Err(StoreError::Taken { .. })));
     let opened = reopen(&ground.home);
     assert!(opened.rebuilt.is_some());
-    assert_state(&opened.state, &play.state);
+    assert_state(&opened.partitions, &play.partitions);
     drop(opened);
-    fold(&ground.home, play.head.sequence);
+    fold(&ground.home, play.ends.number);
     assert_same(&ground.home);
     assert_eq!(reopen(&ground.home).rebuilt, None);
 }
@@ -205,11 +204,11 @@ fn an_older_copy_is_brought_up_to_date() {
     let copy = directory.path().join("copy");
     fs::copy(directory.path().join(VIEWS_FILE), &copy).unwrap();
     play.run(2500);
-    fold(&directory.path().into(), play.head.sequence);
+    fold(&directory.path().into(), play.ends.number);
     fs::copy(&copy, directory.path().join(VIEWS_FILE)).unwrap();
     let opened = reopen(&directory.path().into());
     assert_eq!(opened.rebuilt, None);
-    assert_state(&opened.state, &play.state);
+    assert_state(&opened.partitions, &play.partitions);
     drop(opened);
     assert_same(&directory.path().into());
 }
@@ -224,17 +223,17 @@ fn views_with_another_times_log_end_right() {
     let reader = rusqlite::Connection::open(&views).unwrap();
     reader.query_row("SELECT count(*) FROM cursor", (), |_| Ok(())).unwrap();
     play.run(200);
-    fold(&directory.path().into(), play.head.sequence);
+    fold(&directory.path().into(), play.ends.number);
     let log = directory.path().join("views.db-wal");
     let copy = fs::read(&log).unwrap();
     drop(reader);
     play.run(2000);
-    fold(&directory.path().into(), play.head.sequence);
+    fold(&directory.path().into(), play.ends.number);
     fs::write(&log, copy).unwrap();
     let opened = reopen(&directory.path().into());
-    assert_state(&opened.state, &play.state);
+    assert_state(&opened.partitions, &play.partitions);
     drop(opened);
-    fold(&directory.path().into(), play.head.sequence);
+    fold(&directory.path().into(), play.ends.number);
     assert_same(&directory.path().into());
 }
 
@@ -263,28 +262,35 @@ fn newer_views_are_refused_and_kept() {
     played(&directory.path().into(), 2);
     let path = directory.path().join(VIEWS_FILE);
     rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
-    let newer = StoreError::Newer { location: (&path).into(), version: 7, known: 4 };
-    assert_eq!(open(&directory.path().into(), PARTITION, &options(), |_| ()).err(), Some(newer));
+    let newer = StoreError::Newer { location: (&path).into(), version: 7, known: 5 };
+    assert_eq!(open(&directory.path().into(), &options(), |_| ()).err(), Some(newer));
     assert!(path.exists());
 }
 
 fn a_damaged_journal_stops_the_start(ground: Ground) {
     let mut play = played(&ground.home, 3);
     play.run(100);
-    let location = JournalReader::open(&ground.home, PARTITION).unwrap().location().clone();
-    let last = play.head.sequence;
+    let location = JournalReader::open(&ground.home).unwrap().location().clone();
+    let last = play.ends.head(PARTITION).sequence;
     for sequence in [last, last - 3] {
         let spoil = |by: i64| {
-            let sql = format!("UPDATE journal SET at_ms = at_ms + {by} WHERE sequence = {sequence}");
+            let sql = format!(
+                "UPDATE journal SET at_ms = at_ms + {by} WHERE partition = 0 AND sequence = {sequence}"
+            );
             assert_eq!(ground.alter("journal", &sql), 1);
         };
         spoil(1);
-        let error = open(&ground.home, PARTITION, &options(), |_| ()).err();
-        let named = StoreError::Record { location: location.clone(), sequence, why: RecordError::Hash };
+        let error = open(&ground.home, &options(), |_| ()).err();
+        let named = StoreError::Record {
+            location: location.clone(),
+            partition: PARTITION,
+            sequence,
+            why: RecordError::Hash,
+        };
         assert_eq!(error, Some(named));
         spoil(-1);
     }
-    assert_state(&reopen(&ground.home).state, &play.state);
+    assert_state(&reopen(&ground.home).partitions, &play.partitions);
 }
 
 #[test]
@@ -294,7 +300,7 @@ fn a_lost_journal_is_not_begun_anew() {
     let path = directory.path().join(JOURNAL_FILE);
     fs::remove_file(&path).unwrap();
     let missing = StoreError::Missing { location: (&path).into(), views: true };
-    assert_eq!(open(&directory.path().into(), PARTITION, &options(), |_| ()).err(), Some(missing));
+    assert_eq!(open(&directory.path().into(), &options(), |_| ()).err(), Some(missing));
     assert!(!path.exists());
 }
 
@@ -302,7 +308,7 @@ fn a_lost_journal_is_not_begun_anew() {
 fn a_second_server_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let first = reopen(&directory.path().into());
-    let error = open(&directory.path().into(), PARTITION, &options(), |_| ()).err().unwrap();
+    let error = open(&directory.path().into(), &options(), |_| ()).err().unwrap();
     assert!(matches!(error, StoreError::Locked { pid: Some(_), .. }), "{error}");
     drop(first);
     reopen(&directory.path().into());
@@ -313,9 +319,9 @@ fn the_comparison_sees_differences(ground: Ground) {
     let play = played(&ground.home, 6);
     let same = |sql: &str| {
         assert!(ground.alter("views", sql) > 0, "{sql}");
-        compare_with_replay(&ground.home, PARTITION).unwrap().is_empty()
+        compare_with_replay(&ground.home).unwrap().is_empty()
     };
-    let middle = play.state.transactions.next_id().0 / 2;
+    let middle = play.partitions.first().transactions.next_id().0 / 2;
     for (change, back) in [
         (
             format!("UPDATE transactions SET total_held = total_held + 1 WHERE id = {middle}"),
@@ -342,7 +348,7 @@ fn a_directory_that_can_not_be_written_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    match open(&directory.path().into(), PARTITION, &options(), |_| ()) {
+    match open(&directory.path().into(), &options(), |_| ()) {
         Ok(_) => assert!(fs::write(directory.path().join("file"), "").is_ok()),
         Err(StoreError::Directory { path, why }) => {
             assert_eq!(path, directory.path());
@@ -360,7 +366,7 @@ fn a_journal_that_can_not_be_written_is_named() {
     drop(played(&directory.path().into(), 3));
     let path = directory.path().join(JOURNAL_FILE);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-    match open(&directory.path().into(), PARTITION, &options(), |_| ()) {
+    match open(&directory.path().into(), &options(), |_| ()) {
         Ok(_) => assert!(fs::File::options().write(true).open(&path).is_ok()),
         Err(error) => assert_eq!(error, StoreError::ReadOnly { location: path.into() }),
     }
@@ -390,9 +396,9 @@ fn views_in_a_database_that_do_not_fit_are_built_again() {
         ground.raw("views", &format!("{spoil}; SELECT 1"));
         let opened = reopen(&ground.home);
         assert!(opened.rebuilt.is_some(), "{spoil}: went unnoticed");
-        assert_state(&opened.state, &play.state);
+        assert_state(&opened.partitions, &play.partitions);
         drop(opened);
-        fold(&ground.home, play.head.sequence);
+        fold(&ground.home, play.ends.number);
         assert_same(&ground.home);
         assert_eq!(reopen(&ground.home).rebuilt, None, "{spoil}: not cured");
     }
@@ -404,12 +410,12 @@ fn views_in_a_database_that_do_not_fit_are_built_again() {
 fn a_database_that_is_not_ours_or_newer_is_refused_and_kept() {
     let ground = Ground::postgres();
     let refuse = OpenOptions { create: false, ..options() };
-    let error = || open(&ground.home, PARTITION, &options(), |_| ()).err().unwrap();
-    let none = open(&ground.home, PARTITION, &refuse, |_| ()).err().unwrap();
+    let error = || open(&ground.home, &options(), |_| ()).err().unwrap();
+    let none = open(&ground.home, &refuse, |_| ()).err().unwrap();
     assert!(matches!(none, StoreError::Missing { views: false, .. }), "{none}");
     played(&ground.home, 2);
     ground.raw("views", "UPDATE format SET version = 7; SELECT 1");
-    assert!(matches!(error(), StoreError::Newer { version: 7, known: 4, .. }));
+    assert!(matches!(error(), StoreError::Newer { version: 7, known: 5, .. }));
     ground.raw("views", "UPDATE format SET version = 4; SELECT 1");
     ground.raw("journal", "UPDATE format SET application_id = 7; SELECT 1");
     assert!(matches!(error(), StoreError::Foreign { .. }));

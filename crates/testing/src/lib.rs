@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use cluster::TestCluster;
+pub use cluster::{TestCluster, TestPair, TestPatroni};
 
 /// Where the software under test keeps its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +87,15 @@ impl TestDatabase {
     /// How it is connected to.
     #[must_use]
     pub fn url(&self) -> String {
-        let (server, _) = self.server.rsplit_once('/').unwrap_or((&self.server, ""));
-        format!("{server}/{}", self.name)
+        self.url_on(&self.server)
+    }
+
+    /// How it is connected to on one of several servers that have it.
+    fn url_on(&self, server: &str) -> String {
+        let (address, options) = server.split_once('?').unwrap_or((server, ""));
+        let address = address.rsplit_once('/').map_or(address, |(address, _)| address);
+        let mark = if options.is_empty() { "" } else { "?" };
+        format!("{address}/{}{mark}{options}", self.name)
     }
 
     /// Has `psql` do something in it, and gives what it printed, without decoration.

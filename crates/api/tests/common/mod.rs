@@ -19,8 +19,8 @@ use mayfly_core::{
     NumberId, Presented, Processing, ProgrammeId, Request, ResponseCode, Terms, TransactionId,
 };
 use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Issued, Journal, ManualClock, NobodyAsked, ONLY_PARTITION,
-    Options, Parts, Progress, SystemClock,
+    Catalogue, Clock, Desk, Engine, Handle, Issued, Journal, ManualClock, NobodyAsked, Options, Parts,
+    Progress, SystemClock,
 };
 use mayfly_identity::name::PersonName;
 use mayfly_identity::password::PasswordHasher;
@@ -179,14 +179,14 @@ impl Rig {
         let service = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap());
         let directory = Arc::new(Directory::open(&home, service.directory_keys()).unwrap());
         let catalogue = Arc::new(Catalogue::new(service).unwrap());
-        let opened = mayfly_store::open(&home, ONLY_PARTITION, &OpenOptions::default(), |_| {}).unwrap();
+        let opened = mayfly_store::open(&home, &OpenOptions::default(), |_| {}).unwrap();
         let progress = Arc::new(Progress::default());
         let fold = FoldOptions::default();
-        let folder = Folder::start(&home, ONLY_PARTITION, fold, progress.clone(), |_| {}).unwrap();
-        let archive = ViewsArchive::open(&home, ONLY_PARTITION, progress.clone(), &folder).unwrap();
+        let folder = Folder::start(&home, fold, progress.clone(), |_| {}).unwrap();
+        let archive = ViewsArchive::open(&home, progress.clone(), &folder).unwrap();
         let engine = Engine::start(Parts {
-            state: opened.state,
-            head: opened.head,
+            partitions: opened.partitions,
+            ends: opened.ends,
             journal: journal(Box::new(opened.journal)),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
@@ -198,7 +198,7 @@ impl Rig {
         })
         .unwrap();
         let handle = engine.handle();
-        let views = Views::open(&home, ONLY_PARTITION, handle.clone(), folder.waker()).unwrap();
+        let views = Views::open(&home, handle.clone(), folder.waker()).unwrap();
         let random = Box::new(OsRandom);
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
         let office = Arc::new(Office::new(
@@ -446,7 +446,8 @@ impl Rig {
             std::thread::sleep(Duration::from_millis(10));
             clock.set(clock.now_ms() + 1000);
             some();
-            let asked = self.handle.look(|state| state.transactions.has_forgotten()).unwrap();
+            let asked =
+                self.handle.look(|partitions| partitions.first().transactions.has_forgotten()).unwrap();
             if self.runtime.block_on(asked).unwrap() {
                 return;
             }
@@ -473,6 +474,7 @@ impl Rig {
             repeat: false,
             facts: Facts { merchant: MerchantId::parse("M-001").unwrap(), ..Facts::default() },
             paged: None,
+            partition: mayfly_core::PartitionId::FIRST,
         };
         Command::Message(Box::new(request))
     }

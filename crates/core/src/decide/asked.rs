@@ -7,8 +7,8 @@
 use super::{Case, Verdict, purchase};
 use crate::state::State;
 use crate::{
-    Answer, AnsweredLate, Asked, DecisionHook, Effect, Event, Kind, MessageAnswer, Reason, Refusal,
-    Resolution, Resolved, TimeMs, WhenLate, Word,
+    Answer, AnsweredLate, Asked, DecisionHook, Effect, Event, Kind, MessageAnswer, PartitionId, Reason,
+    Refusal, Resolution, Resolved, TimeMs, WhenLate, Word,
 };
 
 impl Case<'_> {
@@ -22,6 +22,8 @@ impl Case<'_> {
         let mut request = self.request.clone();
         // What was looked up is in memory now, and stays there for longer than anybody is waited for.
         request.paged.get_or_insert_default();
+        // As it is read back.
+        request.partition = PartitionId::default();
         Some(Asked {
             question: self.state.pending.next_id(),
             issuer,

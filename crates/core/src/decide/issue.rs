@@ -1,7 +1,10 @@
 //! Numbers come and go: issue, cancel, sweep.
 
-use crate::state::State;
-use crate::{Answer, Event, IssueNumber, NumberId, NumberIssued, NumberRef, Refusal, Retirement, TimeMs};
+use crate::state::{State, quarantine_over};
+use crate::{
+    Answer, ClaimNumber, Event, IssueNumber, NumberClaimed, NumberId, NumberIssued, NumberRef, Refusal,
+    Retirement, TimeMs,
+};
 
 pub(super) fn issue(state: &State, request: &IssueNumber, now: TimeMs, events: &mut Vec<Event>) -> Answer {
     match issued(state, request, now) {
@@ -53,6 +56,27 @@ fn issued(state: &State, request: &IssueNumber, now: TimeMs) -> Result<(usize, N
         controls: request.controls.clone(),
     };
     Ok((at, event))
+}
+
+/// A number that somebody else drew, in the partition of its hash.
+pub(super) fn claim(state: &State, claim: &ClaimNumber, now: TimeMs, events: &mut Vec<Event>) -> Answer {
+    let ClaimNumber { index, account, programme, .. } = *claim;
+    let Some(terms) = state.programme(programme).map(|programme| &programme.terms) else {
+        return Answer::Refused(Refusal::NoProgramme(programme));
+    };
+    match state.owner(index, now) {
+        Some(owner) if owner == account => return Answer::Done,
+        None if !state.is_taken(index, now) => {}
+        _ => return Answer::Refused(Refusal::NumberTaken),
+    }
+    // Longer than it can be needed: the longest life, and the quarantine after it.
+    match quarantine_over(now + terms.lifetime_max_ms, terms.quarantine_months) {
+        Some(free) => {
+            events.push(Event::NumberClaimed(NumberClaimed { index, account, free }));
+            Answer::Done
+        }
+        None => Answer::Refused(Refusal::Lifetime { max_ms: terms.lifetime_max_ms }),
+    }
 }
 
 /// Cancels a number that is in memory: also one that is used up and might get its use back.

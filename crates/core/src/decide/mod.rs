@@ -23,6 +23,7 @@ pub fn decide(state: &State, command: &Command, now: TimeMs, events: &mut Vec<Ev
     match command {
         Command::Message(request) => message(state, request, now, events),
         Command::Issue(request) => issue::issue(state, request, now, events),
+        Command::Claim(claim) => issue::claim(state, claim, now, events),
         Command::Operate(operation) => operate::operate(state, operation, events),
         Command::Once(once) => self::once(state, once, now, events),
         Command::Resolve(resolution) => asked::resolve(state, resolution, now, events),
@@ -50,7 +51,11 @@ fn once(state: &State, once: &Once, now: TimeMs, events: &mut Vec<Event>) -> Ans
     let answer = match &once.command {
         Command::Issue(request) => issue::issue(state, request, now, events),
         Command::Operate(operation) => operate::operate(state, operation, events),
-        Command::Message(_) | Command::Once(_) | Command::Resolve(_) | Command::Sweep { .. } => {
+        Command::Message(_)
+        | Command::Claim(_)
+        | Command::Once(_)
+        | Command::Resolve(_)
+        | Command::Sweep { .. } => {
             return Answer::Refused(Refusal::NoKeyHere);
         }
     };

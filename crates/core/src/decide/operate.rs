@@ -54,10 +54,10 @@ fn known(state: &State, account: AccountId) -> Result<&Account, Refusal> {
 }
 
 fn open_issuer(state: &State, name: Name, events: &mut Vec<Event>) -> Result<Answer, Refusal> {
-    if state.issuers.iter().any(|issuer| issuer.name == name) {
+    if state.register.issuers().iter().any(|issuer| issuer.name == name) {
         return Err(Refusal::NameTaken);
     }
-    let issuer = IssuerId(state.issuers.len() as u64 + 1);
+    let issuer = state.register.next_issuer();
     events.push(Event::IssuerOpened(IssuerOpened { issuer, name }));
     Ok(Answer::Issuer(issuer))
 }
@@ -71,15 +71,20 @@ fn open_programme(
 ) -> Result<Answer, Refusal> {
     state.issuer(issuer).ok_or(Refusal::NoIssuer(issuer))?;
     terms.check().map_err(Refusal::Limit)?;
-    let mut programmes = state.programmes.iter().enumerate();
-    if state.programmes.iter().any(|programme| programme.issuer == issuer && programme.name == name) {
+    let mut programmes = state.register.programmes().iter().enumerate();
+    if state
+        .register
+        .programmes()
+        .iter()
+        .any(|programme| programme.issuer == issuer && programme.name == name)
+    {
         return Err(Refusal::NameTaken);
     }
     // Overlapping prefixes would make it unclear whose number one is, and by whose terms.
     if let Some((at, _)) = programmes.find(|(_, programme)| programme.terms.prefix.overlaps(&terms.prefix)) {
         return Err(Refusal::PrefixTaken(ProgrammeId(at as u64 + 1)));
     }
-    let programme = ProgrammeId(state.programmes.len() as u64 + 1);
+    let programme = state.register.next_programme();
     events.push(Event::ProgrammeOpened(Box::new(ProgrammeOpened {
         programme,
         issuer,
@@ -111,7 +116,7 @@ fn open_account(
     events: &mut Vec<Event>,
 ) -> Result<Answer, Refusal> {
     state.issuer(issuer).ok_or(Refusal::NoIssuer(issuer))?;
-    let account = AccountId(state.accounts.len() as u64 + 1);
+    let account = state.next_account();
     events.push(Event::AccountOpened(AccountOpened { account, issuer, currency, limit }));
     Ok(Answer::Account(account))
 }

@@ -8,5 +8,5 @@ use crate::state::State;
 
 /// The programme whose universal number this is.
 pub fn universal(state: &State, index: NumberIndex) -> Option<ProgrammeId> {
-    state.universal.get(&index.0).copied()
+    state.register.universal(index)
 }

@@ -33,16 +33,28 @@ impl Kept {
 }
 
 /// The answers of the last day, by the keys that came with what was asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptAnswers {
     by_key: HashMap<u64, Kept>,
     /// In the order in which they were given. One whose key was used again since is outdated.
     order: VecDeque<(TimeMs, u64)>,
     /// When the latest of those was given that were forgotten before their day was over.
     early_ms: Option<TimeMs>,
+    room: usize,
+}
+
+impl Default for KeptAnswers {
+    fn default() -> Self {
+        Self::with_room(ANSWERS_MAX)
+    }
 }
 
 impl KeptAnswers {
+    /// None, with room for so many.
+    pub fn with_room(room: usize) -> Self {
+        Self { by_key: HashMap::new(), order: VecDeque::new(), early_ms: None, room }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_key.len()
@@ -79,7 +91,7 @@ impl KeptAnswers {
 
     /// Forgets what is not kept any more at `now`, and what there is no room for.
     pub fn forget(&mut self, now: TimeMs) {
-        self.forget_beyond(now, ANSWERS_MAX);
+        self.forget_beyond(now, self.room);
     }
 
     /// The same, with room for so many.

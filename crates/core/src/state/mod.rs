@@ -1,27 +1,31 @@
 //! The whole working set in memory, and how events change it.
 
+mod by_month;
 mod kept;
 mod numbers;
 mod pending;
-mod quarantine;
+mod register;
 mod sharded;
 mod transactions;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use mayfly_card::{Channel, Currency, MonthIndex};
 use mayfly_keys::NumberIndex;
 
+pub use by_month::{Aliases, ByMonth, Quarantine};
 pub use kept::{ANSWERS_KEPT_MS, ANSWERS_MAX, Kept, KeptAnswers};
 pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage, UsageChange};
 pub use pending::{PENDING_MAX, Pending};
-pub use quarantine::Quarantine;
+pub use register::Register;
 pub use transactions::{PER_REFERENCE_MAX, Totals, Transaction, Transactions};
 
 use crate::{
-    AccountId, AccountOpened, Books, CreditLimit, DecisionHook, Event, IssuerId, Name, NumberId, NumberRef,
-    PartitionId, Presented, ProgrammeId, ProgrammeOpened, QuestionId, Request, Retirement, Terms, TimeMs,
-    Transacted, TransactionId, Universal,
+    AccountId, AccountOpened, Books, CreditLimit, DecisionHook, Event, IssuerId, Name, NumberClaimed,
+    NumberId, NumberRef, PartitionId, Presented, ProgrammeId, QuestionId, Request, Retirement, Terms, TimeMs,
+    Transacted, TransactionId, serial,
 };
 
 /// How long after a small purchase its full reversal gives the use back, in milliseconds.
@@ -103,11 +107,9 @@ pub struct State {
     pub partition: PartitionId,
     /// The time of the last record.
     pub now_ms: TimeMs,
-    /// Issuers, the first has id 1.
-    pub issuers: Vec<Issuer>,
-    /// Programmes, the first has id 1.
-    pub programmes: Vec<Programme>,
-    /// Accounts, the first has id 1.
+    /// Issuers and programmes. Those of the first partition: to other partitions they are [shown](State::show_register).
+    pub register: Arc<Register>,
+    /// Accounts, the first has serial number 1.
     pub accounts: Vec<Account>,
     /// The books that are kept per issuer and currency; those of its accounts are with the accounts.
     pub issuer_books: BTreeMap<(IssuerId, Currency), Books>,
@@ -115,10 +117,10 @@ pub struct State {
     pub numbers: Numbers,
     /// Numbers that must not be drawn yet.
     pub quarantine: Quarantine,
+    /// Numbers that belong here by their hash, and to accounts elsewhere.
+    pub aliases: Aliases,
     /// The latest transactions.
     pub transactions: Transactions,
-    /// The universal numbers.
-    pub universal: HashMap<u64, ProgrammeId>,
     /// The answers that are kept.
     pub kept: KeptAnswers,
     /// Messages that wait for somebody's word.
@@ -128,36 +130,68 @@ pub struct State {
 }
 
 impl State {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet in this partition, which is all that a gateway has.
     pub fn new(partition: PartitionId) -> Self {
+        Self::sharing(partition, NonZeroU16::MIN)
+    }
+
+    /// Nothing has happened yet in this one of so many partitions, that share a gateway's memory.
+    pub fn sharing(partition: PartitionId, count: NonZeroU16) -> Self {
         Self {
             partition,
-            transactions: Transactions::starting_at(TransactionId(1)),
-            next_number: 1,
+            kept: KeptAnswers::with_room(ANSWERS_MAX / usize::from(count.get())),
+            transactions: Transactions::starting_at(TransactionId(partition.id(1))),
+            pending: Pending::after(QuestionId(partition.id(0)), count),
+            next_number: partition.id(1),
             ..Self::default()
         }
     }
 
     /// An issuer.
     pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
-        self.issuers.get(position(id.0)?)
+        self.register.issuer(id)
     }
 
     /// A programme.
     pub fn programme(&self, id: ProgrammeId) -> Option<&Programme> {
-        self.programmes.get(position(id.0)?)
+        self.register.programme(id)
     }
 
     /// An account.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.get(position(id.0)?)
+        self.accounts.get(self.position(id)?)
+    }
+
+    /// The next account's id.
+    pub fn next_account(&self) -> AccountId {
+        AccountId(self.partition.id(self.accounts.len() as u64 + 1))
+    }
+
+    /// Lets another partition know the issuers and programmes of the first.
+    pub fn show_register(&mut self, register: &Arc<Register>) {
+        self.register = register.clone();
+    }
+
+    /// Where an account of this partition stands in its list: serial numbers begin with 1.
+    fn position(&self, id: AccountId) -> Option<usize> {
+        if id.partition() != self.partition {
+            return None;
+        }
+        usize::try_from(serial(id.0).checked_sub(1)?).ok()
     }
 
     /// Whether an index can't be drawn: active, in quarantine, or universal.
     pub fn is_taken(&self, index: NumberIndex, now: TimeMs) -> bool {
         self.numbers.find(index).is_some()
             || self.quarantine.find(index, MonthIndex::of_unix_ms(now)).is_some()
-            || self.universal.contains_key(&index.0)
+            || self.register.universal(index).is_some()
+            || self.owner(index, now).is_some()
+    }
+
+    /// Whose a number is that others drew, if it belongs to an account elsewhere.
+    pub fn owner(&self, index: NumberIndex, now: TimeMs) -> Option<AccountId> {
+        // Mostly there are none.
+        if self.aliases.is_empty() { None } else { self.aliases.find(index, MonthIndex::of_unix_ms(now)) }
     }
 
     /// Looks at what a message will be decided by, without deciding anything, so that it is in the processor's cache
@@ -200,11 +234,9 @@ impl State {
                     self.retire(*number, *why, at_ms);
                 }
             }
-            Event::IssuerOpened(event) => self.issuers.push(Issuer { name: event.name, hook: None }),
+            Event::IssuerOpened(event) => Arc::make_mut(&mut self.register).opened_issuer(event),
             Event::HookSet { issuer, hook } => {
-                if let Some(issuer) = position(issuer.0).and_then(|at| self.issuers.get_mut(at)) {
-                    issuer.hook = *hook;
-                }
+                Arc::make_mut(&mut self.register).set_hook(*issuer, *hook);
             }
             Event::AccountClosed { account, closed } => {
                 if let Some(account) = self.account_mut(*account) {
@@ -212,14 +244,15 @@ impl State {
                 }
             }
             Event::ProgrammeClosed { programme, closed, .. } => {
-                if let Some(programme) = position(programme.0).and_then(|at| self.programmes.get_mut(at)) {
-                    programme.closed = *closed;
-                }
+                Arc::make_mut(&mut self.register).close_programme(*programme, *closed);
             }
             Event::Asked(asked) => self.pending.add((**asked).clone()),
             Event::Resolved(resolved) => self.pending.remove(resolved.question),
             Event::AnsweredLate(_) => {}
-            Event::ProgrammeOpened(event) => self.apply_programme(event),
+            Event::NumberClaimed(NumberClaimed { index, account, free }) => {
+                self.aliases.insert(*index, *account, *free);
+            }
+            Event::ProgrammeOpened(event) => Arc::make_mut(&mut self.register).opened_programme(event),
             Event::AccountOpened(event) => self.accounts.push(Account::opened(event)),
             Event::AnswerKept(event) => self.kept.keep(event, at_ms),
             Event::LimitSet { account, limit } => {
@@ -245,18 +278,6 @@ impl State {
     /// sweep looks at.
     pub fn swept(&mut self, now: TimeMs, limit: usize) {
         self.numbers.swept(now, limit);
-    }
-
-    fn apply_programme(&mut self, event: &ProgrammeOpened) {
-        if let Some(Universal { index, .. }) = event.terms.universal {
-            self.universal.insert(index.0, event.programme);
-        }
-        self.programmes.push(Programme {
-            issuer: event.issuer,
-            name: event.name,
-            terms: event.terms.clone(),
-            closed: false,
-        });
     }
 
     fn apply_transacted(&mut self, event: &Transacted, at_ms: TimeMs) {
@@ -328,7 +349,8 @@ impl State {
     }
 
     fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
-        self.accounts.get_mut(position(id.0)?)
+        let at = self.position(id)?;
+        self.accounts.get_mut(at)
     }
 }
 
@@ -341,11 +363,6 @@ pub fn quarantine_over(at_ms: TimeMs, months: u16) -> Option<MonthIndex> {
 
 /// How many months a number of a programme that is not known stays out of use.
 pub const QUARANTINE_MONTHS: u16 = 13;
-
-/// Where the thing with that id stands in its list: ids begin with 1.
-fn position(id: u64) -> Option<usize> {
-    usize::try_from(id.checked_sub(1)?).ok()
-}
 
 impl State {
     /// Puts a number back that the views had as active.

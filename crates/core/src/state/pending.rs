@@ -1,6 +1,7 @@
 //! Messages that wait for somebody's word.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU16;
 
 use mayfly_keys::NumberIndex;
 
@@ -9,6 +10,9 @@ use crate::{Asked, Hash64, QuestionId, TimeMs};
 /// How many messages may wait, some 600 bytes each: three seconds of five thousand a second. Beyond that, what would
 /// have to be asked is turned away.
 pub const PENDING_MAX: usize = 16_384;
+
+/// How much more than its part of that one of several partitions takes.
+const UNEVEN: usize = 4;
 
 /// The messages that wait for somebody's word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,9 +23,20 @@ pub struct Pending {
     /// How many uses of a number wait, by its index.
     uses: HashMap<u64, u32>,
     last: u64,
+    room: usize,
 }
 
 impl Pending {
+    /// Nothing waits, and this was the last question so far, in one of so many partitions.
+    pub fn after(last: QuestionId, partitions: NonZeroU16) -> Self {
+        let room = match usize::from(partitions.get()) {
+            1 => PENDING_MAX,
+            // They don't come evenly.
+            partitions => UNEVEN * PENDING_MAX / partitions,
+        };
+        Self { last: last.0, room, ..Self::default() }
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.by_question.is_empty()
@@ -34,7 +49,7 @@ impl Pending {
 
     /// Whether no more may wait.
     pub fn is_full(&self) -> bool {
-        self.len() >= PENDING_MAX
+        self.len() >= self.room
     }
 
     /// The next question's id.

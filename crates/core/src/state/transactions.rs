@@ -7,7 +7,7 @@ use mayfly_card::{ApprovalCode, Currency, MerchantId, MinorUnits, Stan};
 use super::sharded::ShardedMap;
 use crate::{
     AccountId, Hash64, Kind, MessageAnswer, MessageKind, NumberRef, Previous, ProgrammeId, Reason,
-    ResponseCode, TimeMs, TotalsChange, Transacted, TransactionId,
+    ResponseCode, TimeMs, TotalsChange, Transacted, TransactionId, serial,
 };
 
 /// How many transactions may stand under one reference. Whoever sends more is answered 65, so that nobody can
@@ -197,7 +197,7 @@ impl Transactions {
 
     /// Whether some have been forgotten, so that a look into the views may find more.
     pub fn has_forgotten(&self) -> bool {
-        self.first > 1
+        serial(self.first) > 1
     }
 
     /// When the oldest of those in order was decided.

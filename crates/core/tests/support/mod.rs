@@ -136,6 +136,7 @@ impl World {
                 ..Facts::default()
             },
             paged: None,
+            partition: mayfly_core::PartitionId::FIRST,
         }
     }
 

@@ -1,6 +1,7 @@
 //! An engine on a journal in memory that does as it is told.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use mayfly_card::{Currency, Layout, MinorUnits, Prefix};
 use mayfly_core::state::{Kept, Transaction};
 use mayfly_core::{
     AccountId, Answer, Command, Controls, CreditLimit, Hash64, IssuerId, Name, Operation, PageRequest,
-    ProgrammeId, State, Terms,
+    PartitionId, Partitions, ProgrammeId, State, Terms,
 };
 use mayfly_engine::{
-    AppendError, Archive, ArchiveError, Asker, Catalogue, Clock, Engine, Head, Journal, ManualClock,
-    ONLY_PARTITION, Options, Order, Parts, Progress, Question, Record,
+    AppendError, Archive, ArchiveError, Asker, Catalogue, Clock, Ends, Engine, Entry, Journal, ManualClock,
+    Options, Order, Parts, Progress, Question,
 };
 use mayfly_keys::{KeyService, RootKey};
 
@@ -21,21 +22,32 @@ pub const NOON: u64 = 1_781_524_800_000;
 /// What a journal in memory has, and what it is to do next.
 #[derive(Default)]
 pub struct Disk {
-    pub records: Vec<Record>,
+    pub entries: Vec<Entry>,
+    /// How many partitions it has; one if it does not say.
+    pub partitions: Option<NonZeroU16>,
     /// Errors to give before records are taken again.
     pub errors: Vec<AppendError>,
     /// Whether appends wait.
     pub held: bool,
-    /// After how many records every append fails.
+    /// After how many entries every append fails.
     pub breaks_after: Option<usize>,
     /// How many appends were tried.
     pub tried: usize,
     /// Whether it can't be reached.
     pub away: bool,
-    /// Whether the next record is written without a word about it.
+    /// Whether the next entry is written without a word about it.
     pub mute: bool,
     /// Whether somebody else has written to it.
     pub taken_over: bool,
+}
+
+impl Disk {
+    /// Where it ends.
+    fn ends(&self) -> Ends {
+        let mut ends = Ends::start(self.partitions.unwrap_or(NonZeroU16::MIN));
+        self.entries.iter().for_each(|entry| ends.advance(entry));
+        ends
+    }
 }
 
 #[derive(Clone, Default)]
@@ -50,7 +62,7 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
+    fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
         let mut disk = self.0.0.lock().unwrap();
         disk.tried += 1;
         while disk.held {
@@ -59,18 +71,20 @@ impl Journal for MemoryJournal {
         if let Some(error) = disk.errors.pop() {
             return Err(error);
         }
-        if disk.breaks_after.is_some_and(|limit| disk.records.len() >= limit) {
+        if disk.breaks_after.is_some_and(|limit| disk.entries.len() >= limit) {
             return Err(AppendError::Failed("the disk broke".into()));
         }
         if disk.away {
             return Err(AppendError::Unknown("away".into()));
         }
-        let head = disk.records.last().map_or(Head::START, Record::head);
-        if head == record.head() {
+        if disk.entries.last() == Some(entry) {
             return Ok(());
         }
-        record.check(&head).expect("the engine chains its records");
-        disk.records.push(record.clone());
+        let ends = disk.ends();
+        assert_eq!(entry.number, ends.number + 1);
+        assert!(entry.records.is_sorted_by(|a, b| a.partition < b.partition));
+        ends.check(entry).expect("the engine chains its records");
+        disk.entries.push(entry.clone());
         if std::mem::take(&mut disk.mute) {
             disk.away = true;
             return Err(AppendError::Unknown("the answer was lost".into()));
@@ -78,7 +92,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn confirm(&mut self, head: &Head) -> Result<(), AppendError> {
+    fn confirm(&mut self, ends: &Ends) -> Result<(), AppendError> {
         let disk = self.0.0.lock().unwrap();
         if disk.away {
             return Err(AppendError::Unknown("away".into()));
@@ -86,7 +100,7 @@ impl Journal for MemoryJournal {
         if disk.taken_over {
             return Err(AppendError::Refused);
         }
-        assert_eq!(disk.records.last().map_or(Head::START, Record::head), *head);
+        assert_eq!(disk.ends(), *ends);
         Ok(())
     }
 
@@ -100,11 +114,11 @@ impl Journal for MemoryJournal {
 pub struct MemoryArchive(pub Arc<Mutex<Vec<Transaction>>>, pub Arc<Mutex<Option<Kept>>>);
 
 impl Archive for MemoryArchive {
-    fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
+    fn page(&self, _: PartitionId, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
         Ok(self.0.lock().unwrap().clone())
     }
 
-    fn recall(&self, _: Hash64) -> Result<Option<Kept>, ArchiveError> {
+    fn recall(&self, _: PartitionId, _: Hash64) -> Result<Option<Kept>, ArchiveError> {
         Ok(self.1.lock().unwrap().clone())
     }
 }
@@ -142,13 +156,19 @@ pub struct Bench {
     pub catalogue: Arc<Catalogue>,
 }
 
-pub fn start(state: State, head: Head, journal: MemoryJournal, options: Options) -> Bench {
+/// On a journal that has so much, and partitions that follow from it.
+pub fn start(partitions: Partitions, journal: MemoryJournal, options: Options) -> Bench {
     let clock = Arc::new(ManualClock::at(NOON));
-    let catalogue = Arc::new(Catalogue::new(KeyService::new(&RootKey::from_bytes(&[9; 32]))).unwrap());
+    let catalogue = Catalogue::new(KeyService::new(&RootKey::from_bytes(&[9; 32]))).unwrap();
+    let catalogue = Arc::new(catalogue.among(partitions.count()));
+    let ends = journal.with(|disk| {
+        disk.partitions = Some(partitions.count());
+        disk.ends()
+    });
     let (archive, asked) = (MemoryArchive::default(), Questions::default());
     let engine = Engine::start(Parts {
-        state,
-        head,
+        partitions,
+        ends,
         journal: Box::new(journal.clone()),
         archive: Arc::new(archive.clone()),
         catalogue: catalogue.clone(),
@@ -162,7 +182,7 @@ pub fn start(state: State, head: Head, journal: MemoryJournal, options: Options)
 }
 
 pub fn fresh(options: Options) -> Bench {
-    start(State::new(ONLY_PARTITION), Head::START, MemoryJournal::default(), options)
+    start(Partitions::new(NonZeroU16::MIN), MemoryJournal::default(), options)
 }
 
 /// An issuer, a programme and an account with money.
@@ -172,9 +192,15 @@ pub fn bank(bench: &Bench) -> AccountId {
     assert_eq!(ask(Operation::OpenIssuer { name: name("Bank") }), Answer::Issuer(IssuerId(1)));
     let terms = Terms::standard(Prefix::parse("456940").unwrap(), Layout::DEFAULT);
     ask(Operation::OpenProgramme { issuer: IssuerId(1), name: name("One"), terms });
+    account(bench)
+}
+
+/// One more account with money.
+pub fn account(bench: &Bench) -> AccountId {
     let currency = Currency::from_number(840).unwrap();
     let limit = CreditLimit::Credit(MinorUnits::new(1_000_000).unwrap());
-    match ask(Operation::OpenAccount { issuer: IssuerId(1), currency, limit }) {
+    let open = Operation::OpenAccount { issuer: IssuerId(1), currency, limit };
+    match bench.engine.handle().ask_blocking(Command::Operate(Box::new(open))) {
         Answer::Account(account) => account,
         other => panic!("{other:?}"),
     }
@@ -188,18 +214,27 @@ pub fn order(account: AccountId) -> Order {
         lifetime_ms: None,
         controls: Controls::default(),
         own: None,
+        number: None,
     }
 }
 
-pub fn replayed(records: &[Record]) -> State {
-    let mut state = State::new(ONLY_PARTITION);
-    let mut head = Head::START;
-    for record in records {
-        record.check(&head).unwrap();
-        record.each_event(|event| state.apply(&event, record.at_ms)).unwrap();
-        head = record.head();
+/// What follows from the entries of so many partitions.
+pub fn replayed_of(entries: &[Entry], count: NonZeroU16) -> Partitions {
+    let (mut partitions, mut ends) = (Partitions::new(count), Ends::start(count));
+    for entry in entries {
+        ends.check(entry).unwrap();
+        for record in &entry.records {
+            let apply = |event| partitions.apply(record.partition, &event, record.at_ms);
+            record.each_event(apply).unwrap();
+        }
+        ends.advance(entry);
     }
-    state
+    partitions
+}
+
+/// What follows from the entries of one partition.
+pub fn replayed(entries: &[Entry]) -> State {
+    replayed_of(entries, NonZeroU16::MIN).first().clone()
 }
 
 /// Numbers from a seed (SplitMix64): the same each time.
@@ -255,5 +290,6 @@ pub fn purchase(bench: &Bench, pan: &mayfly_card::Pan, expiry: mayfly_card::Expi
         repeat: false,
         facts: Facts { merchant: MerchantId::parse("M-001").unwrap(), ..Facts::default() },
         paged: None,
+        partition: bench.catalogue.partition_of(pan),
     }))
 }

@@ -8,9 +8,9 @@ use clap::Args;
 use mayfly_server::KEY_CHECK_FILE;
 use mayfly_server::config::{CONFIG_FILE, Config, DatabaseAsked};
 use mayfly_store::{Copied, CopyOptions, Copying, Home, StoreError};
-use serde_json::json;
 
 use crate::command::init::absolute;
+use crate::command::journal::verify::{ends_json, ends_lines};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::table::pairs;
@@ -85,33 +85,13 @@ impl Copy {
     }
 
     fn show(&self, to: &Home, copied: &Copied, output: Output) -> Outcome {
-        let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let partitions: Vec<_> = copied
-            .partitions
-            .iter()
-            .map(|(partition, verified)| {
-                json!({
-                    "partition": partition.0, "records": verified.head.sequence, "events": verified.events,
-                    "first": verified.base.sequence + 1,
-                    "head": hex(&verified.head.hash),
-                })
-            })
-            .collect();
-        let value = json!({ "to": to.journal().to_string(), "rows": copied.rows, "partitions": partitions });
+        let mut value = ends_json(&copied.journal);
+        value["to"] = to.journal().to_string().into();
+        value["rows"] = copied.rows.into();
         output.either(&value, || {
             let mut lines =
                 vec![("journal", to.journal().to_string()), ("directory rows", copied.rows.to_string())];
-            for (_, verified) in &copied.partitions {
-                lines.push(("records", verified.head.sequence.to_string()));
-                if verified.base.sequence > 0 {
-                    lines.push((
-                        "beginning with",
-                        format!("record {}; copy the archive, too", verified.base.sequence + 1),
-                    ));
-                }
-                lines.push(("events", verified.events.to_string()));
-                lines.push(("last hash", hex(&verified.head.hash)));
-            }
+            lines.extend(ends_lines(&copied.journal));
             lines.push(("chain", "whole, and the same".into()));
             let advice = match to {
                 Home::Database(_) => {
@@ -178,8 +158,8 @@ fn write_check(directory: &Path, root_check: &str) -> Outcome {
 fn told(step: Copying) -> String {
     match step {
         Copying::Directory(rows) => format!("copying the directory: {rows} rows"),
-        Copying::Journal { records, of } => format!("copying the journal: record {records} of {of}"),
-        Copying::Verifying(record) => format!("verifying the copy: record {record}"),
+        Copying::Journal { entries, of } => format!("copying the journal: entry {entries} of {of}"),
+        Copying::Verifying(entry) => format!("verifying the copy: entry {entry}"),
     }
 }
 

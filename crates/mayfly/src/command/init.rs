@@ -1,5 +1,6 @@
 //! `mayfly init`: makes an installation, or joins one.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -29,6 +30,9 @@ pub(crate) struct Init {
     /// The certificate authorities, in PEM, that the database's certificate is checked by
     #[arg(long, value_name = "FILE", requires = "database")]
     database_ca_file: Option<PathBuf>,
+    /// How many partitions it has, from 1 to 1024, for as long as it lives; 64 in a database, 1 otherwise, if not given
+    #[arg(long, value_name = "COUNT", conflicts_with = "join")]
+    partitions: Option<NonZeroU16>,
     /// Add one more gateway to the installation in the database, whose root key has been copied here
     #[arg(long)]
     join: bool,
@@ -45,14 +49,16 @@ impl Init {
         let made = if self.join {
             mayfly_server::join(&config)
         } else {
-            mayfly_server::init(&config, &mut OsRandom)
+            mayfly_server::init(&config, self.partitions, &mut OsRandom)
         };
         let made = made.map_err(|error| match error {
             InitError::Exists(_)
             | InitError::Inhabited { .. }
             | InitError::Empty { .. }
             | InitError::OtherKey { .. } => Failure::Refused(error.to_string()),
-            InitError::Config(_) | InitError::NoDatabase => Failure::Usage(error.to_string()),
+            InitError::Config(_) | InitError::NoDatabase | InitError::Partitions(_) => {
+                Failure::Usage(error.to_string())
+            }
             _ => Failure::Unreachable(error.to_string()),
         })?;
         show(&made, self.join, output)

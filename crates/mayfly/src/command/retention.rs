@@ -9,7 +9,7 @@ use crate::admin::{Admin, another_answer, answered};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::place::Place;
-use crate::table::{Table, pairs};
+use crate::table::pairs;
 
 /// How often it is looked whether a run has come to its end.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -26,7 +26,7 @@ pub(crate) enum RetentionCommand {
 /// What is dropped. If nothing is said: what the configuration says.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct What {
-    /// Records of before this time, as in 2026-11-22T14:26:51Z; at least 48 hours ago
+    /// What was written before this time, as in 2026-11-22T14:26:51Z; at least 48 hours ago
     #[arg(long, value_name = "TIME")]
     journal_before: Option<jiff::Timestamp>,
     /// What has been over since this time, of the views; never more than the journal
@@ -110,27 +110,16 @@ fn show(found: &Retention) -> String {
     if found.running {
         lines.push(("now", "something is being dropped".into()));
     }
-    let mut table = Table::new([
-        "partition",
-        ">first",
-        ">last",
-        "oldest",
-        ">to drop",
-        ">held",
-        "held by",
-        ">transactions to look at",
-    ]);
-    for part in &found.partitions {
-        table.row([
-            part.partition.to_string(),
-            part.first.to_string(),
-            part.last.to_string(),
-            part.oldest.map(|time| time.to_string()).unwrap_or_default(),
-            part.records.to_string(),
-            part.held.to_string(),
-            part.held_by.clone().unwrap_or_default(),
-            part.transactions.to_string(),
-        ]);
-    }
-    format!("{}\n{}", pairs(&lines), table.lines())
+    let drops = match (found.entries, found.held) {
+        (entries, 0) => entries.to_string(),
+        (entries, held) => {
+            let by = found.held_by.as_deref().unwrap_or("somebody");
+            format!("{entries}; {held} more are old enough, but {by} has to read them first")
+        }
+    };
+    let oldest = found.oldest.map(|time| format!(", the first of {time}")).unwrap_or_default();
+    lines.push(("entries", format!("{} to {}{oldest}", found.first_entry, found.last_entry)));
+    lines.push(("entries to drop", drops));
+    lines.push(("transactions to look at", found.transactions.to_string()));
+    pairs(&lines)
 }

@@ -29,9 +29,9 @@ fn show(status: &Status) -> String {
         .iter()
         .map(|listening| format!("{} ({})", listening.address, listening.dialect))
         .collect();
-    let lag = match status.lag_records {
+    let lag = match status.lag_entries {
         0 => "nothing".to_owned(),
-        records => format!("{records} records, {} ms", status.lag_ms),
+        entries => format!("{entries} entries, {} ms", status.lag_ms),
     };
     let mut lines = vec![
         ("state", if status.ready { "ready".to_owned() } else { "takes no work".to_owned() }),

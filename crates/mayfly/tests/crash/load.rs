@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::harness::{Admin, Answer, Card, Kind, Message, Peer, Random, Server};
+use crate::harness::{Admin, Answer, Card, Kind, Message, Peer, Random, Sent, Server};
 
 /// How many messages a worker sends before it reads their answers, at the most.
 const BURST_MAX: u64 = 16;
@@ -22,12 +22,6 @@ const REPEATED: (usize, usize) = (300, 100);
 const RESPITE: Duration = Duration::from_millis(200);
 /// How often a message is sent again that was shed.
 const TRIES: usize = 200;
-
-/// A message that was sent, and what came back if something did.
-pub(crate) struct Sent {
-    pub(crate) message: Message,
-    pub(crate) answer: Option<Answer>,
-}
 
 /// What a load did.
 #[derive(Default)]

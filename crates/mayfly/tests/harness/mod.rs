@@ -4,15 +4,21 @@
 //! knows. Every wait has a bound.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
+#![allow(clippy::print_stdout, reason = "seeds, for whoever reads the output")]
 
 pub(crate) mod admin;
+pub(crate) mod buying;
+pub(crate) mod gateway;
+pub(crate) mod history;
 pub(crate) mod peer;
 pub(crate) mod proxy;
 pub(crate) mod random;
+pub(crate) mod roamer;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,9 +29,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) use admin::Admin;
+pub(crate) use gateway::Gateway;
+pub(crate) use history::{History, Sent};
 pub(crate) use peer::{Answer, Card, Kind, Message, Peer};
 pub(crate) use proxy::Proxy;
 pub(crate) use random::Random;
+pub(crate) use roamer::Roamer;
 
 /// How long a server may take to be ready, to stop, or to refuse to start. It is met in a second or two; the
 /// machine may be busy.
@@ -80,16 +89,20 @@ impl Home {
 
     /// With the data in this database.
     pub(crate) fn on(database: TestDatabase) -> Self {
+        Self::with_database(database, "")
+    }
+
+    /// The same, with more in its configuration; `more` begins with keys of the section `iso8583`.
+    pub(crate) fn with_database(database: TestDatabase, more: &str) -> Self {
         let around = TempDir::new().unwrap();
         let dir = around.path().join("data");
-        Self::made(around, dir, Some(database), "")
+        Self::made(around, dir, Some(database), more)
     }
 
     fn made(around: TempDir, dir: PathBuf, database: Option<TestDatabase>, more: &str) -> Self {
         let home = Self { around, dir, database };
         let url = home.database.as_ref().map(TestDatabase::url);
-        let made = home.cli(["init"].into_iter().chain(url.iter().flat_map(|url| ["--database", url])));
-        assert!(made.status.success(), "init: {}", said(&made));
+        home.init(url.as_deref(), false);
         let mut config = format!(
             "[iso8583]\nlisteners = [{{ address = \"127.0.0.1:0\", dialect = \"ascii87\" }}]\n{more}\n\
              [admin]\nhttp_address = \"127.0.0.1:0\"\n[api]\naddress = \"127.0.0.1:0\"\n"
@@ -97,8 +110,45 @@ impl Home {
         if let Some(url) = url {
             config.push_str(&format!("[database]\nurl = \"{url}\"\n"));
         }
-        fs::write(home.dir.join("mayfly.toml"), config).unwrap();
+        home.configure(&config);
         home
+    }
+
+    /// A gateway's on somebody's database, which a first one has made an installation of, or this one does. It has a
+    /// configuration of its own.
+    pub(crate) fn of_gateway(url: &str, first: Option<&Self>, config: &str) -> Self {
+        let around = TempDir::new().unwrap();
+        let dir = around.path().join("data");
+        let home = Self { around, dir, database: None };
+        if let Some(first) = first {
+            fs::DirBuilder::new().mode(0o700).create(&home.dir).unwrap();
+            // With its mode.
+            fs::copy(first.file("root.key"), home.file("root.key")).unwrap();
+        }
+        home.init(Some(url), first.is_some());
+        home.configure(config);
+        home
+    }
+
+    fn init(&self, url: Option<&str>, joins: bool) {
+        let database = url.iter().flat_map(|url| ["--database", url]);
+        let joins = joins.then_some("--join");
+        let made = self.cli(["init"].into_iter().chain(database).chain(joins));
+        assert!(made.status.success(), "init: {}", said(&made));
+    }
+
+    /// From now on its data are in the database to which this URL leads.
+    pub(crate) fn lead_to(&mut self, url: &str) {
+        let config = fs::read_to_string(self.file("mayfly.toml")).unwrap();
+        let lines = config.lines().map(|line| match line.split_once(" = ") {
+            Some(("url", _)) => format!("url = \"{url}\"\n"),
+            _ => format!("{line}\n"),
+        });
+        self.configure(&lines.collect::<String>());
+    }
+
+    fn configure(&self, config: &str) {
+        fs::write(self.dir.join("mayfly.toml"), config).unwrap();
     }
 
     /// The database, if the data are in one.

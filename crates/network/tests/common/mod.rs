@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -11,12 +12,12 @@ use std::time::{Duration, Instant};
 use mayfly_card::{Currency, Layout, MinorUnits, Prefix};
 use mayfly_core::state::Transaction;
 use mayfly_core::{
-    AccountId, Answer, Command, Controls, CreditLimit, Name, Operation, PageRequest, ProgrammeId, State,
-    Terms, TransactionId,
+    AccountId, Answer, Command, Controls, CreditLimit, Name, Operation, PageRequest, PartitionId, Partitions,
+    ProgrammeId, Terms,
 };
 use mayfly_engine::{
-    AppendError, Archive, ArchiveError, Catalogue, Desk, Engine, Head, Issued, Journal, MemoryNoteKeys,
-    NobodyAsked, ONLY_PARTITION, Order, Parts, Progress, Record, SystemClock,
+    AppendError, Archive, ArchiveError, Catalogue, Desk, Ends, Engine, Entry, Head, Issued, Journal,
+    MemoryNoteKeys, NobodyAsked, Order, Parts, Progress, Record, SystemClock,
 };
 use mayfly_iso8583::{De, Dialect, Frame, Message, MessageBuilder, Mti};
 use mayfly_keys::{KeyService, OsRandom, RootKey};
@@ -51,16 +52,17 @@ impl Tape {
 }
 
 impl Journal for Tape {
-    fn append(&mut self, record: &Record) -> Result<(), AppendError> {
+    fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
         drop(self.held.1.wait_while(self.held.0.lock().unwrap(), |held| *held).unwrap());
         if self.away.load(Ordering::Acquire) {
             return Err(AppendError::Unknown("away".into()));
         }
         let mut records = self.records.lock().unwrap();
+        let record = &entry.records[0];
         record.check(&records.last().map_or(Head::START, Record::head)).unwrap();
         records.push(record.clone());
         // There are no views that could lag behind.
-        self.progress.set_folded(record.sequence, record.at_ms, TransactionId(0));
+        self.progress.set_folded(entry.number, entry.at_ms(), std::iter::empty());
         Ok(())
     }
 }
@@ -68,7 +70,7 @@ impl Journal for Tape {
 struct Nothing;
 
 impl Archive for Nothing {
-    fn page(&self, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
+    fn page(&self, _: PartitionId, _: &PageRequest, _: u64) -> Result<Vec<Transaction>, ArchiveError> {
         Ok(Vec::new())
     }
 }
@@ -103,8 +105,8 @@ impl Bench {
         let tape = Tape::default();
         let (catalogue, progress) = (catalogue(), tape.progress.clone());
         let engine = Engine::start(Parts {
-            state: State::new(ONLY_PARTITION),
-            head: Head::START,
+            partitions: Partitions::new(NonZeroU16::MIN),
+            ends: Ends::start(NonZeroU16::MIN),
             journal: Box::new(tape.clone()),
             archive: Arc::new(Nothing),
             catalogue: catalogue.clone(),
@@ -163,6 +165,7 @@ impl Bench {
             lifetime_ms: None,
             controls: Controls::default(),
             own: None,
+            number: None,
         };
         self.runtime.block_on(self.desk.issue(&order, None)).unwrap()
     }

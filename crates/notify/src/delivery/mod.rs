@@ -8,6 +8,7 @@
 mod endpoint;
 mod running;
 mod streams;
+mod trouble;
 
 use std::fmt;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::DeliveryParts;
 use super::endpoint::{DELIVERY, Endpoint, Notes, Shared};
 use super::streams::{Ready, Streams};
+use super::trouble::Trouble;
 use crate::notifier::Notifier;
 
 /// How many webhooks read the journal on their own at a time: one of the two readers is left for everybody else.
@@ -35,6 +36,9 @@ pub(super) struct Running {
     changes: Option<u64>,
     written: Instant,
     written_all: Instant,
+    looking: Trouble,
+    reading: Trouble,
+    writing: Trouble,
 }
 
 impl Running {
@@ -49,6 +53,9 @@ impl Running {
             changes: None,
             written: Instant::now(),
             written_all: Instant::now(),
+            looking: Trouble::default(),
+            reading: Trouble::default(),
+            writing: Trouble::default(),
         }
     }
 
@@ -69,14 +76,21 @@ impl Running {
     /// One round. Whether there is more to do at once.
     async fn step(&mut self) -> bool {
         let changes = self.shared.parts.directory.webhook_changes();
-        if self.changes != Some(changes) {
+        if self.changes != Some(changes) && self.looking.may_try(Instant::now()) {
             match self.look_up().await {
-                Ok(()) => self.changes = Some(changes),
-                Err(why) => tracing::error!(why, "webhooks could not be looked up; it is tried again"),
+                Ok(()) => {
+                    self.looking.over();
+                    self.changes = Some(changes);
+                }
+                Err(why) if self.looking.again(Instant::now()) => {
+                    tracing::error!(why, "webhooks could not be looked up; it is tried again");
+                }
+                Err(_) => {}
             }
         }
         let more = self.walk().await;
-        if self.written.elapsed() >= self.shared.parts.options.write_every {
+        let is_time = self.written.elapsed() >= self.shared.parts.options.write_every;
+        if is_time && self.writing.may_try(Instant::now()) {
             self.write().await;
         }
         more
@@ -140,17 +154,20 @@ impl Running {
             shared.streams.skip(office.events_end());
             return false;
         }
-        if from >= office.events_end() {
+        if from >= office.events_end() || !self.reading.may_try(Instant::now()) {
             return false;
         }
         match office.follow(&mut self.follower, &issuers, from).await {
             Ok(followed) => {
+                self.reading.over();
                 let events = followed.events.iter().map(|(issuer, now)| (*issuer, Arc::new(Ready::of(now))));
                 shared.streams.grow(&issuers, events.collect(), followed.next);
                 followed.next < office.events_end()
             }
             Err(error) => {
-                tracing::warn!(%error, "the journal could not be read for webhooks; it is tried again");
+                if self.reading.again(Instant::now()) {
+                    tracing::warn!(%error, "the journal could not be read for webhooks; it is tried again");
+                }
                 false
             }
         }
@@ -173,10 +190,11 @@ impl Running {
         if notes.is_empty() {
             return;
         }
-        if let Err(why) = self.write_notes(notes).await {
+        let Err(why) = self.write_notes(notes).await else { return self.writing.over() };
+        if self.writing.again(Instant::now()) {
             tracing::error!(why, "how far webhooks are could not be written; it is tried again");
-            noted.iter().for_each(|endpoint| endpoint.not_written());
         }
+        noted.iter().for_each(|endpoint| endpoint.not_written());
     }
 
     async fn write_notes(&self, notes: Vec<Notes>) -> Result<(), String> {

@@ -105,8 +105,8 @@ impl Office {
         if accounts.is_empty() {
             return Ok(());
         }
-        let found = self.look(move |state| {
-            let issuer = |id: AccountId| state.account(id).map(|account| (id, account.issuer));
+        let found = self.look(move |partitions| {
+            let issuer = |id: AccountId| partitions.account(id).map(|account| (id, account.issuer));
             accounts.into_iter().filter_map(issuer).collect::<Vec<_>>()
         });
         follower.issuers.extend(found.await?);
@@ -123,13 +123,13 @@ impl Office {
     }
 }
 
-/// Times never go back from one record to the next: so the record is found by halving.
+/// Times never go back from one entry to the next: so the entry is found by halving.
 fn since(journal: &JournalReader, durable: u64, at_ms: TimeMs) -> Result<EventPlace, StoreError> {
     // What was archived is not there to begin with.
-    let (mut low, mut high) = (journal.base()?.sequence + 1, durable + 1);
+    let (mut low, mut high) = (journal.base()?.number + 1, durable + 1);
     while low < high {
         let middle = low + (high - low) / 2;
-        let is_before = journal.head_at(middle)?.is_none_or(|head| head.at_ms < at_ms);
+        let is_before = journal.time_of(middle)?.is_none_or(|middle_ms| middle_ms < at_ms);
         if is_before { low = middle + 1 } else { high = middle }
     }
     Ok(EventPlace { sequence: low, index: 0 })

@@ -11,12 +11,12 @@ use mayfly_store::{JournalReader, StoreError};
 use super::{EventKind, EventPlace};
 use crate::{Items, Office, OfficeError, Part};
 
-/// How often a part is read on for until it is full. A part comes to at most 4,096 records, or 65,536 events and the
-/// rest of a record; then it is short, and says where to go on.
+/// How often a part is read on for until it is full. A part comes to at most 4,096 entries, or 65,536 events and the
+/// rest of an entry; then it is short, and says where to go on.
 const ROUNDS_MAX: usize = 16;
-/// How many records one reading looks at.
+/// How many entries one reading looks at.
 const RECORDS: u64 = 256;
-/// How many events one reading looks at, but always at a whole record. Each retired number counts as one.
+/// How many events one reading looks at, but always at a whole entry. Each retired number counts as one.
 const EVENTS: usize = 4096;
 /// How many events that may be wanted one reading brings at most.
 const CANDIDATES: usize = 512;
@@ -39,7 +39,7 @@ pub struct EventFilter {
 pub struct EventNow {
     /// Where.
     pub place: EventPlace,
-    /// The time of its record.
+    /// The time of its entry.
     pub at_ms: TimeMs,
     /// What happened. Of several retired numbers, those that are wanted.
     pub event: Event,
@@ -103,8 +103,9 @@ impl Office {
             _ => None,
         });
         let named: HashSet<AccountId> = named.chain(accounts.values().copied()).collect();
-        let own = self.look(move |state| {
-            let is_own = |id: &AccountId| state.account(*id).is_some_and(|account| account.issuer == issuer);
+        let own = self.look(move |partitions| {
+            let is_own =
+                |id: &AccountId| partitions.account(*id).is_some_and(|account| account.issuer == issuer);
             named.into_iter().filter(is_own).collect::<HashSet<_>>()
         });
         let own = own.await?;
@@ -143,7 +144,7 @@ impl Office {
     }
 }
 
-/// Reads on from a place, to record `durable` at most, for what may be wanted; from where the journal begins, if that is
+/// Reads on from a place, to entry `durable` at most, for what may be wanted; from where the journal begins, if that is
 /// later: what was before was archived.
 pub(super) fn read(
     journal: &JournalReader,
@@ -152,7 +153,7 @@ pub(super) fn read(
     mut wanted: impl FnMut(&mut Event) -> bool,
 ) -> Result<Read, StoreError> {
     match read_from(journal, from, durable, &mut wanted) {
-        Err(StoreError::Archived { sequence, begins, .. }) if sequence == from.sequence => {
+        Err(StoreError::Archived { number, begins, .. }) if number == from.sequence => {
             read_from(journal, EventPlace { sequence: begins, index: 0 }, durable, &mut wanted)
         }
         read => read,
@@ -167,14 +168,14 @@ fn read_from(
 ) -> Result<Read, StoreError> {
     let (mut found, mut looked) = (Vec::new(), 0);
     let mut next = from;
-    for record in journal.records(from.sequence) {
-        let record = record?;
-        if record.sequence > durable {
+    for entry in journal.entries(from.sequence) {
+        let entry = entry?;
+        if entry.number > durable {
             break;
         }
-        let (sequence, at_ms, mut index) = (record.sequence, record.at_ms, 0);
+        let (sequence, at_ms, mut index) = (entry.number, entry.at_ms(), 0);
         let mut full_at = None;
-        journal.each_event(&record, |mut event| {
+        let mut look = |mut event| {
             let place = EventPlace { sequence, index };
             index += 1;
             if place < from || full_at.is_some() {
@@ -188,7 +189,10 @@ fn read_from(
             if wanted(&mut event) {
                 found.push(EventNow { place, at_ms, event });
             }
-        })?;
+        };
+        for record in &entry.records {
+            journal.each_event(record, &mut look)?;
+        }
         if let Some(place) = full_at {
             return Ok(Read { found, next: Some(place) });
         }
@@ -262,7 +266,8 @@ pub(super) fn whose(event: &Event) -> Whose {
         | Event::AccountClosed { account, .. } => Whose::Account(*account),
         Event::ProgrammeClosed { issuer, .. } => Whose::Issuer(*issuer),
         Event::NumbersRetired(_) => Whose::Numbers,
-        Event::AnswerKept(_) => Whose::Nobody,
+        // What an account's issuer is told is that the number was issued.
+        Event::AnswerKept(_) | Event::NumberClaimed(_) => Whose::Nobody,
         Event::HookSet { issuer, .. } => Whose::Issuer(*issuer),
         Event::Asked(asked) => Whose::Issuer(asked.issuer),
         Event::Resolved(resolved) => Whose::Issuer(resolved.issuer),
@@ -288,6 +293,7 @@ fn account_of(event: &Event) -> Option<AccountId> {
         | Event::ProgrammeClosed { .. }
         | Event::Resolved(_)
         | Event::AnsweredLate(_) => None,
+        Event::NumberClaimed(claimed) => Some(claimed.account),
     }
 }
 

@@ -9,8 +9,8 @@ mod list;
 use jiff::Timestamp;
 use mayfly_card::Currency;
 use mayfly_core::{
-    AccountOpened, AnsweredLate, Asked, Book, CreditLimit, DecisionHook, Event, IssuerOpened, NumberIssued,
-    NumberRef, Outcome, ProgrammeOpened, Resolved, Retirement, Terms, TimeMs, Transacted,
+    AccountOpened, AnsweredLate, Asked, Book, CreditLimit, DecisionHook, Event, IssuerOpened, NumberClaimed,
+    NumberIssued, NumberRef, Outcome, ProgrammeOpened, Resolved, Retirement, Terms, TimeMs, Transacted,
 };
 use serde_json::{Map, Value, json};
 
@@ -51,11 +51,13 @@ pub enum EventKind {
     Resolved,
     /// A word came after it was given up.
     AnsweredLate,
+    /// A number that somebody else drew was claimed for an account.
+    NumberClaimed,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Transacted,
         Self::NumberIssued,
         Self::NumbersRetired,
@@ -71,6 +73,7 @@ impl EventKind {
         Self::Asked,
         Self::Resolved,
         Self::AnsweredLate,
+        Self::NumberClaimed,
     ];
 
     /// Of this event.
@@ -91,6 +94,7 @@ impl EventKind {
             Event::Asked(_) => Self::Asked,
             Event::Resolved(_) => Self::Resolved,
             Event::AnsweredLate(_) => Self::AnsweredLate,
+            Event::NumberClaimed(_) => Self::NumberClaimed,
         }
     }
 
@@ -112,6 +116,7 @@ impl EventKind {
             Self::Asked => "asked",
             Self::Resolved => "resolved",
             Self::AnsweredLate => "answered-late",
+            Self::NumberClaimed => "number-claimed",
         }
     }
 }
@@ -192,6 +197,9 @@ pub fn words(event: &Event, manner: &Manner) -> String {
         }
         Event::AnsweredLate(AnsweredLate { question, word, .. }) => {
             format!("{question}: {}, too late", (manner.name)(word.name()))
+        }
+        Event::NumberClaimed(NumberClaimed { account, .. }) => {
+            format!("a number that was drawn elsewhere is claimed for {account}")
         }
         Event::LimitSet { account, limit } => match limit {
             CreditLimit::Prepaid => format!("{account} is prepaid now"),
@@ -316,6 +324,7 @@ pub fn fields(event: &Event, manner: &Manner) -> Map<String, Value> {
             "issuer": issuer.to_string(),
             "word": name(word.name()),
         }),
+        Event::NumberClaimed(NumberClaimed { account, .. }) => json!({ "account": account.to_string() }),
         Event::LimitSet { account, limit } => {
             json!({ "account": account.to_string(), "limit": limit_field(*limit) })
         }

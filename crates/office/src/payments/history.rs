@@ -1,5 +1,6 @@
 //! What has become of a payment: it follows from the transactions under its reference.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use mayfly_card::{LastFour, MerchantId};
@@ -116,14 +117,16 @@ impl Gateway {
     ) -> Result<Vec<History>, GatewayError> {
         let wanted: Vec<_> = payments.iter().map(|it| (self.reference(it.id), it.created_ms)).collect();
         let (asked, at) = (wanted.clone(), merchant.card_acceptor);
-        let in_memory = self.office.look(move |state| {
-            let transactions = &state.transactions;
+        let in_memory = self.office.look(move |partitions| {
+            // Each number that was tried may be of another partition.
             let reaches_back = |created_ms| {
-                !transactions.has_forgotten()
-                    || transactions.oldest_ms().is_some_and(|oldest_ms| oldest_ms < created_ms)
+                partitions.iter().map(|state| &state.transactions).all(|transactions| {
+                    !transactions.has_forgotten()
+                        || transactions.oldest_ms().is_some_and(|oldest_ms| oldest_ms < created_ms)
+                })
             };
             let found = asked.into_iter().map(|(reference, created_ms)| {
-                (reaches_back(created_ms), transactions.under(reference).cloned().collect::<Vec<_>>())
+                (reaches_back(created_ms), partitions.under(reference).cloned().collect::<Vec<_>>())
             });
             found.collect::<Vec<_>>()
         });
@@ -138,8 +141,9 @@ impl Gateway {
                 dropped_before_ms = before_ms;
                 // What is in memory is newer than what was folded of it.
                 let all = folded.into_iter().chain(found).map(|it| (it.id, it));
-                found = all.collect::<BTreeMap<_, _>>().into_values().rev().collect();
+                found = all.collect::<BTreeMap<_, _>>().into_values().collect();
             }
+            found.sort_by_key(|it| Reverse((it.at_ms, it.id)));
             // By chance something else may stand under the same hash.
             found.retain(|it| is_of(it, reference, at));
             histories.push(History { found, dropped_before_ms });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mayfly_card::MinorUnits;
 use mayfly_core::state::Transaction;
-use mayfly_core::{Cvc2Check, MessageKind, NumberRef, Processing, Reason, ResponseCode};
+use mayfly_core::{Cvc2Check, MessageKind, NumberRef, PartitionId, Processing, Reason, ResponseCode};
 use mayfly_keys::NumberIndex;
 use mayfly_store::directory::{Merchant, Payment};
 
@@ -142,6 +142,8 @@ fn card(payment: &Payment, history: &History) -> Card {
     let number: Option<NumberRef> = meant.and_then(|meant| meant.number);
     Card {
         index: number.map_or(NumberIndex(0), |number| number.index),
+        // Where the number is, there was its transaction.
+        partition: meant.map_or(PartitionId::FIRST, |meant| meant.id.partition()),
         programme: meant.and_then(|meant| meant.programme).or(payment.programme),
         last_four: payment.last_four,
         expiry: None,

@@ -2,7 +2,7 @@
 
 use mayfly_card::{Expiry, LastFour, MinorUnits, PosEntryMode, Rrn};
 use mayfly_core::{
-    Cvc2Check, Facts, Hash64, MessageKind, Presented, Processing, ProgrammeId, Request, TimeMs,
+    Cvc2Check, Facts, Hash64, MessageKind, PartitionId, Presented, Processing, ProgrammeId, Request, TimeMs,
 };
 use mayfly_keys::NumberIndex;
 use mayfly_store::directory::{Merchant, OrderReference, Payment, PaymentId};
@@ -14,6 +14,7 @@ use crate::facts::facts_of_here;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Card {
     pub(super) index: NumberIndex,
+    pub(super) partition: PartitionId,
     pub(super) programme: Option<ProgrammeId>,
     pub(super) last_four: LastFour,
     pub(super) expiry: Option<Expiry>,
@@ -57,6 +58,7 @@ impl Gateway {
         let cvc2 = cvc2.as_ref().map(|cvc2| &cvc2.expose()[..]);
         Card {
             index: catalogue.index(pan),
+            partition: catalogue.partition_of(pan),
             programme: catalogue.programme_of(pan),
             last_four: pan.last_four(),
             expiry: Some(*expiry),
@@ -67,7 +69,7 @@ impl Gateway {
     /// A message of a payment.
     pub(super) fn request(&self, payment: &Payment, merchant: &Merchant, message: Message) -> Request {
         let Message { kind, processing, amount, card, identity, content, repeat } = message;
-        let Card { index, programme, last_four, expiry, cvc2 } = card;
+        let Card { index, partition, programme, last_four, expiry, cvc2 } = card;
         Request {
             message: kind,
             processing,
@@ -85,6 +87,7 @@ impl Gateway {
             repeat,
             facts: facts(payment, merchant, identity, self.office.clock.now_ms()),
             paged: None,
+            partition,
         }
     }
 }

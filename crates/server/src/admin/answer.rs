@@ -237,7 +237,7 @@ fn code(refusal: &Refusal) -> ErrorCode {
         Refusal::NoNumber(_) | Refusal::NoQuestion(_) | Refusal::NoHold(_) | Refusal::OtherIssuer => {
             ErrorCode::Conflict
         }
-        Refusal::NameTaken | Refusal::PrefixTaken(_) => ErrorCode::Taken,
+        Refusal::NameTaken | Refusal::PrefixTaken(_) | Refusal::NumberTaken => ErrorCode::Taken,
         Refusal::Limit(_)
         | Refusal::Uses { .. }
         | Refusal::Lifetime { .. }

@@ -16,7 +16,7 @@ use crate::text::Text;
 use mayfly_office::{Items, KeyGiven, KeyOrder, Keyring, Office, Part};
 
 pub use socket::SocketError;
-pub(crate) use socket::{AdminSocket, bind};
+pub(crate) use socket::{AdminSocket, Desk, bind};
 
 /// Does what is asked.
 pub(crate) struct Clerk {

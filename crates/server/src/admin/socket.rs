@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 
 use super::Clerk;
 use super::line::{self, Line};
-use crate::protocol::{AdminError, ErrorCode};
+use crate::live::Shared;
+use crate::protocol::{AdminError, AdminRequest, AdminResponse, ErrorCode};
 
 /// How long a connection may be silent between two requests.
 const IDLE: Duration = Duration::from_secs(60);
@@ -94,6 +95,26 @@ pub(crate) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
     Ok(bound)
 }
 
+/// Who answers.
+pub(crate) enum Desk {
+    /// Of the active gateway.
+    Open(Clerk),
+    /// Of a gateway that stands by: whoever asks is told so, and which one is active.
+    Closed(Arc<Shared>),
+}
+
+impl Desk {
+    async fn answer(&self, request: AdminRequest) -> Result<AdminResponse, AdminError> {
+        match self {
+            Self::Open(clerk) => clerk.answer(request).await,
+            Self::Closed(shared) => {
+                let why = shared.health.not_ready().unwrap_or_else(|| "it begins to serve".to_owned());
+                Err(AdminError::new(ErrorCode::Conflict, format!("the server takes no work: {why}")))
+            }
+        }
+    }
+}
+
 /// The admin socket while it serves.
 pub(crate) struct AdminSocket {
     path: PathBuf,
@@ -108,12 +129,12 @@ impl AdminSocket {
     pub(crate) fn start(
         listener: UnixListener,
         path: &Path,
-        clerk: Arc<Clerk>,
+        desk: Arc<Desk>,
         connections_max: usize,
     ) -> Self {
         let (stop, stopping) = watch::channel(false);
         let room = Arc::new(Semaphore::new(connections_max));
-        let accepting = tokio::spawn(accept(listener, clerk, room.clone(), stopping));
+        let accepting = tokio::spawn(accept(listener, desk, room.clone(), stopping));
         // At most 1024, by the bound on the setting.
         let connections_max = connections_max as u32;
         Self { path: path.to_owned(), stop, accepting, room, connections_max }
@@ -137,7 +158,7 @@ impl AdminSocket {
 
 async fn accept(
     listener: UnixListener,
-    clerk: Arc<Clerk>,
+    desk: Arc<Desk>,
     room: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 ) {
@@ -146,7 +167,7 @@ async fn accept(
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, clerk.clone(), permit, stopping.clone()));
+                tokio::spawn(serve(stream, desk.clone(), permit, stopping.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "an admin connection could not be accepted");
@@ -158,7 +179,7 @@ async fn accept(
 
 async fn serve(
     stream: UnixStream,
-    clerk: Arc<Clerk>,
+    desk: Arc<Desk>,
     permit: OwnedSemaphorePermit,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -182,7 +203,7 @@ async fn serve(
             Line::Whole(line) => match line::request(&line) {
                 Ok(request) => {
                     drop(line);
-                    (answer(&clerk, request).await, true)
+                    (answer(&desk, request).await, true)
                 }
                 Err(error) => (Err(error), true),
             },
@@ -195,11 +216,8 @@ async fn serve(
     drop(permit);
 }
 
-async fn answer(
-    clerk: &Clerk,
-    request: crate::protocol::AdminRequest,
-) -> Result<crate::protocol::AdminResponse, AdminError> {
-    match timeout(WORK, clerk.answer(request)).await {
+async fn answer(desk: &Desk, request: AdminRequest) -> Result<AdminResponse, AdminError> {
+    match timeout(WORK, desk.answer(request)).await {
         Ok(outcome) => outcome,
         Err(_) => {
             let what = "the server took too long; look whether it was done before you ask again";

@@ -124,6 +124,9 @@ keys! {
         "A statement that is not done after so long is given up.");
     DATABASE_CONNECT_TIME_MAX_MS = number("database", "connect_time_max_ms", (5000, 100, 60_000, "milliseconds"),
         "How long it may take to connect to the database, all of its hosts together.");
+    DATABASE_LEASE_MS = number("database", "lease_ms", (5000, 1000, 60_000, "milliseconds"),
+        "For how long the active one of several gateways is the active one after it last said so. A standby takes over when \
+         that is over: sooner if it is short, but then a database that is slow for a moment is enough.");
 
     LISTENERS = Key { section: "iso8583", name: "listeners",
         kind: Kind::Listeners { default: ("127.0.0.1:8583", "ascii87"), max: 16 },

@@ -26,6 +26,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where journal, views and directory are: in files there, or in a database.
     pub home: Home,
+    /// For how long this gateway is the active one, if others share its database, after it last said so.
+    pub lease: Duration,
     /// The configuration file, whether or not there is one.
     pub file: PathBuf,
     /// Where the network connects, and what is spoken there.
@@ -183,6 +185,7 @@ impl Check<'_> {
             log_filter: log_filter.ok()?,
             drain: self.seconds(&keys::DRAIN_S),
             home: home?,
+            lease: Duration::from_millis(self.config.number(&keys::DATABASE_LEASE_MS)),
             data_dir,
         })
     }

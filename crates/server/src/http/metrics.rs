@@ -123,7 +123,16 @@ impl Out<'_> {
 
     fn engine(&mut self, live: &Live) -> fmt::Result {
         let counts = live.handle.meter().counts();
-        self.counter("mayfly_journal_records", "Records appended to the journal.", counts.records)?;
+        self.counter(
+            "mayfly_journal_entries",
+            "Entries appended to the journal: one for each batch.",
+            counts.entries,
+        )?;
+        self.counter(
+            "mayfly_journal_records",
+            "Records in them: one for each partition that a batch changed.",
+            counts.records,
+        )?;
         self.counter("mayfly_journal_events", "Events in those records.", counts.events)?;
         self.counter("mayfly_journal_bytes", "Bytes of those events.", counts.bytes)?;
         self.counter("mayfly_answers", "Answers that the engine gave.", counts.answers)?;
@@ -152,12 +161,12 @@ impl Out<'_> {
     fn views(&mut self, shared: &Shared, live: &Live) -> fmt::Result {
         let (progress, lag) = (live.handle.progress(), shared.health.lag());
         let (folded, durable) = (progress.folded(), progress.durable());
-        self.gauge("mayfly_journal_sequence", "The last record on the disk.", durable as f64)?;
-        self.gauge("mayfly_views_sequence", "The last record folded into the views.", folded as f64)?;
-        self.gauge("mayfly_views_lag_records", "By how many records the views lag.", lag.records as f64)?;
+        self.gauge("mayfly_journal_entry", "The last entry on the disk.", durable as f64)?;
+        self.gauge("mayfly_views_entry", "The last entry folded into the views.", folded as f64)?;
+        self.gauge("mayfly_views_lag_entries", "By how many entries the views lag.", lag.entries as f64)?;
         self.gauge(
             "mayfly_views_lag_seconds",
-            "How long the oldest record that is not folded has been waiting.",
+            "How long the oldest entry that is not folded has been waiting.",
             lag.ms as f64 / 1e3,
         )
     }
@@ -167,7 +176,7 @@ impl Out<'_> {
         for (name, help, at_ms) in [
             (
                 "mayfly_journal_oldest_timestamp_seconds",
-                "The time of the oldest record in the journal, in seconds since 1970; 0 if there is none.",
+                "The time of the oldest entry in the journal, in seconds since 1970; 0 if there is none.",
                 counts.oldest_ms,
             ),
             (
@@ -179,8 +188,8 @@ impl Out<'_> {
             self.gauge(name, help, at_ms as f64 / 1e3)?;
         }
         self.gauge(
-            "mayfly_retention_held_records",
-            "Records that are old enough to be dropped and stay, because a webhook has not been told them.",
+            "mayfly_retention_held_entries",
+            "Entries that are old enough to be dropped and stay, because a webhook has not been told them.",
             counts.held as f64,
         )?;
         for (name, help, count) in [

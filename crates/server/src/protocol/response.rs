@@ -54,14 +54,26 @@ pub enum AdminResponse {
 /// What is kept, and what would be dropped.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Retention {
-    /// Records of before this time would be archived and dropped; none if the journal is kept for ever.
+    /// Entries of before this time would be archived and dropped; none if the journal is kept for ever.
     pub journal_before: Option<Time>,
     /// What has been over since this time would be dropped from the views; none if they keep everything.
     pub views_before: Option<Time>,
     /// Where the archive's files are.
     pub archive_dir: String,
-    /// Each partition's journal.
-    pub partitions: Vec<RetentionPart>,
+    /// The first entry that the journal has.
+    pub first_entry: u64,
+    /// Its time.
+    pub oldest: Option<Time>,
+    /// The last entry.
+    pub last_entry: u64,
+    /// How many entries would be archived and dropped.
+    pub entries: u64,
+    /// How many more would be, if nobody had to read them.
+    pub held: u64,
+    /// Who has to: `views`, or the id of a webhook.
+    pub held_by: Option<String>,
+    /// How many transactions of the views are old enough to be looked at.
+    pub transactions: u64,
     /// Whether something is being dropped now.
     pub running: bool,
     /// How many runs came to their end since the start.
@@ -71,27 +83,6 @@ pub struct Retention {
     pub run: Option<u64>,
     /// What the last one did.
     pub last: Option<RetentionRun>,
-}
-
-/// What would be dropped of a partition.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RetentionPart {
-    /// Which.
-    pub partition: u16,
-    /// The first record that the journal has.
-    pub first: u64,
-    /// Its time.
-    pub oldest: Option<Time>,
-    /// The last record.
-    pub last: u64,
-    /// How many records would be archived and dropped.
-    pub records: u64,
-    /// How many more would be, if nobody had to read them.
-    pub held: u64,
-    /// Who has to: `views`, or the id of a webhook.
-    pub held_by: Option<String>,
-    /// How many transactions of the views are old enough to be looked at.
-    pub transactions: u64,
 }
 
 /// What one run did.
@@ -420,10 +411,10 @@ pub struct Status {
     pub reason: Option<String>,
     /// The last record that is on the disk.
     pub durable: u64,
-    /// The last record that is folded into the views.
+    /// The last entry that is folded into the views.
     pub folded: u64,
-    /// By how many records the views lag.
-    pub lag_records: u64,
+    /// By how many entries the views lag.
+    pub lag_entries: u64,
     /// By how much time they lag, in milliseconds.
     pub lag_ms: u64,
     /// How many commands wait.
@@ -451,7 +442,9 @@ pub struct Counts {
     pub transactions_in_memory: u64,
     /// Transactions ever.
     pub transactions: u64,
-    /// Records appended since the start.
+    /// Entries appended since the start: one for each batch.
+    pub entries: u64,
+    /// Records in them: one for each partition that a batch changed.
     pub records: u64,
     /// Events in them.
     pub events: u64,

@@ -9,6 +9,7 @@ use mayfly_engine::AppendError;
 use mayfly_keys::CheckValue;
 use mayfly_keys::file::KeyFileError;
 use mayfly_store::StoreError;
+use mayfly_store::directory::DirectoryError as RecordsError;
 
 use crate::admin::SocketError;
 use crate::directory::DirectoryError;
@@ -34,7 +35,7 @@ pub enum StartError {
     /// Somebody wanted it to end while it stood by: which signal came.
     Unwanted(&'static str),
     /// Keys, cardholders and sessions can't be used.
-    Records(mayfly_store::directory::DirectoryError),
+    Records(RecordsError),
     /// The admin pages can't be served.
     Pages {
         /// Where.
@@ -57,6 +58,16 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+}
+
+impl StartError {
+    /// Whether it may be over after a while without anybody's doing: a database that is away.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Records(RecordsError::Store(error)) => error.is_passing(),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for StartError {

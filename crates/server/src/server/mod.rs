@@ -32,6 +32,8 @@ use crate::retention::Keeping;
 
 /// How often the engine is looked at.
 const WATCH: Duration = Duration::from_millis(250);
+/// How soon a gateway that found its database away is started again.
+const START_AGAIN: Duration = Duration::from_millis(500);
 /// How long the runtime may take to end what is left of its tasks.
 const RUNTIME_STOP: Duration = Duration::from_secs(2);
 
@@ -54,8 +56,6 @@ pub struct Server {
     lock: Option<DirectoryLock>,
     /// Where several gateways share a database: what makes this one the active one.
     keeper: Option<LeaseKeeper>,
-    /// If signals are listened to already, because it stood by.
-    signalled: Option<signals::Signalled>,
 }
 
 impl fmt::Debug for Server {
@@ -80,12 +80,24 @@ pub enum Cause {
 /// # Errors
 /// If it could not be started, or could not go on, or could not write everything when it stopped.
 pub fn serve(settings: Settings) -> Result<(), ServeError> {
+    // Once it was there, a database that is away is waited for; one that is not there at first may be another's.
+    let mut found = false;
     loop {
-        let server = match Server::start(settings.clone()) {
+        let server = match parts::start(settings.clone(), &mut found) {
             Ok(server) => server,
             Err(StartError::Unwanted(signal)) => {
                 tracing::info!(signal, "stopped while standing by");
                 return Ok(());
+            }
+            Err(error) if found && error.is_passing() => {
+                tracing::warn!(%error, "the gateway could not start: it tries again");
+                match signals::pause(START_AGAIN).map_err(ServeError::Start)? {
+                    None => continue,
+                    Some(signal) => {
+                        tracing::info!(signal, "stopped while waiting for the database");
+                        return Ok(());
+                    }
+                }
             }
             Err(error) => return Err(ServeError::Start(error)),
         };
@@ -106,7 +118,7 @@ impl Server {
     /// # Errors
     /// What is wrong, and what to do. Then nothing runs.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
-        parts::start(settings)
+        parts::start(settings, &mut false)
     }
 
     /// Where it listens.
@@ -127,8 +139,7 @@ impl Server {
     /// Waits until somebody wants the server to stop (SIGTERM, SIGINT), another gateway has taken over, or it can't go on.
     pub fn wait(&self) -> Cause {
         let mut failed = self.failed.clone();
-        let signalled = self.signalled.clone().map_or_else(|| signals::listen(&self.runtime), Ok);
-        let mut signalled = match signalled {
+        let mut signalled = match signals::listen() {
             Ok(signalled) => signalled,
             Err(error) => return Cause::Failed(error.to_string()),
         };

@@ -6,10 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi, TlsFiles};
-use mayfly_core::State;
-use mayfly_engine::{
-    Catalogue, Clock, Desk, Engine, Handle, Head, ONLY_PARTITION, Parts, Progress, SystemClock,
-};
+use mayfly_core::{PartitionId, Partitions};
+use mayfly_engine::{Catalogue, Clock, Desk, Ends, Engine, Handle, Parts, Progress, SystemClock};
 use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
 use mayfly_network::Network;
@@ -26,7 +24,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Server, StartError, WATCH, signals, standby};
+use super::{Server, StartError, WATCH, standby};
 use crate::admin::{self, AdminSocket, Clerk};
 use crate::config::Settings;
 use crate::directory::{self, Run};
@@ -45,18 +43,20 @@ use mayfly_store::directory::Directory;
 /// How often a long opening says in the log how far it is.
 const TELL: Duration = Duration::from_secs(1);
 
-pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
+/// Says in `found`, however it ends, whether the installation and its root key were found.
+pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     directory::check(&settings.data_dir).map_err(StartError::Directory)?;
     files::allow(&settings);
     let client = Arc::new(Client::new(&settings.outbound).map_err(StartError::Outbound)?);
     let service = key_service(&settings)?;
+    *found = true;
     let (directory_keys, pepper) = (service.directory_keys(), service.password_pepper());
     // The software key service has an answer for every label.
-    let catalogue = Arc::new(Catalogue::new(service).map_err(|error| StartError::System {
+    let catalogue = Catalogue::new(service).map_err(|error| StartError::System {
         what: "the key service could not be asked",
         error: std::io::Error::other(error),
-    })?);
+    })?;
     // Looked at first, so that a second server is told so, and not that its address is taken.
     let lock = DirectoryLock::acquire(&settings.data_dir).map_err(StartError::Store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -76,12 +76,10 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         }
         None => None,
     };
-    let retention = Retention::open(&settings.home, &[ONLY_PARTITION], settings.retention.clone())
-        .map_err(StartError::Store)?;
+    let retention = Retention::open(&settings.home, settings.retention.clone()).map_err(StartError::Store)?;
     // A server that was killed has left one.
     Run::remove(&settings.data_dir);
-    let mut signalled = None;
-    let (Opened { state, head, journal, lock, .. }, keeper) = match &settings.home {
+    let (Opened { partitions, ends, journal, lock, .. }, keeper) = match &settings.home {
         Home::Files(_) => {
             // Opening takes it again.
             drop(lock);
@@ -89,8 +87,7 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
         }
         // The directory still has the socket, and one server.
         Home::Database(database) => {
-            let listen = || Ok(signalled.insert(signals::listen(&runtime)?).clone());
-            let (opened, keeper) = standby::become_active(database, &settings, &shared, listen)?;
+            let (opened, keeper) = standby::become_active(database, &settings, &shared, &runtime)?;
             (Opened { lock: Some(lock), ..opened }, Some(keeper))
         }
     };
@@ -101,22 +98,23 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
     let directory = Directory::open(&settings.home, directory_keys).map_err(StartError::Records)?;
     let ground = Ground {
         settings: &settings,
-        catalogue,
+        catalogue: Arc::new(catalogue.among(partitions.count())),
         clock,
         shared: shared.clone(),
         directory: Arc::new(directory),
         client,
     };
     let (hook, questions) = mayfly_notify::hook();
-    let core = Core::start(&ground, (state, head, journal), hook)?;
+    let core = Core::start(&ground, (partitions, ends, journal), hook)?;
     let retention = match &keeper {
-        Some(keeper) => retention.under(ONLY_PARTITION, keeper.standing().clone()),
+        // That of the first partition stands for all of them.
+        Some(keeper) => retention.under(PartitionId::FIRST, keeper.standing().clone()),
         None => retention,
     };
     let retention = Keeping::start(retention, ground.clock.clone())
         .map_err(|error| StartError::System { what: "threads could not be started", error })?;
     // Opened before the runtime is entered: whoever waits for a database must not be within one.
-    let views = Views::open(&settings.home, ONLY_PARTITION, core.engine.handle(), core.folder.waker());
+    let views = Views::open(&settings.home, core.engine.handle(), core.folder.waker());
     let front = views.map_err(StartError::Store).and_then(|views| {
         let reading = (views, retention.keeper().clone());
         runtime.block_on(front(&ground, (&core, reading, questions), listener, pages.as_ref(), pepper))
@@ -144,7 +142,6 @@ pub(super) fn start(settings: Settings) -> Result<Server, StartError> {
                 folder,
                 lock,
                 keeper,
-                signalled,
             })
         }
         Err(error) => {
@@ -209,14 +206,14 @@ pub(super) fn open(settings: &Settings, health: &Health) -> Result<Opened, Start
     let options = open_options(settings);
     let begun = Instant::now();
     let mut told = begun;
-    let opened = mayfly_store::open(&settings.home, ONLY_PARTITION, &options, |step| {
+    let opened = mayfly_store::open(&settings.home, &options, |step| {
         let what = match step {
             Opening::Checking => "the views are being checked".to_owned(),
             Opening::Loading => "the state is being loaded".to_owned(),
-            Opening::Replaying => "the latest records are being replayed".to_owned(),
-            Opening::Folding { sequence, last } => {
-                let percent = sequence * 100 / last.max(1);
-                format!("the views are being built: record {sequence} of {last}, {percent} %")
+            Opening::Replaying => "the latest entries are being replayed".to_owned(),
+            Opening::Folding { number, last } => {
+                let percent = number * 100 / last.max(1);
+                format!("the views are being built: entry {number} of {last}, {percent} %")
             }
         };
         if told.elapsed() >= TELL {
@@ -226,8 +223,8 @@ pub(super) fn open(settings: &Settings, health: &Health) -> Result<Opened, Start
         health.enter(Phase::Starting(what));
     })
     .map_err(StartError::Store)?;
-    let (sequence, took_ms) = (opened.head.sequence, begun.elapsed().as_millis() as u64);
-    tracing::info!(sequence, took_ms, "the journal was opened");
+    let (entries, took_ms) = (opened.ends.number, begun.elapsed().as_millis() as u64);
+    tracing::info!(entries, partitions = opened.partitions.count(), took_ms, "the journal was opened");
     Ok(opened)
 }
 
@@ -252,7 +249,7 @@ struct Core {
 impl Core {
     fn start(
         ground: &Ground<'_>,
-        (state, head, journal): (State, Head, StoredJournal),
+        (partitions, ends, journal): (Partitions, Ends, StoredJournal),
         hook: Hook,
     ) -> Result<Self, StartError> {
         let Ground { settings, catalogue, clock, shared, .. } = ground;
@@ -265,13 +262,13 @@ impl Core {
         let on_error = move |error: &mayfly_store::StoreError| {
             fail(&health.health, &of_folder, &format!("the views can't be folded: {error}"));
         };
-        let folder = Folder::start(&settings.home, ONLY_PARTITION, fold, progress.clone(), on_error)
-            .map_err(StartError::Store)?;
-        let archive = ViewsArchive::open(&settings.home, ONLY_PARTITION, progress.clone(), &folder)
-            .map_err(StartError::Store)?;
+        let folder =
+            Folder::start(&settings.home, fold, progress.clone(), on_error).map_err(StartError::Store)?;
+        let archive =
+            ViewsArchive::open(&settings.home, progress.clone(), &folder).map_err(StartError::Store)?;
         let parts = Parts {
-            state,
-            head,
+            partitions,
+            ends,
             journal: Box::new(journal),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
@@ -372,7 +369,7 @@ async fn front(
     drop(shared.live.set(live));
     let status = status(run, handle.clone(), shared.clone(), clock.clone());
     let keyring = Keyring::new(directory.clone(), clock.clone());
-    let clerk = Arc::new(Clerk::new(office.clone(), keyring, retention, status));
+    let clerk = Arc::new(admin::Desk::Open(Clerk::new(office.clone(), keyring, retention, status)));
     let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
     let mut background = vec![
         tokio::spawn(watch_over(handle, shared.clone(), core.failure.clone())),
@@ -465,10 +462,11 @@ fn status(run: Run, handle: Handle, shared: Arc<Shared>, clock: Arc<dyn Clock>) 
             reason,
             durable: handle.progress().durable(),
             folded,
-            lag_records: lag.records,
+            lag_entries: lag.entries,
             lag_ms: lag.ms,
             waiting: handle.waiting(),
             counts: Counts {
+                entries: counts.entries,
                 records: counts.records,
                 events: counts.events,
                 answers: counts.answers,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mayfly_engine::ONLY_PARTITION;
-use mayfly_store::{
-    Database, Follower, LEASE_TIME, Lease, LeaseKeeper, Opened, Standing, StoreError, lease_owner,
-};
+use mayfly_core::PartitionId;
+use mayfly_store::{Database, Follower, Lease, LeaseKeeper, Opened, Standing, StoreError, lease_owner};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::signals::Signalled;
+use super::signals::{self, Signalled};
 use super::{StartError, parts};
+use crate::admin::{self, AdminSocket};
 use crate::config::Settings;
 use crate::health::Phase;
 use crate::live::Shared;
@@ -21,34 +21,57 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often an active gateway looks whether it still is.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// Waits until this gateway is the active one, and gives what the engine begins with. It follows meanwhile, and from then on
-/// `listen` is what ends it; whoever need not wait can be ended as any process can.
+/// Waits until this gateway is the active one, and gives what the engine begins with. It follows meanwhile, and listens to
+/// signals from then on; whoever need not wait can be ended as any process can.
 ///
 /// # Errors
 /// If the store can't be used, or somebody wants the process to end before it is active.
 pub(super) fn become_active(
     database: &Arc<Database>,
     settings: &Settings,
-    shared: &Shared,
-    listen: impl FnOnce() -> Result<Signalled, StartError>,
+    shared: &Arc<Shared>,
+    runtime: &Runtime,
 ) -> Result<(Opened, LeaseKeeper), StartError> {
-    let lease =
-        Lease::open(database, ONLY_PARTITION, lease_owner(), LEASE_TIME).map_err(StartError::Store)?;
+    // It stands for all partitions: this gateway has them all, or none.
+    let lease = Lease::open(database, PartitionId::FIRST, lease_owner(), settings.lease)
+        .map_err(StartError::Store)?;
     // Whoever finds it free has nobody to follow: what has to be folded or built again is his to do.
     let (opened, keeper) = match lease.take().map_err(StartError::Store)? {
         Some(standing) => {
             let keeper = keep(lease, &standing, shared)?;
             (parts::open(settings, &shared.health)?, keeper)
         }
-        None => stand_by(lease, settings, shared, &listen()?)?,
+        None => {
+            let socket = closed_desk(settings, shared, runtime)?;
+            let done = stand_by(lease, settings, shared, &signals::listen()?);
+            runtime.block_on(socket.stop(settings.drain));
+            done?
+        }
     };
-    let journal = opened.journal.under(ONLY_PARTITION, keeper.standing().clone());
+    if !opened.journal.begins_at(&opened.ends).map_err(StartError::Store)? {
+        let location = settings.home.journal();
+        let why = "the end of the journal was lost with its server".to_owned();
+        return Err(StartError::Store(StoreError::Lost { location, why }));
+    }
+    let journal = opened.journal.under(PartitionId::FIRST, keeper.standing().clone());
     tracing::info!(
         fence = keeper.standing().fence(),
-        sequence = opened.head.sequence,
+        entries = opened.ends.number,
         "this gateway is the active one"
     );
     Ok((Opened { journal, ..opened }, keeper))
+}
+
+/// Tells whoever asks on the admin socket that this one stands by.
+fn closed_desk(
+    settings: &Settings,
+    shared: &Arc<Shared>,
+    runtime: &Runtime,
+) -> Result<AdminSocket, StartError> {
+    let _entered = runtime.enter();
+    let listener = admin::bind(&settings.socket).map_err(StartError::Socket)?;
+    let desk = Arc::new(admin::Desk::Closed(shared.clone()));
+    Ok(AdminSocket::start(listener, &settings.socket, desk, settings.admin_connections_max))
 }
 
 fn keep(lease: Lease, standing: &Arc<Standing>, shared: &Shared) -> Result<LeaseKeeper, StartError> {
@@ -65,7 +88,7 @@ fn stand_by(
 ) -> Result<(Opened, LeaseKeeper), StartError> {
     tracing::info!(owner = lease.owner(), "standing by");
     let options = parts::open_options(settings);
-    let mut follower = Follower::open(&settings.home, ONLY_PARTITION, &options).map_err(StartError::Store)?;
+    let mut follower = Follower::open(&settings.home, &options).map_err(StartError::Store)?;
     let mut away = Away::default();
     let mut looked: Option<Instant> = None;
     let standing = loop {

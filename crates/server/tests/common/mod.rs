@@ -45,7 +45,7 @@ pub struct Installation {
 impl Installation {
     pub fn new(store: Store) -> Self {
         let made = Self { directory: tempfile::tempdir().unwrap(), database: store.database() };
-        init(&made.config(""), &mut OsRandom).unwrap();
+        init(&made.config(""), None, &mut OsRandom).unwrap();
         made
     }
 

@@ -5,43 +5,55 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use mayfly_core::{Event, PartitionId, TimeMs};
-use mayfly_engine::Head;
+use mayfly_engine::Ends;
 
 use super::folder::step_back;
 use crate::{Home, JournalReader, StoreError};
 
-/// The records of one transaction, checked and decoded.
+/// An event, with where and when it happened.
+#[derive(Debug)]
+pub(crate) struct Happened {
+    pub(crate) partition: PartitionId,
+    pub(crate) at_ms: TimeMs,
+    pub(crate) event: Event,
+}
+
+/// The entries of one transaction, checked and decoded.
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    /// Their events, each with its time.
-    pub(crate) events: Vec<(TimeMs, Event)>,
-    /// How many records they come from.
-    pub(crate) records: u64,
-    /// The last of these records.
-    pub(crate) head: Head,
+    /// Their events.
+    pub(crate) events: Vec<Happened>,
+    /// How many entries they come from.
+    pub(crate) entries: u64,
+    /// Where the journal ends with the last of them.
+    pub(crate) ends: Ends,
 }
 
 impl Chunk {
-    /// Reads what follows `head`, up to record `through` or until there are `events_max` events; into `room`, whose
+    /// Reads what follows, up to entry `through` or until there are `events_max` events; into `room`, whose
     /// space is used again.
     pub(crate) fn read(
         journal: &JournalReader,
-        head: Head,
+        ends: Ends,
         through: u64,
         events_max: u64,
-        mut room: Vec<(TimeMs, Event)>,
+        mut room: Vec<Happened>,
     ) -> Result<Self, StoreError> {
         room.clear();
-        let mut chunk = Self { events: room, records: 0, head };
-        if through <= head.sequence {
+        let mut chunk = Self { events: room, entries: 0, ends };
+        if through <= chunk.ends.number {
             return Ok(chunk);
         }
-        for record in journal.after(head) {
-            let record = record?;
-            journal.each_event(&record, |event| chunk.events.push((record.at_ms, event)))?;
-            chunk.head = record.head();
-            chunk.records += 1;
-            if chunk.events.len() as u64 >= events_max || record.sequence >= through {
+        for entry in journal.after(chunk.ends.clone()) {
+            let entry = entry?;
+            for record in &entry.records {
+                let (partition, at_ms) = (record.partition, record.at_ms);
+                journal
+                    .each_event(record, |event| chunk.events.push(Happened { partition, at_ms, event }))?;
+            }
+            chunk.ends.advance(&entry);
+            chunk.entries += 1;
+            if chunk.events.len() as u64 >= events_max || entry.number >= through {
                 break;
             }
         }
@@ -50,10 +62,10 @@ impl Chunk {
 }
 
 struct Order {
-    head: Head,
+    ends: Ends,
     through: u64,
     events_max: u64,
-    room: Vec<(TimeMs, Event)>,
+    room: Vec<Happened>,
 }
 
 /// The thread that reads ahead; it ends when this is dropped.
@@ -64,8 +76,8 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    pub(super) fn start(home: &Home, partition: PartitionId) -> Result<Self, StoreError> {
-        let journal = JournalReader::open(home, partition)?;
+    pub(super) fn start(home: &Home) -> Result<Self, StoreError> {
+        let journal = JournalReader::open(home)?;
         let location = journal.location().clone();
         // One order at a time.
         let (orders, taken) = sync_channel::<Order>(1);
@@ -74,8 +86,8 @@ impl ReadAhead {
             .name("read-ahead".to_owned())
             .spawn(move || {
                 step_back();
-                for Order { head, through, events_max, room } in taken {
-                    if done.send(Chunk::read(&journal, head, through, events_max, room)).is_err() {
+                for Order { ends, through, events_max, room } in taken {
+                    if done.send(Chunk::read(&journal, ends, through, events_max, room)).is_err() {
                         return;
                     }
                 }
@@ -84,9 +96,9 @@ impl ReadAhead {
         Ok(Self { orders, chunks, ordered: false })
     }
 
-    /// Has what follows `head` read, to be taken with [`ReadAhead::take`].
-    pub(super) fn order(&mut self, head: Head, through: u64, events_max: u64, room: Vec<(TimeMs, Event)>) {
-        self.ordered = self.orders.send(Order { head, through, events_max, room }).is_ok();
+    /// Has what follows read, to be taken with [`ReadAhead::take`].
+    pub(super) fn order(&mut self, ends: Ends, through: u64, events_max: u64, room: Vec<Happened>) {
+        self.ordered = self.orders.send(Order { ends, through, events_max, room }).is_ok();
     }
 
     /// What was ordered, if anything was. None as well if the thread broke off: then it is read without it.

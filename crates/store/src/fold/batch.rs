@@ -12,15 +12,17 @@ use mayfly_card::Currency;
 use mayfly_core::state::{Account, QUARANTINE_MONTHS, Usage, UsageChange, quarantine_over};
 use mayfly_core::{
     AccountId, AccountOpened, Books, Event, IssuerId, NumberId, NumberIssued, NumberRef, PartitionId,
-    Previous, ProgrammeId, QuestionId, Retirement, TimeMs, Transacted, TransactionId,
+    Previous, ProgrammeId, Retirement, TimeMs, Transacted, TransactionId,
 };
+use mayfly_engine::Ends;
 use mayfly_keys::NumberIndex;
 
+use super::ahead::Happened;
 use super::tables::{self, Links, Quarantined, Tables, Touch};
 use crate::StoreError;
 use crate::sql::Sql;
 use crate::views::accounts::AccountRow;
-use crate::views::cursor::{self, Cursor};
+use crate::views::cursor::{self, Cursors};
 use crate::views::lookups::{GENERATION, Lookup};
 use crate::views::numbers::Retired;
 use crate::views::{issuers, pending};
@@ -115,35 +117,27 @@ pub(super) struct Batch<'c, T> {
     /// For what is rare.
     sql: &'c Sql,
     tables: T,
-    partition: PartitionId,
     memory: &'c mut Memory,
     references: Entries,
     indices: Entries,
     keys: Entries,
     changed_accounts: Vec<AccountId>,
     touched: HashMap<TransactionId, Touch>,
-    books: BTreeMap<(IssuerId, Currency), Books>,
-    next_transaction: TransactionId,
-    next_number: NumberId,
-    last_question: QuestionId,
-    next_kept: u64,
+    books: BTreeMap<(PartitionId, IssuerId, Currency), Books>,
+    /// Where the tables stand.
+    before: &'c Cursors,
+    /// Where they will stand.
+    cursors: Cursors,
 }
 
 impl<'c, T: Tables> Batch<'c, T> {
-    pub(super) fn new(
-        sql: &'c Sql,
-        tables: T,
-        partition: PartitionId,
-        memory: &'c mut Memory,
-        cursor: &Cursor,
-    ) -> Self {
+    pub(super) fn new(sql: &'c Sql, tables: T, memory: &'c mut Memory, cursors: &'c Cursors) -> Self {
         // What a batch that failed has left.
         memory.numbers.clear();
         memory.retired.clear();
         Self {
             sql,
             tables,
-            partition,
             memory,
             references: Entries::default(),
             indices: Entries::default(),
@@ -151,18 +145,16 @@ impl<'c, T: Tables> Batch<'c, T> {
             changed_accounts: Vec::new(),
             touched: HashMap::new(),
             books: BTreeMap::new(),
-            next_transaction: cursor.next_transaction,
-            next_number: cursor.next_number,
-            last_question: cursor.last_question,
-            next_kept: cursor.next_kept,
+            before: cursors,
+            cursors: cursors.clone(),
         }
     }
 
     /// Reads the rows that these events change, in the order in which they lie in the file: several times faster
     /// than in the order in which the events come.
-    pub(super) fn expect(&mut self, events: &[(TimeMs, Event)]) -> Result<()> {
+    pub(super) fn expect(&mut self, events: &[Happened]) -> Result<()> {
         let (mut accounts, mut touched, mut followed) = (Vec::new(), Vec::new(), Vec::new());
-        for (_, event) in events {
+        for Happened { event, .. } in events {
             match event {
                 Event::Transacted(event) => {
                     accounts.extend(event.account);
@@ -184,7 +176,7 @@ impl<'c, T: Tables> Batch<'c, T> {
         for row in self.tables.accounts(&accounts)? {
             self.memory.accounts.insert(row.id, AccountSlot { row, pending: Pending::Nothing });
         }
-        touched.retain(|id| *id < self.next_transaction);
+        touched.retain(|id: &TransactionId| *id < self.before.of(id.partition()).next_transaction);
         touched.sort_unstable();
         touched.dedup();
         for (id, last) in self.tables.last_follow_ups(&touched)? {
@@ -196,8 +188,9 @@ impl<'c, T: Tables> Batch<'c, T> {
         Ok(())
     }
 
-    /// Takes one event that happened at `at_ms`.
-    pub(super) fn event(&mut self, event: &Event, at_ms: TimeMs) -> Result<()> {
+    /// Takes one event.
+    pub(super) fn event(&mut self, happened: &Happened) -> Result<()> {
+        let Happened { partition, at_ms, ref event } = *happened;
         match event {
             Event::Transacted(event) => self.transacted(event, at_ms),
             Event::NumberIssued(event) => self.issued(event, at_ms),
@@ -207,31 +200,35 @@ impl<'c, T: Tables> Batch<'c, T> {
                 }
                 Ok(())
             }
-            Event::IssuerOpened(event) => issuers::add_issuer(self.sql, self.partition, event),
+            Event::IssuerOpened(event) => issuers::add_issuer(self.sql, event),
             Event::ProgrammeOpened(event) => {
                 self.memory.months.insert(event.programme, event.terms.quarantine_months);
-                issuers::add_programme(self.sql, self.partition, event)
+                issuers::add_programme(self.sql, event)
             }
             Event::AnswerKept(event) => {
-                let id = self.next_kept;
-                self.next_kept += 1;
+                let Some(cursor) = self.cursors.of_mut(partition) else { return Ok(()) };
+                let id = cursor.next_kept;
+                cursor.next_kept += 1;
                 self.keys.add(event.key.0, id);
                 self.tables.keep(id, event, at_ms)
             }
-            Event::HookSet { issuer, hook } => issuers::set_hook(self.sql, self.partition, *issuer, *hook),
+            Event::HookSet { issuer, hook } => issuers::set_hook(self.sql, *issuer, *hook),
             Event::AccountClosed { account, closed } => {
                 self.change_account(*account, |row| row.account.closed = *closed)
             }
             Event::ProgrammeClosed { programme, closed, .. } => {
-                issuers::close_programme(self.sql, self.partition, *programme, *closed)
+                issuers::close_programme(self.sql, *programme, *closed)
             }
             Event::Asked(asked) => {
-                self.last_question = self.last_question.max(asked.question);
-                pending::add(self.sql, self.partition, asked)
+                if let Some(cursor) = self.cursors.of_mut(partition) {
+                    cursor.last_question = cursor.last_question.max(asked.question);
+                }
+                pending::add(self.sql, asked)
             }
-            Event::Resolved(resolved) => pending::remove(self.sql, self.partition, resolved.question),
+            Event::Resolved(resolved) => pending::remove(self.sql, resolved.question),
             // The journal has it; it changes nothing.
             Event::AnsweredLate(_) => Ok(()),
+            Event::NumberClaimed(claimed) => self.tables.add_alias(partition, claimed),
             Event::AccountOpened(event) => {
                 self.account_opened(event);
                 Ok(())
@@ -246,27 +243,21 @@ impl<'c, T: Tables> Batch<'c, T> {
         }
     }
 
-    /// Writes what has gathered, and up to which record that is.
-    pub(super) fn finish(mut self, cursor: &Cursor) -> Result<Cursor> {
+    /// Writes what has gathered, and up to where that is.
+    pub(super) fn finish(mut self, ends: &Ends) -> Result<Cursors> {
         self.write_numbers(false)?;
         self.write_accounts()?;
         self.write_touched()?;
-        for ((issuer, currency), books) in &self.books {
-            self.tables.post(*issuer, *currency, books)?;
+        for ((partition, issuer, currency), books) in &self.books {
+            self.tables.post(*partition, *issuer, *currency, books)?;
         }
         self.references.write(Lookup::Reference, &mut self.tables)?;
         self.indices.write(Lookup::Number, &mut self.tables)?;
         self.keys.write(Lookup::Kept, &mut self.tables)?;
         self.tables.finish()?;
-        let cursor = Cursor {
-            head: cursor.head,
-            next_transaction: self.next_transaction,
-            next_number: self.next_number,
-            last_question: self.last_question,
-            next_kept: self.next_kept,
-        };
-        cursor::set(self.sql, self.partition, &cursor)?;
-        Ok(cursor)
+        self.cursors.reach(ends);
+        cursor::set(self.sql, self.before, &self.cursors)?;
+        Ok(self.cursors)
     }
 
     fn account_opened(&mut self, event: &AccountOpened) {
@@ -282,7 +273,9 @@ impl<'c, T: Tables> Batch<'c, T> {
 
     fn issued(&mut self, event: &NumberIssued, at_ms: TimeMs) -> Result<()> {
         let id = event.number.id;
-        self.next_number = self.next_number.max(NumberId(id.0 + 1));
+        if let Some(cursor) = self.cursors.of_mut(id.partition()) {
+            cursor.next_number = cursor.next_number.max(NumberId(id.0 + 1));
+        }
         let mut previous = None;
         self.change_account(event.account, |row| {
             row.account.active_numbers += 1;
@@ -296,7 +289,10 @@ impl<'c, T: Tables> Batch<'c, T> {
     }
 
     fn transacted(&mut self, event: &Transacted, at_ms: TimeMs) -> Result<()> {
-        self.next_transaction = self.next_transaction.max(TransactionId(event.id.0 + 1));
+        let partition = event.id.partition();
+        if let Some(cursor) = self.cursors.of_mut(partition) {
+            cursor.next_transaction = cursor.next_transaction.max(TransactionId(event.id.0 + 1));
+        }
         let books = event.effect.books();
         let mut by_account = None;
         if let Some(account) = event.account {
@@ -308,7 +304,7 @@ impl<'c, T: Tables> Batch<'c, T> {
         }
         if let Some(issuer) = event.issuer.filter(|_| books != Books::default()) {
             let of_issuer = Books { cardholder: 0, held: 0, ..books };
-            self.books.entry((issuer, event.currency)).or_default().add(&of_issuer);
+            self.books.entry((partition, issuer, event.currency)).or_default().add(&of_issuer);
         }
         let by_number = match event.number {
             Some(number) => self.use_number(number, event, at_ms)?,

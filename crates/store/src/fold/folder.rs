@@ -4,10 +4,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mayfly_core::{Event, PartitionId, TimeMs};
 use mayfly_engine::Progress;
 
-use super::ahead::{Chunk, ReadAhead};
+use super::ahead::{Chunk, Happened, ReadAhead};
 use super::{FoldOptions, ViewsWriter};
 use crate::{Home, JournalReader, Location, StoreError, views};
 
@@ -66,17 +65,16 @@ impl Folder {
     /// thread, and the folder has ended: new work must be shed, and the server stopped.
     pub fn start(
         home: &Home,
-        partition: PartitionId,
         options: FoldOptions,
         progress: Arc<Progress>,
         on_error: impl FnOnce(&StoreError) + Send + 'static,
     ) -> Result<Self, StoreError> {
-        let journal = JournalReader::open(home, partition)?;
-        let writer = ViewsWriter::open(home, partition, options)?.with_copier(home)?;
+        let journal = JournalReader::open(home)?;
+        let writer = ViewsWriter::open(home, journal.partitions(), options)?.with_copier(home)?;
         publish(&writer, &progress);
         let shared = Arc::new(Shared::default());
         let (home, location) = (home.clone(), writer.location().clone());
-        let ahead = ReadAhead::start(&home, partition)?;
+        let ahead = ReadAhead::start(&home)?;
         let mut work =
             Work { journal, ahead, room: Vec::new(), writer, options, progress, shared: shared.clone() };
         let thread = std::thread::Builder::new()
@@ -136,12 +134,16 @@ pub(super) fn step_back() {
 }
 
 fn publish(writer: &ViewsWriter, progress: &Progress) {
-    let cursor = writer.cursor();
-    progress.set_folded(cursor.head.sequence, cursor.head.at_ms, cursor.next_transaction);
+    let cursors = writer.cursors();
+    let next = cursors.iter().map(|cursor| cursor.next_transaction);
+    progress.set_folded(cursors.number, cursors.ends().at_ms(), next);
 }
 
 /// How far the folder's thread steps back, as `nice` counts it: 0 not at all, 19 the most.
 const FOLDER_NICE: i32 = 10;
+
+/// How often a folder that is to stop tries again when its database is away: a connection may have broken long before.
+const STOP_TRIES: u32 = 3;
 
 /// From how many events in a transaction on the next one's records are read meanwhile: below that there is time.
 const READ_AHEAD_FROM: u64 = 4096;
@@ -150,7 +152,7 @@ struct Work {
     journal: JournalReader,
     ahead: ReadAhead,
     /// Where events were, for those that come.
-    room: Vec<(TimeMs, Event)>,
+    room: Vec<Happened>,
     writer: ViewsWriter,
     options: FoldOptions,
     progress: Arc<Progress>,
@@ -162,6 +164,7 @@ impl Work {
         step_back();
         let mut last = Instant::now();
         let mut checkpointed = true;
+        let mut tries_left = STOP_TRIES;
         loop {
             let stop = self.wait(last);
             // What was durable when the stop was asked for is durable now.
@@ -170,9 +173,11 @@ impl Work {
             match self.fold(through) {
                 Ok(true) => (last, checkpointed) = (begun, false),
                 Ok(false) => {}
-                Err(error) if error.is_passing() && !stop => {
+                Err(error) if error.is_passing() && (!stop || tries_left > 0) => {
                     tracing::warn!(%error, "the views wait for their database");
+                    tries_left -= u32::from(stop);
                     self.recover();
+                    continue;
                 }
                 Err(error) => return Err(error),
             }
@@ -186,7 +191,7 @@ impl Work {
         }
     }
 
-    /// Folds up to record `through`. Says whether there was anything to fold.
+    /// Folds up to entry `through`. Says whether there was anything to fold.
     fn fold(&mut self, through: u64) -> Result<bool, StoreError> {
         let mut any = false;
         while let Some(chunk) = self.next(through)? {
@@ -216,22 +221,21 @@ impl Work {
         }
     }
 
-    /// The next records to fold, if there are any. If more are waiting behind them, those are read meanwhile.
+    /// The next entries to fold, if there are any. If more are waiting behind them, those are read meanwhile.
     fn next(&mut self, through: u64) -> Result<Option<Chunk>, StoreError> {
         let events_max = self.writer.events_next();
         let chunk = match self.ahead.take() {
             Some(chunk) => chunk?,
             None => {
-                let (head, room) = (self.writer.cursor().head, std::mem::take(&mut self.room));
-                Chunk::read(&self.journal, head, through, events_max, room)?
+                let (ends, room) = (self.writer.cursors().ends(), std::mem::take(&mut self.room));
+                Chunk::read(&self.journal, ends, through, events_max, room)?
             }
         };
         let durable = self.progress.durable();
-        if chunk.records > 0 && chunk.events.len() as u64 >= READ_AHEAD_FROM && chunk.head.sequence < durable
-        {
-            self.ahead.order(chunk.head, durable, events_max, std::mem::take(&mut self.room));
+        if chunk.entries > 0 && chunk.events.len() as u64 >= READ_AHEAD_FROM && chunk.ends.number < durable {
+            self.ahead.order(chunk.ends.clone(), durable, events_max, std::mem::take(&mut self.room));
         }
-        Ok((chunk.records > 0).then_some(chunk))
+        Ok((chunk.entries > 0).then_some(chunk))
     }
 
     /// Waits until there is something to fold and it is time to. Says whether to stop after it.

@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use mayfly_card::{ApprovalCode, Country, Currency, Mcc, MerchantId};
 use mayfly_core::state::{CHECKS, MISSES, TRIES, Usage, UsageChange};
 use mayfly_core::{
-    AccountId, AnswerKept, Books, IssuerId, NumberId, NumberIssued, PartitionId, ProgrammeId, TimeMs,
-    TotalsChange, Transacted, TransactionId,
+    AccountId, AnswerKept, Books, IssuerId, NumberClaimed, NumberId, NumberIssued, PartitionId, ProgrammeId,
+    TimeMs, TotalsChange, Transacted, TransactionId,
 };
 
 use super::sqlite::{controls, limit};
@@ -59,6 +59,7 @@ const TRANSACTIONS: &str = "COPY transactions (partition, reversed, use_returned
     amount, currency, ceiling, total_authorised, total_held, total_captured, total_refunded, previous_follow_up,
     previous_by_number, previous_by_account, issuer, reverses, acquirer, rrn, terminal, mcc, country, entry_mode,
     transmitted, local_date, local_time, cardholder, held, settlement, funding, suspense) FROM STDIN BINARY";
+const ALIASES: &str = "COPY aliases (partition, free_month, number_index, account) FROM STDIN BINARY";
 const KEPT: &str = "COPY kept_answers (partition, id, at_ms, key, content, outcome, note) FROM STDIN BINARY";
 
 /// Changes that are joined to the rows that they change.
@@ -70,7 +71,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// `apply` takes so many columns of integers, then so many of texts, and the partition.
+    /// `apply` takes so many columns of integers, then so many of texts.
     fn of(apply: &'static str, integers: usize, texts: usize) -> Self {
         let integers = (0..integers).map(|_| Column::Integers(Vec::new()));
         let texts = (0..texts).map(|_| Column::Texts(Vec::new()));
@@ -86,12 +87,12 @@ impl Changes {
         self.columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
     }
 
-    fn write(&mut self, link: &RefCell<Link>, partition: PartitionId) -> Result<()> {
+    fn write(&mut self, link: &RefCell<Link>) -> Result<()> {
         let count = self.columns.first().map_or(0, Column::len) as u64;
         if count == 0 {
             return Ok(());
         }
-        let changed = link.borrow_mut().run_columns(self.apply, &self.columns, partition.0.into())?;
+        let changed = link.borrow_mut().run_columns(self.apply, &self.columns, &[])?;
         self.columns.iter_mut().for_each(Column::clear);
         if changed == count || !self.must_find {
             return Ok(());
@@ -106,7 +107,7 @@ const SET_ACCOUNTS: &str = "UPDATE accounts SET credit_limit = c.credit_limit, b
     last_transaction = c.last_transaction, last_number = c.last_number, closed = c.closed
     FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[],
     ?::bigint[], ?::bigint[]) AS c(id, credit_limit, balance, held, blocked_channels, active_numbers, last_transaction, last_number,
-    closed) WHERE accounts.partition = ? AND accounts.id = c.id";
+    closed) WHERE accounts.partition = c.id >> 48 AND accounts.id = c.id";
 const CHANGE_ACTIVE: &str = "UPDATE number_state SET uses_left = number_state.uses_left + c.uses,
     spent = number_state.spent + c.spent, last_transaction = coalesce(c.last, number_state.last_transaction),
     tries = number_state.tries + c.tries, misses = number_state.misses + c.misses,
@@ -115,9 +116,10 @@ const CHANGE_ACTIVE: &str = "UPDATE number_state SET uses_left = number_state.us
     revivable_until_ms = coalesce(c.until_ms, number_state.revivable_until_ms)
     FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[],
     ?::bigint[], ?::bigint[], ?::text[]) AS c(id, uses, spent, last, tries, misses, checks, revived, until_ms, bound_to)
-    WHERE number_state.partition = ? AND number_state.id = c.id";
+    WHERE number_state.partition = c.id >> 48 AND number_state.id = c.id";
 const FOLLOW_RETIRED: &str = "UPDATE retired_numbers SET last_transaction = c.last
-    FROM unnest(?::bigint[], ?::bigint[]) AS c(id, last) WHERE retired_numbers.partition = ? AND retired_numbers.id = c.id";
+    FROM unnest(?::bigint[], ?::bigint[]) AS c(id, last)
+    WHERE retired_numbers.partition = c.id >> 48 AND retired_numbers.id = c.id";
 const TOUCH: &str = "UPDATE transactions SET total_authorised = total_authorised + c.authorised,
     total_held = total_held + c.held, total_captured = total_captured + c.captured,
     total_refunded = total_refunded + c.refunded,
@@ -127,25 +129,26 @@ const TOUCH: &str = "UPDATE transactions SET total_authorised = total_authorised
     FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[],
     ?::bigint[], ?::bigint[])
     AS c(id, authorised, held, captured, refunded, use_returned, reversed, last, at_ms)
-    WHERE transactions.partition = ? AND transactions.id = c.id";
+    WHERE transactions.partition = c.id >> 48 AND transactions.id = c.id";
 const POST: &str = "INSERT INTO issuer_books (partition, issuer, currency, settlement, funding, suspense)
-    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (partition, issuer, currency) DO UPDATE SET
+    SELECT * FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[])
+    ON CONFLICT (partition, issuer, currency) DO UPDATE SET
     settlement = issuer_books.settlement + excluded.settlement,
     funding = issuer_books.funding + excluded.funding, suspense = issuer_books.suspense + excluded.suspense";
-const LAST_FOLLOW_UPS: &str = "SELECT id, last_follow_up FROM transactions
-    WHERE partition = ? AND id = ANY(?) AND last_follow_up IS NOT NULL";
-const LAST_OF_RETIRED: &str = "SELECT id, last_transaction FROM retired_numbers
-    WHERE partition = ? AND id = ANY(?) AND last_transaction IS NOT NULL";
-const OWNERS: &str = "SELECT id, account, programme FROM numbers WHERE partition = ? AND id = ANY(?)";
+const LAST_FOLLOW_UPS: &str = "SELECT id, last_follow_up FROM unnest(?::bigint[]) AS c(key)
+    JOIN transactions ON partition = key >> 48 AND id = key WHERE last_follow_up IS NOT NULL";
+const LAST_OF_RETIRED: &str = "SELECT id, last_transaction FROM unnest(?::bigint[]) AS c(key)
+    JOIN retired_numbers ON partition = key >> 48 AND id = key WHERE last_transaction IS NOT NULL";
+const OWNERS: &str = "SELECT id, account, programme FROM unnest(?::bigint[]) AS c(key)
+    JOIN numbers ON partition = key >> 48 AND id = key";
 
 /// PostgreSQL's tables.
 pub(super) struct PostgresTables<'c> {
     link: &'c RefCell<Link>,
     location: &'c Location,
-    partition: PartitionId,
     /// In the order in which they must be written: rows first, then what changes them.
-    new: [New; 7],
-    changes: [Changes; 4],
+    new: [New; 8],
+    changes: [Changes; 5],
     lookups: Vec<(&'static str, Rows)>,
 }
 
@@ -158,22 +161,26 @@ mod at {
     pub(super) const QUARANTINE: usize = 4;
     pub(super) const TRANSACTIONS: usize = 5;
     pub(super) const KEPT: usize = 6;
+    pub(super) const ALIASES: usize = 7;
     pub(super) const SET_ACCOUNTS: usize = 0;
     pub(super) const CHANGE_ACTIVE: usize = 1;
     pub(super) const FOLLOW_RETIRED: usize = 2;
     pub(super) const TOUCH: usize = 3;
+    pub(super) const POST: usize = 4;
 }
 
 impl<'c> PostgresTables<'c> {
-    pub(super) fn new(link: &'c RefCell<Link>, location: &'c Location, partition: PartitionId) -> Self {
-        let new = [ACCOUNTS, NUMBERS, ACTIVE, RETIRED, QUARANTINE, TRANSACTIONS, KEPT].map(New::into);
+    pub(super) fn new(link: &'c RefCell<Link>, location: &'c Location) -> Self {
+        let new =
+            [ACCOUNTS, NUMBERS, ACTIVE, RETIRED, QUARANTINE, TRANSACTIONS, KEPT, ALIASES].map(New::into);
         let changes = [
             Changes::of(SET_ACCOUNTS, 9, 0),
             Changes::of(CHANGE_ACTIVE, 9, 1),
             Changes::of_what_is_left(FOLLOW_RETIRED, 2),
             Changes::of_what_is_left(TOUCH, 9),
+            Changes::of(POST, 6, 0),
         ];
-        Self { link, location, partition, new, changes, lookups: Vec::new() }
+        Self { link, location, new, changes, lookups: Vec::new() }
     }
 
     fn add(&mut self, what: usize, values: &[Value<'_>]) {
@@ -187,7 +194,7 @@ impl<'c> PostgresTables<'c> {
     /// Writes what was kept back, so that it can be read.
     fn write(&mut self) -> Result<()> {
         self.new.iter_mut().try_for_each(|new| new.write(self.link))?;
-        self.changes.iter_mut().try_for_each(|changes| changes.write(self.link, self.partition))
+        self.changes.iter_mut().try_for_each(|changes| changes.write(self.link))
     }
 
     /// Rows by their ids.
@@ -200,7 +207,7 @@ impl<'c> PostgresTables<'c> {
         let ids: Vec<i64> = ids.map(|id| id as i64).collect();
         let mut found = Vec::with_capacity(ids.len());
         if !ids.is_empty() {
-            self.link.borrow_mut().each_of(sql, self.partition.0.into(), &ids, |row| {
+            self.link.borrow_mut().each_of_columns(sql, &[ids.into()], |row| {
                 found.push(read(&mut Cells::of_postgres(row, self.location))?);
                 Ok(())
             })?;
@@ -216,7 +223,10 @@ fn id(id: Option<u64>) -> Option<i64> {
 
 impl Tables for PostgresTables<'_> {
     fn accounts(&mut self, ids: &[AccountId]) -> Result<Vec<AccountRow>> {
-        let find = format!("SELECT {} FROM accounts WHERE partition = ? AND id = ANY(?)", accounts::COLUMNS);
+        let find = format!(
+            "SELECT {} FROM unnest(?::bigint[]) AS c(key) JOIN accounts ON partition = key >> 48 AND id = key",
+            accounts::COLUMNS
+        );
         self.find(&find, ids.iter().map(|id| id.0), accounts::read)
     }
 
@@ -238,7 +248,8 @@ impl Tables for PostgresTables<'_> {
         }
         self.write()?;
         let take = format!(
-            "DELETE FROM number_state WHERE partition = ? AND id = ANY(?) RETURNING {}, id",
+            "DELETE FROM number_state USING unnest(?::bigint[]) AS c(key)
+            WHERE partition = key >> 48 AND id = key RETURNING {}, id",
             numbers::ACTIVE_COLUMNS
         );
         let taken = self.find(&take, ids.iter().map(|id| id.0), |cells| {
@@ -265,7 +276,7 @@ impl Tables for PostgresTables<'_> {
     fn add_account(&mut self, row: &AccountRow) -> Result<()> {
         let account = &row.account;
         let values = values![
-            self.partition.0,
+            row.id.partition().0,
             row.id.0 as i64,
             account.issuer.0 as i64,
             account.currency.number(),
@@ -306,7 +317,7 @@ impl Tables for PostgresTables<'_> {
         previous: Option<NumberId>,
     ) -> Result<()> {
         let values = values![
-            self.partition.0,
+            event.number.id.partition().0,
             event.number.id.0 as i64,
             event.number.index.0 as i64,
             event.last_four.value(),
@@ -325,7 +336,7 @@ impl Tables for PostgresTables<'_> {
 
     fn add_active(&mut self, number: NumberId, usage: &Usage) -> Result<()> {
         let values = values![
-            self.partition.0,
+            number.partition().0,
             number.0 as i64,
             usage.uses_left,
             usage.spent.signed(),
@@ -360,7 +371,7 @@ impl Tables for PostgresTables<'_> {
 
     fn add_retired(&mut self, number: NumberId, usage: &Usage, retired: Retired) -> Result<()> {
         let values = values![
-            self.partition.0,
+            number.partition().0,
             number.0 as i64,
             usage.uses_left,
             usage.spent.signed(),
@@ -384,8 +395,14 @@ impl Tables for PostgresTables<'_> {
 
     fn add_quarantined(&mut self, quarantined: Quarantined) -> Result<()> {
         let Quarantined { free, id, index, why } = quarantined;
-        let values = values![self.partition.0, show_month(free), id.0 as i64, index.0 as i64, why.code()];
+        let values = values![id.partition().0, show_month(free), id.0 as i64, index.0 as i64, why.code()];
         self.add(at::QUARANTINE, values);
+        Ok(())
+    }
+
+    fn add_alias(&mut self, partition: PartitionId, claimed: &NumberClaimed) -> Result<()> {
+        let NumberClaimed { index, account, free } = *claimed;
+        self.add(at::ALIASES, values![partition.0, show_month(free), index.0 as i64, account.0 as i64]);
         Ok(())
     }
 
@@ -394,7 +411,7 @@ impl Tables for PostgresTables<'_> {
         let books = effect.books();
         let totals = if event.target.is_none() { effect.totals } else { TotalsChange::default() };
         let values = values![
-            self.partition.0,
+            event.id.partition().0,
             0,
             0,
             event.id.0 as i64,
@@ -465,7 +482,7 @@ impl Tables for PostgresTables<'_> {
     fn add_lookups(&mut self, what: Lookup, entries: &[Entry]) -> Result<()> {
         let mut rows = Rows::default();
         for (generation, hash, id) in entries {
-            rows.push(values![self.partition.0, *generation as i64, *hash, *id as i64]);
+            rows.push(values![PartitionId::of_id(*id).0, *generation as i64, *hash, *id as i64]);
         }
         self.lookups.push((what.table(), rows));
         Ok(())
@@ -473,7 +490,7 @@ impl Tables for PostgresTables<'_> {
 
     fn keep(&mut self, id: u64, event: &AnswerKept, at_ms: TimeMs) -> Result<()> {
         let values = values![
-            self.partition.0,
+            PartitionId::of_id(id).0,
             id as i64,
             at_ms as i64,
             event.key.0 as i64,
@@ -485,11 +502,18 @@ impl Tables for PostgresTables<'_> {
         Ok(())
     }
 
-    fn post(&mut self, issuer: IssuerId, currency: Currency, books: &Books) -> Result<()> {
+    fn post(
+        &mut self,
+        partition: PartitionId,
+        issuer: IssuerId,
+        currency: Currency,
+        books: &Books,
+    ) -> Result<()> {
         let Books { settlement, funding, suspense, .. } = *books;
         let issuer = issuer.0 as i64;
-        let values = values![self.partition.0, issuer, currency.number(), settlement, funding, suspense];
-        self.link.borrow_mut().run(POST, values).map(|_| ())
+        let values = values![partition.0, issuer, currency.number(), settlement, funding, suspense];
+        self.change(at::POST, values);
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -3,8 +3,8 @@
 use mayfly_card::{ApprovalCode, Country, Currency, Mcc, MerchantId};
 use mayfly_core::state::{CHECKS, MISSES, TRIES, Usage, UsageChange};
 use mayfly_core::{
-    AccountId, AnswerKept, Books, Controls, CreditLimit, IssuerId, NumberId, NumberIssued, PartitionId,
-    ProgrammeId, TimeMs, TotalsChange, Transacted, TransactionId,
+    AccountId, AnswerKept, Books, Controls, CreditLimit, IssuerId, NumberClaimed, NumberId, NumberIssued,
+    PartitionId, ProgrammeId, TimeMs, TotalsChange, Transacted, TransactionId,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -47,6 +47,8 @@ const OWNER: &str = "SELECT account, programme FROM numbers WHERE id = ?";
 const ADD_QUARANTINED: &str =
     "INSERT OR REPLACE INTO quarantine (partition, free_month, number, number_index, why)
     VALUES (?, ?, ?, ?, ?)";
+const ADD_ALIAS: &str =
+    "INSERT INTO aliases (partition, free_month, number_index, account) VALUES (?, ?, ?, ?)";
 const ADD_TRANSACTION: &str =
     "INSERT INTO transactions (reversed, use_returned, id, partition, at_ms, kind, message, response, reason,
     approval, reference, identity, content, number, number_index, programme, account, target, stan, merchant,
@@ -70,7 +72,6 @@ const POST: &str = "INSERT INTO issuer_books (partition, issuer, currency, settl
 pub(super) struct SqliteTables<'c> {
     connection: &'c Connection,
     location: &'c Location,
-    partition: PartitionId,
     find_account: CachedStatement<'c>,
     add_account: CachedStatement<'c>,
     set_account: CachedStatement<'c>,
@@ -85,6 +86,7 @@ pub(super) struct SqliteTables<'c> {
     follow_retired: CachedStatement<'c>,
     owner: CachedStatement<'c>,
     add_quarantined: CachedStatement<'c>,
+    add_alias: CachedStatement<'c>,
     add_transaction: CachedStatement<'c>,
     touch: CachedStatement<'c>,
     last_follow_up: CachedStatement<'c>,
@@ -93,18 +95,13 @@ pub(super) struct SqliteTables<'c> {
 }
 
 impl<'c> SqliteTables<'c> {
-    pub(super) fn new(
-        connection: &'c Connection,
-        location: &'c Location,
-        partition: PartitionId,
-    ) -> Result<Self> {
+    pub(super) fn new(connection: &'c Connection, location: &'c Location) -> Result<Self> {
         let prepare = |sql: &str| connection.prepare_cached(sql).at(location);
         let find_account = format!("SELECT {} FROM accounts WHERE id = ?", accounts::COLUMNS);
         let find_active = format!("SELECT {} FROM number_state WHERE id = ?", numbers::ACTIVE_COLUMNS);
         Ok(Self {
             connection,
             location,
-            partition,
             find_account: prepare(&find_account)?,
             add_account: prepare(ADD_ACCOUNT)?,
             set_account: prepare(SET_ACCOUNT)?,
@@ -119,6 +116,7 @@ impl<'c> SqliteTables<'c> {
             follow_retired: prepare(FOLLOW_RETIRED)?,
             owner: prepare(OWNER)?,
             add_quarantined: prepare(ADD_QUARANTINED)?,
+            add_alias: prepare(ADD_ALIAS)?,
             add_transaction: prepare(ADD_TRANSACTION)?,
             touch: prepare(TOUCH)?,
             last_follow_up: prepare(LAST_FOLLOW_UP)?,
@@ -206,7 +204,7 @@ impl Tables for SqliteTables<'_> {
                 row.last_number.map(|id| id.0 as i64),
                 account.closed,
                 row.id.0 as i64,
-                self.partition.0,
+                row.id.partition().0,
             ])
             .at(self.location)
             .map(|_| ())
@@ -241,7 +239,7 @@ impl Tables for SqliteTables<'_> {
         self.add_number
             .execute(params![
                 event.number.id.0 as i64,
-                self.partition.0,
+                event.number.id.partition().0,
                 event.number.index.0 as i64,
                 event.last_four.value(),
                 event.account.0 as i64,
@@ -261,7 +259,7 @@ impl Tables for SqliteTables<'_> {
         self.add_active
             .execute(params![
                 id.0 as i64,
-                self.partition.0,
+                id.partition().0,
                 usage.uses_left,
                 usage.spent.signed(),
                 usage.last_transaction.map(|id| id.0 as i64),
@@ -307,7 +305,7 @@ impl Tables for SqliteTables<'_> {
         self.add_retired
             .execute(params![
                 id.0 as i64,
-                self.partition.0,
+                id.partition().0,
                 usage.uses_left,
                 usage.spent.signed(),
                 usage.last_transaction.map(|id| id.0 as i64),
@@ -329,8 +327,14 @@ impl Tables for SqliteTables<'_> {
 
     fn add_quarantined(&mut self, quarantined: Quarantined) -> Result<()> {
         let Quarantined { free, id, index, why } = quarantined;
-        let values = params![self.partition.0, show_month(free), id.0 as i64, index.0 as i64, why.code()];
+        let values = params![id.partition().0, show_month(free), id.0 as i64, index.0 as i64, why.code()];
         self.add_quarantined.execute(values).at(self.location).map(|_| ())
+    }
+
+    fn add_alias(&mut self, partition: PartitionId, claimed: &NumberClaimed) -> Result<()> {
+        let NumberClaimed { index, account, free } = *claimed;
+        let values = params![partition.0, show_month(free), index.0 as i64, account.0 as i64];
+        self.add_alias.execute(values).at(self.location).map(|_| ())
     }
 
     fn add_transaction(&mut self, event: &Transacted, at_ms: TimeMs, links: Links) -> Result<()> {
@@ -340,7 +344,7 @@ impl Tables for SqliteTables<'_> {
         self.add_transaction
             .execute(params![
                 event.id.0 as i64,
-                self.partition.0,
+                event.id.partition().0,
                 at_ms as i64,
                 event.kind.code(),
                 event.message.code(),
@@ -411,7 +415,7 @@ impl Tables for SqliteTables<'_> {
             format!("INSERT INTO {} (partition, generation, hash, id) VALUES (?, ?, ?, ?)", what.table());
         let mut add = self.connection.prepare_cached(&sql).at(self.location)?;
         for (generation, hash, id) in entries {
-            let values = params![self.partition.0, *generation as i64, hash, *id as i64];
+            let values = params![PartitionId::of_id(*id).0, *generation as i64, hash, *id as i64];
             add.execute(values).at(self.location)?;
         }
         Ok(())
@@ -421,7 +425,7 @@ impl Tables for SqliteTables<'_> {
         self.keep
             .execute(params![
                 id as i64,
-                self.partition.0,
+                PartitionId::of_id(id).0,
                 at_ms as i64,
                 event.key.0 as i64,
                 event.content.0 as i64,
@@ -432,10 +436,15 @@ impl Tables for SqliteTables<'_> {
             .map(|_| ())
     }
 
-    fn post(&mut self, issuer: IssuerId, currency: Currency, books: &Books) -> Result<()> {
+    fn post(
+        &mut self,
+        partition: PartitionId,
+        issuer: IssuerId,
+        currency: Currency,
+        books: &Books,
+    ) -> Result<()> {
         let Books { settlement, funding, suspense, .. } = books;
-        let values =
-            params![self.partition.0, issuer.0 as i64, currency.number(), settlement, funding, suspense];
+        let values = params![partition.0, issuer.0 as i64, currency.number(), settlement, funding, suspense];
         self.post.execute(values).at(self.location).map(|_| ())
     }
 

@@ -6,8 +6,8 @@
 use mayfly_card::{Currency, MonthIndex};
 use mayfly_core::state::{Usage, UsageChange};
 use mayfly_core::{
-    AccountId, AnswerKept, Books, IssuerId, NumberId, NumberIssued, ProgrammeId, Retirement, TimeMs,
-    TotalsChange, Transacted, TransactionId,
+    AccountId, AnswerKept, Books, IssuerId, NumberClaimed, NumberId, NumberIssued, PartitionId, ProgrammeId,
+    Retirement, TimeMs, TotalsChange, Transacted, TransactionId,
 };
 use mayfly_keys::NumberIndex;
 
@@ -46,10 +46,10 @@ pub(super) struct Quarantined {
     pub(super) why: Retirement,
 }
 
-/// An entry of a look-up table: generation, hash as it sorts in the table, id.
+/// An entry of a look-up table: generation, hash as it sorts in the table, id. Each says its partition, the generation too.
 pub(super) type Entry = (u64, i64, u64);
 
-/// The tables of one partition, within one transaction.
+/// The tables, within one transaction. What has an id says by it which partition it is of.
 ///
 /// What is written may be kept back until it is read, or until [`finish`](Tables::finish). Ids that are read come in order.
 pub(super) trait Tables {
@@ -82,13 +82,21 @@ pub(super) trait Tables {
     /// A retired number has one more transaction.
     fn follow_retired(&mut self, id: NumberId, last: TransactionId) -> Result<()>;
     fn add_quarantined(&mut self, quarantined: Quarantined) -> Result<()>;
+    /// A number that others drew was claimed in this partition.
+    fn add_alias(&mut self, partition: PartitionId, claimed: &NumberClaimed) -> Result<()>;
     fn add_transaction(&mut self, event: &Transacted, at_ms: TimeMs, links: Links) -> Result<()>;
     /// Changes what stands of a purchase.
     fn touch(&mut self, id: TransactionId, touch: &Touch) -> Result<()>;
     fn add_lookups(&mut self, what: Lookup, entries: &[Entry]) -> Result<()>;
     fn keep(&mut self, id: u64, event: &AnswerKept, at_ms: TimeMs) -> Result<()>;
     /// Adds what was moved to an issuer's books.
-    fn post(&mut self, issuer: IssuerId, currency: Currency, books: &Books) -> Result<()>;
+    fn post(
+        &mut self,
+        partition: PartitionId,
+        issuer: IssuerId,
+        currency: Currency,
+        books: &Books,
+    ) -> Result<()>;
 
     /// Writes what was kept back. A row is changed once at the most between two of these.
     fn finish(&mut self) -> Result<()>;

@@ -1,6 +1,7 @@
 //! The views' writer: folds records into the tables, some at a time.
 
 use std::ffi::c_int;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,8 +18,7 @@ use super::sqlite::SqliteTables;
 use super::tables::Tables;
 use crate::error::At;
 use crate::sql::{Access, Backend, Sql};
-use crate::views::cursor::Cursor;
-use crate::views::{self, issuers, kept, numbers};
+use crate::views::{self, Cursors, issuers, kept, numbers};
 use crate::{Home, JournalReader, Location, StoreError};
 
 /// How much is folded in one transaction, and how much memory the views' writer may use.
@@ -63,14 +63,15 @@ const DATABASE_EVENTS_MAX: u64 = 16_384;
 /// Has a database go by the ids in a transaction, and by no table from its beginning to its end.
 const BY_ID: &str =
     "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off";
-/// How many indices leave quarantine in one transaction.
+/// How many indices leave quarantine in one transaction, and how many aliases are forgotten.
 const FREED_MAX: usize = 4096;
 
 /// The views' one writer.
 pub(crate) struct ViewsWriter {
     sql: Sql,
-    partition: PartitionId,
-    cursor: Cursor,
+    cursors: Cursors,
+    /// Whose turn it is to be rid of what nobody needs any more.
+    tidied: PartitionId,
     memory: Memory,
     options: FoldOptions,
     /// How many events the next transaction takes.
@@ -83,7 +84,7 @@ pub(crate) struct ViewsWriter {
 impl ViewsWriter {
     pub(crate) fn open(
         home: &Home,
-        partition: PartitionId,
+        partitions: NonZeroU16,
         mut options: FoldOptions,
     ) -> Result<Self, StoreError> {
         let mut sql = views::open_to_write(home, options.cache_bytes)?;
@@ -101,11 +102,12 @@ impl ViewsWriter {
             // transaction's that came before it.
             None => options.events_max = options.events_max.min(DATABASE_EVENTS_MAX),
         }
-        let cursor = views::cursor(&sql, partition)?;
-        let memory = remember(&sql, partition)?;
+        let cursors = views::cursors(&sql, partitions)?;
+        let memory = remember(&sql)?;
+        let tidied = PartitionId::FIRST;
         let events_next = options.events_max;
         let copier = None;
-        Ok(Self { sql, partition, cursor, memory, options, events_next, log_pages, copier })
+        Ok(Self { sql, cursors, tidied, memory, options, events_next, log_pages, copier })
     }
 
     /// From now on a thread of its own copies the write-ahead log.
@@ -122,13 +124,13 @@ impl ViewsWriter {
 
     /// Looks again where the tables stand.
     pub(super) fn begin_anew(&mut self) -> Result<(), StoreError> {
-        self.cursor = views::cursor(&self.sql, self.partition)?;
-        self.memory = remember(&self.sql, self.partition)?;
+        self.cursors = views::cursors(&self.sql, self.cursors.partitions())?;
+        self.memory = remember(&self.sql)?;
         Ok(())
     }
 
-    pub(crate) fn cursor(&self) -> &Cursor {
-        &self.cursor
+    pub(crate) fn cursors(&self) -> &Cursors {
+        &self.cursors
     }
 
     /// How many events the next transaction takes.
@@ -136,17 +138,17 @@ impl ViewsWriter {
         self.events_next
     }
 
-    /// Folds what follows the cursor, up to record `through` or as much as one transaction takes. Returns how many
-    /// records that were.
+    /// Folds what follows the cursors, up to entry `through` or as much as one transaction takes. Returns how many
+    /// entries that were.
     pub(crate) fn fold(&mut self, journal: &JournalReader, through: u64) -> Result<u64, StoreError> {
-        let chunk = Chunk::read(journal, self.cursor.head, through, self.events_next, Vec::new())?;
+        let chunk = Chunk::read(journal, self.cursors.ends(), through, self.events_next, Vec::new())?;
         self.fold_chunk(&chunk)?;
-        Ok(chunk.records)
+        Ok(chunk.entries)
     }
 
-    /// Folds records that follow the cursor. Either all of them are folded, or none.
+    /// Folds entries that follow the cursors. Either all of them are folded, or none.
     pub(crate) fn fold_chunk(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
-        if chunk.records == 0 {
+        if chunk.entries == 0 {
             return Ok(());
         }
         let begun = Instant::now();
@@ -154,7 +156,7 @@ impl ViewsWriter {
             // What it knows of the accounts may be wrong now.
             self.memory = Memory::default();
             if !error.is_passing() {
-                self.memory = remember(&self.sql, self.partition)?;
+                self.memory = remember(&self.sql)?;
             }
             return Err(error);
         }
@@ -163,29 +165,31 @@ impl ViewsWriter {
     }
 
     fn fold_events(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
-        let Self { sql, partition, cursor, memory, .. } = self;
+        let Self { sql, cursors, memory, .. } = self;
         let transaction = sql.begin(Access::Write)?;
         let folded = match sql.backend() {
             Backend::Sqlite(connection) => {
-                let tables = SqliteTables::new(connection, sql.location(), *partition)?;
-                fold(Batch::new(sql, tables, *partition, memory, cursor), cursor, chunk)?
+                let tables = SqliteTables::new(connection, sql.location())?;
+                fold(Batch::new(sql, tables, memory, cursors), chunk)?
             }
             Backend::Postgres(link) => {
                 // Rows are found by their ids, however many there are.
                 sql.script(BY_ID)?;
-                if views::cursor(sql, *partition)? != *cursor {
+                if views::cursors(sql, cursors.partitions())? != *cursors {
                     let why = "another gateway folds these views".to_owned();
                     return Err(StoreError::Conflict { location: sql.location().clone(), why });
                 }
-                let tables = PostgresTables::new(link, sql.location(), *partition);
-                fold(Batch::new(sql, tables, *partition, memory, cursor), cursor, chunk)?
+                let tables = PostgresTables::new(link, sql.location());
+                fold(Batch::new(sql, tables, memory, cursors), chunk)?
             }
         };
-        let month = MonthIndex::of_unix_ms(folded.head.at_ms);
-        numbers::free_quarantine(sql, *partition, month, FREED_MAX)?;
-        kept::forget(sql, *partition, folded.head.at_ms)?;
+        // One partition at a time: none has so much that it could not wait for its turn.
+        let now_ms = chunk.ends.at_ms();
+        numbers::free(sql, self.tidied, MonthIndex::of_unix_ms(now_ms), FREED_MAX)?;
+        kept::forget(sql, self.tidied, now_ms)?;
         transaction.commit()?;
-        self.cursor = folded;
+        self.tidied = PartitionId((self.tidied.0 + 1) % self.cursors.partitions().get());
+        self.cursors = folded;
         Ok(())
     }
 
@@ -227,18 +231,18 @@ impl ViewsWriter {
 }
 
 /// Writes all of a chunk into the tables of one transaction.
-fn fold<T: Tables>(mut batch: Batch<'_, T>, cursor: &Cursor, chunk: &Chunk) -> Result<Cursor, StoreError> {
+fn fold<T: Tables>(mut batch: Batch<'_, T>, chunk: &Chunk) -> Result<Cursors, StoreError> {
     batch.expect(&chunk.events)?;
-    for (at_ms, event) in &chunk.events {
-        batch.event(event, *at_ms)?;
+    for happened in &chunk.events {
+        batch.event(happened)?;
     }
-    batch.finish(&Cursor { head: chunk.head, ..*cursor })
+    batch.finish(&chunk.ends)
 }
 
 /// What stands in the tables and never changes in them.
-fn remember(sql: &Sql, partition: PartitionId) -> Result<Memory, StoreError> {
+fn remember(sql: &Sql) -> Result<Memory, StoreError> {
     let mut memory = Memory::default();
-    for (id, programme) in issuers::programmes(sql, partition)? {
+    for (id, programme) in issuers::programmes(sql)? {
         memory.months.insert(id, programme.terms.quarantine_months);
     }
     Ok(memory)

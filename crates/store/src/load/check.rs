@@ -1,7 +1,7 @@
 //! Whether the views fit the journal.
 
-use mayfly_core::Books;
-use mayfly_engine::Head;
+use mayfly_core::{Books, PartitionId};
+use mayfly_engine::Ends;
 
 use super::{LOAD_CACHE_BYTES, OpenOptions};
 use crate::sql::Sql;
@@ -9,7 +9,7 @@ use crate::views::{self, numbers};
 use crate::{Home, JournalReader, Location, StoreError, VIEWS_FILE};
 
 /// The tables that a start loads whole.
-const LOADED: [&str; 8] = [
+const LOADED: [&str; 9] = [
     "kept_answers",
     "cursor",
     "issuers",
@@ -18,29 +18,30 @@ const LOADED: [&str; 8] = [
     "issuer_books",
     "number_state",
     "quarantine",
+    "aliases",
 ];
 
 /// Why the views can't be used, if they can't. An error is something that building them again does not cure.
 pub(super) fn misfit(
     home: &Home,
     journal: &JournalReader,
-    head: &Head,
+    ends: &Ends,
     options: &OpenOptions,
 ) -> Result<Option<String>, StoreError> {
     let location = home.location(&views::FORMAT);
     if let Home::Files(directory) = home {
         if !directory.join(VIEWS_FILE).exists() {
             // A new journal has no views yet. One with records has lost them.
-            return Ok((head.sequence > 0).then(|| format!("{location} is missing")));
+            return Ok((ends.number > 0).then(|| format!("{location} is missing")));
         }
         if let Some(why) = views::distrusted(directory) {
             return Ok(Some(why));
         }
     }
     let found =
-        views::open_to_read(home, LOAD_CACHE_BYTES).and_then(|sql| look(&sql, journal, head, options));
+        views::open_to_read(home, LOAD_CACHE_BYTES).and_then(|sql| look(&sql, journal, ends, options));
     match found {
-        Err(StoreError::Missing { .. }) => Ok((head.sequence > 0).then(|| format!("{location} is missing"))),
+        Err(StoreError::Missing { .. }) => Ok((ends.number > 0).then(|| format!("{location} is missing"))),
         Err(damage) if damage.is_damage_of(&location) => Ok(Some(damage.to_string())),
         found => found,
     }
@@ -49,30 +50,40 @@ pub(super) fn misfit(
 fn look(
     views: &Sql,
     journal: &JournalReader,
-    head: &Head,
+    ends: &Ends,
     options: &OpenOptions,
 ) -> Result<Option<String>, StoreError> {
-    let partition = journal.partition();
-    let Some(cursor) = views::cursor::find(views, partition)? else {
+    let Some(cursors) = views::cursor::find(views, journal.partitions())? else {
         let unsaid = "they don't say up to which record they are folded";
-        return Ok((head.sequence > 0).then(|| unsaid.to_owned()));
+        return Ok((ends.number > 0).then(|| unsaid.to_owned()));
     };
-    let sequence = cursor.head.sequence;
-    if sequence > head.sequence {
-        let why = format!("they are folded up to record {sequence}, the journal ends at {}", head.sequence);
+    if cursors.number < journal.base()?.number {
+        return Ok(Some(format!("they are folded up to entry {}, which was archived", cursors.number)));
+    }
+    for partition in PartitionId::all(journal.partitions()) {
+        let (folded, end) = (cursors.of(partition).head, ends.head(partition).sequence);
+        let sequence = folded.sequence;
+        if sequence > end {
+            return Ok(Some(format!("they are folded up to record {sequence}, the journal ends at {end}")));
+        }
+        if journal.head_at(partition, sequence)? != Some(folded) {
+            return Ok(Some(format!("record {sequence} is another one in the journal")));
+        }
+    }
+    if cursors.number > ends.number {
+        let why =
+            format!("they are folded up to entry {}, the journal ends at {}", cursors.number, ends.number);
         return Ok(Some(why));
-    }
-    let there = journal.head_at(sequence)?;
-    if there.is_none() && sequence < journal.base()?.sequence {
-        return Ok(Some(format!("they are folded up to record {sequence}, which was archived")));
-    }
-    if there != Some(cursor.head) {
-        return Ok(Some(format!("record {sequence} is another one in the journal")));
     }
     if let Some(damage) = pages(views, options.check_bytes_max)? {
         return Ok(Some(damage));
     }
-    sums(views, journal)
+    for partition in PartitionId::all(journal.partitions()) {
+        if let Some(misfit) = sums(views, partition)? {
+            return Ok(Some(misfit));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether every page is what a page should be, and every row what its table allows. A database looks after its pages by
@@ -98,8 +109,7 @@ fn pages(views: &Sql, bytes_max: u64) -> Result<Option<String>, StoreError> {
 }
 
 /// Whether money is neither made nor lost, and the accounts have as many active numbers as they say.
-fn sums(views: &Sql, journal: &JournalReader) -> Result<Option<String>, StoreError> {
-    let partition = journal.partition();
+fn sums(views: &Sql, partition: PartitionId) -> Result<Option<String>, StoreError> {
     let mut total = Books::default();
     for (_, books) in views::issuers::books(views, partition)? {
         total.add(&books);

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use mayfly_card::MonthIndex;
 use mayfly_core::state::Transaction;
-use mayfly_core::{AccountId, PartitionId, State, TimeMs};
-use mayfly_engine::Head;
+use mayfly_core::{AccountId, Partitions, State, TimeMs};
+use mayfly_engine::Ends;
 
 use super::LOAD_CACHE_BYTES;
 use super::state::{self, Loaded};
@@ -50,54 +50,46 @@ impl Found {
 /// Replays the journal in memory up to where the views are folded, checks each of its records, and compares the
 /// result with the state that the views give, and each transaction with its row. None found means that they are
 /// the same. Nobody may fold meanwhile; all transactions must find room in memory, a few hundred bytes each.
-pub fn compare_with_replay(home: &Home, partition: PartitionId) -> Result<Vec<Difference>, StoreError> {
-    compare_with_archive(home, partition, None)
+pub fn compare_with_replay(home: &Home) -> Result<Vec<Difference>, StoreError> {
+    compare_with_archive(home, None)
 }
 
 /// The same, of a journal that was cut: what was cut off is read from the archive's files in this directory.
-pub fn compare_with_archive(
-    home: &Home,
-    partition: PartitionId,
-    archive: Option<&Path>,
-) -> Result<Vec<Difference>, StoreError> {
+pub fn compare_with_archive(home: &Home, archive: Option<&Path>) -> Result<Vec<Difference>, StoreError> {
     // Since ever: what is in memory must be what is in the tables, however old it is.
-    let Loaded { state: mut loaded, cursor, views } = state::load(home, partition, TimeMs::MAX)?;
-    let mut journal = JournalReader::open(home, partition)?;
+    let mut journal = JournalReader::open(home)?;
     if let Some(archive) = archive {
         journal = journal.with_archive(archive);
     }
-    let mut replayed = State::new(partition);
-    // What comes after the cursor is not in the views yet.
-    let through = cursor.head.sequence;
-    let verified = each_event(
-        &journal,
-        Head::START,
-        through,
-        |_| (),
-        |event, at_ms| {
-            replayed.apply(&event, at_ms);
-        },
-    )?;
+    let count = journal.partitions();
+    let Loaded { partitions: mut loaded, cursors, views } = state::load(home, count, TimeMs::MAX)?;
+    let mut replayed = Partitions::new(count);
+    // What comes after the cursors is not in the views yet.
+    let through = cursors.number;
+    let replay = |partition, event, at_ms| replayed.apply(partition, &event, at_ms);
+    let verified = each_event(&journal, Ends::start(count), through, |_| (), replay)?;
     let mut found = Found::default();
-    found.compare("the cursor", &cursor.head, &verified.head);
-    compare(&loaded, &replayed, &mut found);
-    compare_transactions(&loaded, &replayed, &views, &mut found)?;
-    compare_kept(&mut loaded, &mut replayed, &mut found);
-    compare_quarantine(home, partition, &mut replayed, &mut found)?;
+    found.compare("the cursors", &cursors.ends(), &verified.ends);
+    // What is over is forgotten by the time of whatever happened last, in any partition.
+    let now_ms = replayed.now_ms();
+    for (loaded, replayed) in loaded.iter_mut().zip(replayed.iter_mut()) {
+        compare(loaded, replayed, &mut found);
+        compare_transactions(loaded, replayed, &views, &mut found)?;
+        compare_kept(loaded, replayed, now_ms, &mut found);
+        compare_months(home, replayed, now_ms, &mut found)?;
+    }
     Ok(found.0)
 }
 
 fn compare(loaded: &State, replayed: &State, found: &mut Found) {
     found.compare("the time", &loaded.now_ms, &replayed.now_ms);
-    found.compare("the issuers", &loaded.issuers, &replayed.issuers);
-    found.compare("the programmes", &loaded.programmes, &replayed.programmes);
+    found.compare("the issuers and programmes", &loaded.register, &replayed.register);
     found.compare("the issuers' books", &loaded.issuer_books, &replayed.issuer_books);
-    found.compare("the universal numbers", &loaded.universal, &replayed.universal);
     found.compare("the messages that wait", &loaded.pending, &replayed.pending);
     found.compare("the next number", &loaded.next_number, &replayed.next_number);
     found.compare("the count of accounts", &loaded.accounts.len(), &replayed.accounts.len());
     for (at, (views, journal)) in loaded.accounts.iter().zip(&replayed.accounts).enumerate() {
-        found.compare(AccountId(at as u64 + 1), views, journal);
+        found.compare(AccountId(loaded.partition.id(at as u64 + 1)), views, journal);
     }
     found.compare("the count of active numbers", &loaded.numbers.len(), &replayed.numbers.len());
     for views in loaded.numbers.iter() {
@@ -131,8 +123,7 @@ fn compare_transactions(
     Ok(())
 }
 
-fn compare_kept(loaded: &mut State, replayed: &mut State, found: &mut Found) {
-    let now = replayed.now_ms;
+fn compare_kept(loaded: &mut State, replayed: &mut State, now: TimeMs, found: &mut Found) {
     loaded.kept.forget(now);
     replayed.kept.forget(now);
     found.compare("the count of kept answers", &loaded.kept.len(), &replayed.kept.len());
@@ -141,25 +132,38 @@ fn compare_kept(loaded: &mut State, replayed: &mut State, found: &mut Found) {
     }
 }
 
-fn compare_quarantine(
+fn compare_months(
     home: &Home,
-    partition: PartitionId,
     replayed: &mut State,
+    now_ms: TimeMs,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    let month = MonthIndex::of_unix_ms(replayed.now_ms);
+    let month = MonthIndex::of_unix_ms(now_ms);
     replayed.quarantine.forget(month);
+    replayed.aliases.forget(month);
     let views = views::open_to_read(home, LOAD_CACHE_BYTES)?;
     let mut count = 0;
-    numbers::quarantine(&views, partition, month, |free, index, why| {
+    numbers::quarantine(&views, replayed.partition, month, |free, index, why| {
         count += 1;
-        // In the last month of its quarantine it is still found, in the month after it is not.
-        let before = MonthIndex::from_value(free.value() - 1).unwrap_or(month);
+        let before = last_month(free);
         found.compare(index, &Some(why), &replayed.quarantine.find(index, before));
         found.compare(index, &None, &replayed.quarantine.find(index, free));
     })?;
     found.compare("the count of numbers in quarantine", &count, &replayed.quarantine.len());
+    let mut count = 0;
+    numbers::aliases(&views, replayed.partition, month, |free, index, account| {
+        count += 1;
+        let before = last_month(free);
+        found.compare(index, &Some(account), &replayed.aliases.find(index, before));
+        found.compare(index, &None, &replayed.aliases.find(index, free));
+    })?;
+    found.compare("the count of numbers that others drew", &count, &replayed.aliases.len());
     Ok(())
+}
+
+/// In the last month something is still found, in the one in which it comes free it is not.
+fn last_month(free: MonthIndex) -> MonthIndex {
+    MonthIndex::from_value(free.value() - 1).unwrap_or(free)
 }
 
 /// Without its links, which depend on what else is in memory. The tables also link what came after a number had

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use mayfly_card::MonthIndex;
 use mayfly_core::state::Transaction;
-use mayfly_core::{Event, PartitionId, TimeMs, TransactionId};
-use mayfly_engine::{Head, Record};
+use mayfly_core::{Event, PartitionId, Partitions, TimeMs, TransactionId};
+use mayfly_engine::{Ends, Entry, Head};
 
 use super::state::{self, Loaded, touched_by};
 use super::{OpenOptions, Opened};
 use crate::sql::Access;
-use crate::views::cursor::Cursor;
-use crate::views::{self, transactions};
+use crate::views::{self, Cursors, transactions};
 use crate::{Home, JournalReader, StoreError, StoredJournal};
 
 /// Views that are further behind than so many records are waited for: what is not in them must find room in memory.
@@ -36,25 +35,38 @@ pub struct Follower {
     warm: Option<Warm>,
 }
 
-/// The state as of a record.
+/// The states as of an entry.
 struct Warm {
     loaded: Loaded,
-    head: Head,
+    ends: Ends,
+    /// The records of the last entry that was applied.
+    last: Vec<(PartitionId, Head)>,
     /// Old transactions that were looked up when the views were ahead already.
     ahead: Vec<Ahead>,
     tidied: Instant,
 }
 
-/// Transactions as they are after a record that is still to come.
+/// Transactions as they are after an entry that is still to come.
 struct Ahead {
-    sequence: u64,
+    number: u64,
     family: Vec<Transaction>,
+}
+
+impl Ahead {
+    /// Brings it into memory, where it belongs now.
+    fn admit(self, partitions: &mut Partitions) {
+        for member in self.family {
+            if let Some(state) = partitions.get_mut(member.id.partition()) {
+                state.admit(member);
+            }
+        }
+    }
 }
 
 impl Follower {
     /// Nothing is loaded yet.
-    pub fn open(home: &Home, partition: PartitionId, options: &OpenOptions) -> Result<Self, StoreError> {
-        let journal = JournalReader::open(home, partition)?;
+    pub fn open(home: &Home, options: &OpenOptions) -> Result<Self, StoreError> {
+        let journal = JournalReader::open(home)?;
         Ok(Self { home: home.clone(), options: options.clone(), journal, warm: None })
     }
 
@@ -63,8 +75,8 @@ impl Follower {
     ///
     /// # Errors
     /// After one that passes the next call goes on; after any other it loads everything again.
-    pub fn follow(&mut self) -> Result<Option<Head>, StoreError> {
-        let mut warm = match self.warm.take() {
+    pub fn follow(&mut self) -> Result<Option<Ends>, StoreError> {
+        let mut warm = match self.still_warm()? {
             Some(warm) => warm,
             None => match self.load()? {
                 Some(warm) => warm,
@@ -74,9 +86,9 @@ impl Follower {
         let read = warm.read_on(&self.journal).and_then(|()| warm.tidy(&self.options));
         match read {
             Ok(()) => {
-                let head = warm.head;
+                let ends = warm.ends.clone();
                 self.warm = Some(warm);
-                Ok(Some(head))
+                Ok(Some(ends))
             }
             Err(error) if error.is_passing() => {
                 self.warm = Some(warm);
@@ -95,12 +107,27 @@ impl Follower {
         }
     }
 
+    /// What is loaded, if its last entry is still there. A primary that was restarted shows what its standby may not have yet:
+    /// what was read then is gone if the standby takes its place.
+    fn still_warm(&mut self) -> Result<Option<Warm>, StoreError> {
+        let Some(warm) = &self.warm else { return Ok(None) };
+        for (partition, head) in &warm.last {
+            if self.journal.head_at(*partition, head.sequence)? != Some(*head) {
+                let entry = warm.ends.number;
+                tracing::warn!(entry, "an entry is gone that was read: the state is loaded again");
+                self.warm = None;
+                break;
+            }
+        }
+        Ok(self.warm.take())
+    }
+
     /// Reads the journal to its end, and hands everything over. Nobody else may write it any more.
     pub fn take_over(mut self) -> Result<Opened, (Box<Self>, StoreError)> {
         match self.catch_up() {
             Ok(true) => {}
             Ok(false) => {
-                let opened = super::open(&self.home, self.journal.partition(), &self.options, |_| ());
+                let opened = super::open(&self.home, &self.options, |_| ());
                 return opened.map_err(|error| (Box::new(self), error));
             }
             Err(error) => return Err((Box::new(self), error)),
@@ -110,20 +137,19 @@ impl Follower {
             Err(error) => return Err((Box::new(self), error)),
         };
         match self.warm.take() {
-            Some(Warm { loaded: Loaded { state, cursor, .. }, head, .. }) => {
-                let folded = cursor.head.sequence;
-                Ok(Opened { state, head, journal, folded, rebuilt: None, lock: None })
+            Some(Warm { loaded: Loaded { partitions, cursors, .. }, ends, .. }) => {
+                let folded = cursors.number;
+                Ok(Opened { partitions, ends, journal, folded, rebuilt: None, lock: None })
             }
-            None => super::open(&self.home, self.journal.partition(), &self.options, |_| ())
-                .map_err(|error| (Box::new(self), error)),
+            None => super::open(&self.home, &self.options, |_| ()).map_err(|error| (Box::new(self), error)),
         }
     }
 
     /// Whether the state is that of the journal's end now.
     fn catch_up(&mut self) -> Result<bool, StoreError> {
         loop {
-            let Some(head) = self.follow()? else { return Ok(false) };
-            if self.journal.last_sequence()? == head.sequence {
+            let Some(ends) = self.follow()? else { return Ok(false) };
+            if self.journal.last_number()? == ends.number {
                 return Ok(true);
             }
         }
@@ -131,7 +157,7 @@ impl Follower {
 
     fn load(&self) -> Result<Option<Warm>, StoreError> {
         let location = self.home.location(&views::FORMAT);
-        let loaded = match state::load(&self.home, self.journal.partition(), self.options.remember_ms) {
+        let loaded = match state::load(&self.home, self.journal.partitions(), self.options.remember_ms) {
             Ok(loaded) => loaded,
             // There are none yet, or none any more.
             Err(StoreError::Missing { .. }) => return Ok(None),
@@ -141,62 +167,71 @@ impl Follower {
             }
             Err(error) => return Err(error),
         };
-        let head = loaded.cursor.head;
-        let behind = self.journal.last_sequence()?.saturating_sub(head.sequence);
-        if behind > BEHIND_MAX || self.journal.head_at(head.sequence)? != Some(head) {
+        let ends = loaded.cursors.ends();
+        let behind = self.journal.last_number()?.saturating_sub(ends.number);
+        if behind > BEHIND_MAX {
             return Ok(None);
         }
-        Ok(Some(Warm { loaded, head, ahead: Vec::new(), tidied: Instant::now() }))
+        for (partition, head) in PartitionId::all(self.journal.partitions()).zip(&ends.heads) {
+            if self.journal.head_at(partition, head.sequence)? != Some(*head) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Warm { loaded, ends, last: Vec::new(), ahead: Vec::new(), tidied: Instant::now() }))
     }
 }
 
 impl Warm {
     fn read_on(&mut self, journal: &JournalReader) -> Result<(), StoreError> {
         let mut events = Vec::new();
-        for record in journal.after(self.head) {
-            let record = record?;
+        for entry in journal.after(self.ends.clone()) {
+            let entry = entry?;
             events.clear();
-            journal.each_event(&record, |event| events.push(event))?;
-            self.apply(&record, &events)?;
+            for record in &entry.records {
+                journal.each_event(record, |event| events.push((record.partition, event)))?;
+            }
+            self.apply(&entry, &events)?;
         }
         Ok(())
     }
 
-    /// Applies a record, whole or not at all.
-    fn apply(&mut self, record: &Record, events: &[Event]) -> Result<(), StoreError> {
-        let looked_up = self.look_up(record, events)?;
-        let state = &mut self.loaded.state;
-        for Ahead { sequence, family } in looked_up {
-            if sequence < record.sequence {
-                family.into_iter().for_each(|member| state.admit(member));
+    /// Applies an entry, whole or not at all.
+    fn apply(&mut self, entry: &Entry, events: &[(PartitionId, Event)]) -> Result<(), StoreError> {
+        let looked_up = self.look_up(entry, events)?;
+        let partitions = &mut self.loaded.partitions;
+        for ahead in looked_up {
+            if ahead.number < entry.number {
+                ahead.admit(partitions);
             } else {
                 // What comes until then is in it already. Events on what is not in memory change everything else rightly.
-                self.ahead.push(Ahead { sequence, family });
+                self.ahead.push(ahead);
             }
         }
-        for event in events {
-            state.apply(event, record.at_ms);
+        let at_ms = entry.at_ms();
+        for (partition, event) in events {
+            partitions.apply(*partition, event, at_ms);
         }
-        self.head = record.head();
-        let sequence = record.sequence;
-        for arrived in self.ahead.extract_if(.., |ahead| ahead.sequence <= sequence) {
-            arrived.family.into_iter().for_each(|member| state.admit(member));
+        self.ends.advance(entry);
+        self.last = entry.records.iter().map(|record| (record.partition, record.head())).collect();
+        for arrived in self.ahead.extract_if(.., |ahead| ahead.number <= entry.number) {
+            arrived.admit(partitions);
         }
         Ok(())
     }
 
-    /// Looks up what a record changes and memory does not have.
-    fn look_up(&mut self, record: &Record, events: &[Event]) -> Result<Vec<Ahead>, StoreError> {
+    /// Looks up what an entry changes and memory does not have.
+    fn look_up(&mut self, entry: &Entry, events: &[(PartitionId, Event)]) -> Result<Vec<Ahead>, StoreError> {
         let mut found: Vec<Ahead> = Vec::new();
         for event in events {
-            let Event::Transacted(event) = event else { continue };
+            let (partition, Event::Transacted(event)) = event else { continue };
             for id in touched_by(event.target, event.reverses.map(|(id, _)| id)) {
                 let is_known = |ahead: &Ahead| ahead.family.iter().any(|member| member.id == id);
-                let is_old = id < self.loaded.state.transactions.next_id()
-                    && self.loaded.state.transactions.find(id).is_none();
+                let is_old = self.loaded.partitions.get(*partition).is_some_and(|state| {
+                    id < state.transactions.next_id() && state.transactions.find(id).is_none()
+                });
                 if is_old && !self.ahead.iter().chain(&found).any(is_known) {
                     let looked_up = self.family(id)?;
-                    tracing::trace!(%id, sequence = record.sequence, of = looked_up.sequence, "looked up");
+                    tracing::trace!(%id, entry = entry.number, of = looked_up.number, "looked up");
                     found.push(looked_up);
                 }
             }
@@ -205,24 +240,25 @@ impl Warm {
     }
 
     fn family(&mut self, id: TransactionId) -> Result<Ahead, StoreError> {
-        let partition = self.loaded.state.partition;
+        let count = self.loaded.partitions.count();
         let views = &self.loaded.views;
-        // One transaction: the family is as of the cursor.
+        // One transaction: the family is as of the cursors.
         let reading = views.begin(Access::Read)?;
-        let cursor = views::cursor(&reading, partition)?;
-        let family = transactions::family(&reading, partition, id)?;
+        let cursors = views::cursors(&reading, count)?;
+        let family = transactions::family(&reading, id.partition(), id)?;
         drop(reading);
-        self.advance(cursor)?;
-        Ok(Ahead { sequence: cursor.head.sequence, family })
+        let number = cursors.number;
+        self.advance(cursors)?;
+        Ok(Ahead { number, family })
     }
 
     /// The views may be further on than they were, and never further back: then they are others.
-    fn advance(&mut self, cursor: Cursor) -> Result<(), StoreError> {
-        if cursor.head.sequence < self.loaded.cursor.head.sequence {
+    fn advance(&mut self, cursors: Cursors) -> Result<(), StoreError> {
+        if cursors.number < self.loaded.cursors.number {
             let why = "they were begun anew".to_owned();
             return Err(StoreError::Damaged { location: self.loaded.views.location().clone(), why });
         }
-        self.loaded.cursor = cursor;
+        self.loaded.cursors = cursors;
         Ok(())
     }
 
@@ -231,22 +267,26 @@ impl Warm {
         if self.tidied.elapsed() < TIDY_EVERY {
             return Ok(());
         }
-        let cursor = views::cursor(&self.loaded.views, self.loaded.state.partition)?;
-        self.advance(cursor)?;
-        let (state, now) = (&mut self.loaded.state, self.head.at_ms);
-        let idle_since_ms = now.saturating_sub(options.remember_ms).min(cursor.head.at_ms);
-        // What is not folded yet can't be looked up; what is folded and not read here yet is not in memory.
-        let folded = cursor.next_transaction.min(state.transactions.next_id());
-        state.transactions.forget_oldest(idle_since_ms, folded, FORGET_CHUNKS);
-        state.transactions.forget_revived(idle_since_ms, folded);
-        state.quarantine.forget(MonthIndex::of_unix_ms(now));
-        let due_ms = now.saturating_sub(DUE_FOR_MS);
-        loop {
-            let limit = state.numbers.due_count(due_ms, DUE_LIMIT);
-            if limit == 0 || state.numbers.due(due_ms, limit).next().is_some() {
-                break;
+        let cursors = views::cursors(&self.loaded.views, self.loaded.partitions.count())?;
+        self.advance(cursors)?;
+        let now = self.ends.at_ms();
+        let idle_since_ms = now.saturating_sub(options.remember_ms).min(self.loaded.cursors.ends().at_ms());
+        for state in self.loaded.partitions.iter_mut() {
+            // What is not folded yet can't be looked up; what is folded and not read here yet is not in memory.
+            let folded = self.loaded.cursors.of(state.partition).next_transaction;
+            let folded = folded.min(state.transactions.next_id());
+            state.transactions.forget_oldest(idle_since_ms, folded, FORGET_CHUNKS);
+            state.transactions.forget_revived(idle_since_ms, folded);
+            state.quarantine.forget(MonthIndex::of_unix_ms(now));
+            state.aliases.forget(MonthIndex::of_unix_ms(now));
+            let due_ms = now.saturating_sub(DUE_FOR_MS);
+            loop {
+                let limit = state.numbers.due_count(due_ms, DUE_LIMIT);
+                if limit == 0 || state.numbers.due(due_ms, limit).next().is_some() {
+                    break;
+                }
+                state.swept(due_ms, limit);
             }
-            state.swept(due_ms, limit);
         }
         self.tidied = Instant::now();
         Ok(())

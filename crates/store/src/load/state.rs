@@ -1,64 +1,70 @@
 //! The state in memory, from the views.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use mayfly_card::MonthIndex;
 use mayfly_core::state::Account;
-use mayfly_core::{AccountId, Event, PartitionId, State, TimeMs, TransactionId};
-use mayfly_engine::Head;
+use mayfly_core::{AccountId, Event, PartitionId, Partitions, State, TimeMs, TransactionId};
 
 use super::LOAD_CACHE_BYTES;
 use crate::sql::{Access, Sql};
 use crate::verify::each_event;
 use crate::views::cursor::Cursor;
-use crate::views::{self, accounts, cut, issuers, kept, numbers, pending, transactions};
+use crate::views::{self, Cursors, accounts, cut, issuers, kept, numbers, pending, transactions};
 use crate::{Home, JournalReader, StoreError};
 
-/// A state that was loaded from the views, and the views.
+/// The states that were loaded from the views, and the views.
 pub(super) struct Loaded {
-    pub(super) state: State,
-    pub(super) cursor: Cursor,
+    pub(super) partitions: Partitions,
+    pub(super) cursors: Cursors,
     pub(super) views: Sql,
 }
 
-/// Loads the state as it was after the last folded record, with the transactions that were touched in the last
+/// Loads the states as they were after the last folded entry, with the transactions that were touched in the last
 /// `remember_ms`.
-pub(super) fn load(home: &Home, partition: PartitionId, remember_ms: TimeMs) -> Result<Loaded, StoreError> {
+pub(super) fn load(home: &Home, count: NonZeroU16, remember_ms: TimeMs) -> Result<Loaded, StoreError> {
     let views = views::open_to_read(home, LOAD_CACHE_BYTES)?;
-    // One transaction, so that all tables are read as of the same record.
+    // One transaction, so that all tables are read as of the same entry.
     let reading = views.begin(Access::Read)?;
-    let cursor = views::cursor(&reading, partition)?;
-    let mut state = State::new(partition);
-    state.now_ms = cursor.head.at_ms;
-    let since_ms = cursor.head.at_ms.saturating_sub(remember_ms);
-    if let Some(what) = fill(&mut state, &reading, &cursor, since_ms)? {
-        let why = format!("one of the {what} is missing");
-        return Err(StoreError::Damaged { location: views.location().clone(), why });
+    let cursors = views::cursors(&reading, count)?;
+    let mut partitions = Partitions::new(count);
+    for state in partitions.iter_mut() {
+        let cursor = cursors.of(state.partition);
+        state.now_ms = cursor.head.at_ms;
+        let since_ms = cursor.head.at_ms.saturating_sub(remember_ms);
+        if let Some(what) = fill(state, &reading, &cursor, since_ms)? {
+            let why = format!("one of the {what} is missing");
+            return Err(StoreError::Damaged { location: views.location().clone(), why });
+        }
     }
+    partitions.show_register();
     drop(reading);
-    Ok(Loaded { state, cursor, views })
+    Ok(Loaded { partitions, cursors, views })
 }
 
 impl Loaded {
-    /// Applies the records that are not folded yet, up to `head`. Older purchases that they touch are brought back
+    /// Applies the entries that are not folded yet, up to entry `through`. Older purchases that they touch are brought back
     /// into memory, where they would have been, had there been no stop.
-    pub(super) fn replay(&mut self, journal: &JournalReader, head: &Head) -> Result<(), StoreError> {
-        let Self { state, cursor, views } = self;
+    pub(super) fn replay(&mut self, journal: &JournalReader, through: u64) -> Result<(), StoreError> {
+        let Self { partitions, cursors, views } = self;
         let mut result = Ok(());
         each_event(
             journal,
-            cursor.head,
-            head.sequence,
+            cursors.ends(),
+            through,
             |_| (),
-            |event, at_ms| {
+            |partition, event, at_ms| {
                 if let Event::Transacted(event) = &event {
                     for id in touched_by(event.target, event.reverses.map(|(id, _)| id)) {
-                        if let Err(error) = admit(state, views, id) {
+                        let admitted = partitions.get_mut(partition).map(|state| admit(state, views, id));
+                        if let Some(Err(error)) = admitted {
                             result = Err(error);
                         }
                     }
                 }
-                state.apply(&event, at_ms);
+                partitions.apply(partition, &event, at_ms);
             },
         )?;
         result
@@ -93,19 +99,19 @@ fn fill(
     since_ms: TimeMs,
 ) -> Result<Option<&'static str>, StoreError> {
     let partition = state.partition;
-    for (id, issuer) in issuers::issuers(views, partition)? {
-        state.issuers.push(issuer);
-        if state.issuers.len() as u64 != id.0 {
-            return Ok(Some("issuers"));
+    if partition == PartitionId::FIRST {
+        let register = Arc::make_mut(&mut state.register);
+        for (id, issuer) in issuers::issuers(views)? {
+            if register.next_issuer() != id {
+                return Ok(Some("issuers"));
+            }
+            register.add_issuer(issuer);
         }
-    }
-    for (id, programme) in issuers::programmes(views, partition)? {
-        if let Some(universal) = programme.terms.universal {
-            state.universal.insert(universal.index.0, id);
-        }
-        state.programmes.push(programme);
-        if state.programmes.len() as u64 != id.0 {
-            return Ok(Some("programmes"));
+        for (id, programme) in issuers::programmes(views)? {
+            if register.next_programme() != id {
+                return Ok(Some("programmes"));
+            }
+            register.add_programme(programme);
         }
     }
     state.issuer_books.extend(issuers::books(views, partition)?);
@@ -113,9 +119,9 @@ fn fill(
     let mut gap = false;
     accounts::list(views, partition, AccountId(0), usize::MAX, |row| {
         active.push(row.account.active_numbers);
+        gap |= state.next_account() != row.id;
         // Counted up again as the numbers are loaded.
         state.accounts.push(Account { active_numbers: 0, ..row.account });
-        gap |= state.accounts.len() as u64 != row.id.0;
     })?;
     if gap {
         return Ok(Some("accounts"));
@@ -127,6 +133,9 @@ fn fill(
     let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
     numbers::quarantine(views, partition, month, |free, index, why| {
         state.quarantine.insert(index, why, free);
+    })?;
+    numbers::aliases(views, partition, month, |free, index, account| {
+        state.aliases.insert(index, account, free);
     })?;
     kept::each(views, partition, |event, at_ms| state.kept.keep(&event, at_ms))?;
     let whole = load_transactions(state, views, cursor, since_ms)?;

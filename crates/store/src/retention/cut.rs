@@ -1,20 +1,21 @@
-//! Cutting a journal: a span of its oldest records becomes a file, and then their rows are deleted.
+//! Cutting a journal: a span of its oldest entries becomes a file, and then their rows are deleted.
 //!
 //! Whatever is interrupted here, goes on from where it stands: a file that is not whole is written over, one that is whole and
-//! not noted is noted, records that are in a noted file are deleted.
+//! not noted is noted, entries that are in a noted file are deleted.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_core::{PartitionId, TimeMs};
-use mayfly_engine::Head;
+use mayfly_engine::Ends;
 
 use super::base::{self, Span};
 use super::file::{self, Writer};
 use crate::directory::{self, WebhookId};
 use crate::journal::{FORMAT, key};
-use crate::sql::{Access as Begin, Sql, values};
+use crate::sql::postgres::Column;
+use crate::sql::{Access as Begin, Backend, Sql, values};
 use crate::sqlite::Access;
 use crate::{Home, JournalReader, Standing, StoreError};
 
@@ -45,7 +46,7 @@ pub enum HeldBy {
 /// How far a journal may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
-    /// The last record that may be cut off.
+    /// The last entry that may be cut off.
     pub(super) to: u64,
     /// Who keeps it from being more.
     pub(super) held_by: Option<HeldBy>,
@@ -58,10 +59,14 @@ pub(super) struct Claim {
     pub(super) standing: Arc<Standing>,
 }
 
-/// Cuts one partition's journal.
+/// Deletes from one sequence to another, of each partition.
+const DROP_POSTGRES: &str =
+    "DELETE FROM journal USING unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS gone(partition, first, last)
+    WHERE journal.partition = gone.partition AND journal.sequence BETWEEN gone.first AND gone.last";
+
+/// Cuts a journal.
 pub(super) struct Cutter {
     home: Home,
-    pub(super) partition: PartitionId,
     sql: Sql,
     reader: JournalReader,
     archive: PathBuf,
@@ -72,7 +77,6 @@ pub(super) struct Cutter {
 impl Cutter {
     pub(super) fn open(
         home: &Home,
-        partition: PartitionId,
         archive: PathBuf,
         span_bytes_max: u64,
         claim: Option<Claim>,
@@ -83,33 +87,23 @@ impl Cutter {
             // waited for. What is appended after it is synced, and it with that.
             sql.script("PRAGMA synchronous = NORMAL")?;
         }
-        let reader = JournalReader::open(home, partition)?;
-        Ok(Self { home: home.clone(), partition, sql, reader, archive, span_bytes_max, claim })
+        let reader = JournalReader::open(home)?;
+        Ok(Self { home: home.clone(), sql, reader, archive, span_bytes_max, claim })
     }
 
-    /// After which record the journal begins.
-    pub(super) fn base(&self) -> Result<Head> {
-        base::find(&self.sql, self.partition)
+    /// The journal that is cut.
+    pub(super) fn reader(&self) -> &JournalReader {
+        &self.reader
     }
 
-    /// The last record.
-    pub(super) fn last_sequence(&self) -> Result<u64> {
-        self.reader.last_sequence()
+    /// After which entry the journal begins.
+    pub(super) fn base(&self) -> Result<Ends> {
+        base::find(&self.sql, self.reader.partitions())
     }
 
-    /// The time of a record that is there.
-    pub(super) fn time_of(&self, sequence: u64) -> Result<Option<TimeMs>> {
-        if self.sql.is_sqlite() {
-            let find = "SELECT at_ms FROM journal WHERE key = ?";
-            return self.sql.one(find, values![key(self.partition, sequence)], |cells| cells.bits());
-        }
-        let find = "SELECT at_ms FROM journal WHERE partition = ? AND sequence = ?";
-        self.sql.one(find, values![self.partition.0, sequence as i64], |cells| cells.bits())
-    }
-
-    /// How far it may be cut, by who still has to read it; `folded` is what the views have.
+    /// How far it may be cut, by who still has to read it; `folded` is the last entry that the views have.
     pub(super) fn limit(&self, folded: u64) -> Result<Limit> {
-        let last = self.last_sequence()?;
+        let last = self.reader.last_number()?;
         // The last one always stays: that is where the next one is chained on.
         let mut limit = Limit { to: last.saturating_sub(1), held_by: None };
         if folded < limit.to {
@@ -123,13 +117,13 @@ impl Cutter {
         Ok(limit)
     }
 
-    /// The last record of before a time, `to` at the most; the base if there is none.
+    /// The last entry of before a time, `to` at the most; the base if there is none.
     pub(super) fn last_before(&self, before_ms: TimeMs, base: u64, to: u64) -> Result<u64> {
-        // Time never goes back from one record to the next: half of them are ruled out by each look.
+        // Time never goes back from one entry to the next: half of them are ruled out by each look.
         let (mut low, mut high) = (base, to.max(base));
         while low < high {
             let middle = low + (high - low).div_ceil(2);
-            let is_before = self.time_of(middle)?.is_some_and(|at_ms| at_ms < before_ms);
+            let is_before = self.reader.time_of(middle)?.is_some_and(|at_ms| at_ms < before_ms);
             if is_before { low = middle } else { high = middle - 1 }
         }
         Ok(low)
@@ -137,23 +131,23 @@ impl Cutter {
 
     /// Deletes what is in a file already: what was interrupted. The file is read again before.
     pub(super) fn go_on(&self, go_on: &dyn Fn() -> bool) -> Result<u64> {
-        let (base, last) = (self.base()?, base::last_span(&self.sql, self.partition)?);
-        let Some(span) = last.filter(|span| span.last.sequence > base.sequence) else { return Ok(0) };
+        let (base, last) = (self.base()?, base::last_span(&self.sql)?);
+        let Some(span) = last.filter(|span| span.last.number > base.number) else { return Ok(0) };
         file::check(&self.archive.join(&span.file), &span)?;
         self.drop_rows(&span, go_on)
     }
 
-    /// Archives records up to `to`, as many as one file takes; they are still in the journal then. None if there are none, or
+    /// Archives entries up to `to`, as many as one file takes; they are still in the journal then. None if there are none, or
     /// it was interrupted.
     pub(super) fn archive(&self, to: u64, now_ms: TimeMs, go_on: &dyn Fn() -> bool) -> Result<Option<Span>> {
         let base = self.base()?;
-        if to <= base.sequence {
+        if to <= base.number {
             return Ok(None);
         }
         let span = match self.left_behind(&base, to)? {
             Some(span) => span,
             None => {
-                let Some(written) = self.write(base, to, go_on)? else { return Ok(None) };
+                let Some(written) = self.write(&base, to, go_on)? else { return Ok(None) };
                 written.finish()?
             }
         };
@@ -167,76 +161,111 @@ impl Cutter {
     }
 
     /// A file that was written and not noted, if the journal says the same.
-    fn left_behind(&self, base: &Head, to: u64) -> Result<Option<Span>> {
-        let Some(span) = file::left_behind(&self.archive, self.partition, base) else { return Ok(None) };
-        let fits = span.last.sequence <= to && self.reader.head_at(span.last.sequence)? == Some(span.last);
+    fn left_behind(&self, base: &Ends, to: u64) -> Result<Option<Span>> {
+        let Some(span) = file::left_behind(&self.archive, base) else { return Ok(None) };
+        let fits = span.last.number <= to && self.has(&span)?;
         Ok(fits.then_some(span))
     }
 
-    fn write(&self, base: Head, to: u64, go_on: &dyn Fn() -> bool) -> Result<Option<Writer>> {
-        let mut writer = Writer::create(&self.archive, self.partition, base)?;
-        for record in self.reader.after(base) {
-            let record = record?;
-            let is_first = writer.span().last == base;
-            let other_day = record.at_ms / DAY_MS != writer.span().first_ms / DAY_MS;
-            if !is_first && (other_day || writer.span().bytes >= self.span_bytes_max) {
+    /// Whether the journal has the last record of each partition that a file has records of.
+    fn has(&self, span: &Span) -> Result<bool> {
+        for (partition, _, head) in base::changed(&span.before, &span.last) {
+            if self.reader.head_at(partition, head.sequence)? != Some(*head) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn write(&self, base: &Ends, to: u64, go_on: &dyn Fn() -> bool) -> Result<Option<Writer>> {
+        let mut writer = Writer::create(&self.archive, base.clone())?;
+        for entry in self.reader.after(base.clone()) {
+            let entry = entry?;
+            let other_day = entry.at_ms() / DAY_MS != writer.span().first_ms / DAY_MS;
+            if !writer.is_empty() && (other_day || writer.span().bytes >= self.span_bytes_max) {
                 break;
             }
             if !go_on() {
                 return Ok(None);
             }
-            writer.add(&record)?;
-            if record.sequence >= to {
+            writer.add(&entry)?;
+            if entry.number >= to {
                 break;
             }
         }
         Ok(Some(writer))
     }
 
-    /// Deletes the rows of records that are in a file, some at a time. Returns how many it deleted.
+    /// Deletes the rows of what is in a file, some at a time. Returns how many records it deleted.
     pub(super) fn drop_rows(&self, span: &Span, go_on: &dyn Fn() -> bool) -> Result<u64> {
         // Whoever wrote the file and noted it has checked both. That they are still of one chain shows at their ends.
-        if self.reader.head_at(span.last.sequence)? != Some(span.last) {
-            let why = format!("record {} is not the one that was archived", span.last.sequence);
+        if !self.has(span)? {
+            let why = format!("entry {} is not the one that was archived", span.last.number);
             return Err(StoreError::Damaged { location: self.sql.location().clone(), why });
         }
-        let count = span.last.sequence - span.before.sequence;
-        let rows = (DROP_BYTES / (span.bytes / count).max(1)).clamp(1, DROP_ROWS);
+        let (entries, records) = (span.last.number - span.before.number, span.records());
+        let each = |of: u64| (of / entries).max(1);
+        let at_once = (DROP_BYTES / each(span.bytes)).min(DROP_ROWS / each(records)).max(1);
         let mut dropped = 0;
+        // What stands in it says which records an entry has, and needs no look at the journal.
+        let mut file = file::open_as(&self.archive.join(&span.file), span)?;
         loop {
             let base = self.base()?;
-            if base.sequence >= span.last.sequence || !go_on() {
+            if base.number >= span.last.number || !go_on() {
                 return Ok(dropped);
             }
             let begun = Instant::now();
-            let to = (base.sequence + rows).min(span.last.sequence);
-            let head = self.reader.head_at(to)?.ok_or_else(|| self.gap(to))?;
-            self.drop_through(&base, &head)?;
-            dropped += to - base.sequence;
+            let to = (base.number + at_once).min(span.last.number);
+            file.skip_to(to + 1)?;
+            dropped += self.drop_through(&base, file.at())?;
             std::thread::sleep((begun.elapsed() * PAUSE).max(PAUSE_MIN));
         }
     }
 
-    fn drop_through(&self, base: &Head, to: &Head) -> Result<()> {
+    fn drop_through(&self, base: &Ends, to: &Ends) -> Result<u64> {
         let writing = self.sql.begin(Begin::Write)?;
         if !self.sql.is_sqlite() {
             writing.script("SET LOCAL synchronous_commit = off")?;
         }
         self.check_claim()?;
         self.check_base(base)?;
-        let (first, last) = (base.sequence + 1, to.sequence);
-        let deleted = if self.sql.is_sqlite() {
-            let values = values![key(self.partition, first), key(self.partition, last)];
-            writing.run("DELETE FROM journal WHERE key BETWEEN ? AND ?", values)?
-        } else {
-            let values = values![self.partition.0, first as i64, last as i64];
-            writing.run("DELETE FROM journal WHERE partition = ? AND sequence BETWEEN ? AND ?", values)?
-        };
-        if deleted != last - base.sequence {
-            return Err(self.gap(first));
+        let records = base::records_between(base, to);
+        if self.delete_records(base, to)? != records {
+            return Err(self.gap(base.number + 1));
         }
-        base::set(&writing, self.partition, to)?;
-        writing.commit()
+        if base.heads.len() > 1 {
+            let (first, last) = (base.number as i64 + 1, to.number as i64);
+            let deleted =
+                writing.run("DELETE FROM entries WHERE number BETWEEN ? AND ?", values![first, last])?;
+            if deleted != to.number - base.number {
+                return Err(self.gap(base.number + 1));
+            }
+        }
+        base::set(&writing, base, to)?;
+        writing.commit()?;
+        Ok(records)
+    }
+
+    fn delete_records(&self, base: &Ends, to: &Ends) -> Result<u64> {
+        let gone = || base::changed(base, to);
+        match self.sql.backend() {
+            Backend::Sqlite(_) => {
+                let mut deleted = 0;
+                for (partition, before, last) in gone() {
+                    let keys = values![key(partition, before.sequence + 1), key(partition, last.sequence)];
+                    deleted += self.sql.run("DELETE FROM journal WHERE key BETWEEN ? AND ?", keys)?;
+                }
+                Ok(deleted)
+            }
+            Backend::Postgres(link) => {
+                let columns: [Column; 3] = [
+                    gone().map(|(partition, ..)| partition.0.into()).collect::<Vec<i64>>().into(),
+                    gone().map(|(_, before, _)| before.sequence as i64 + 1).collect::<Vec<i64>>().into(),
+                    gone().map(|(.., last)| last.sequence as i64).collect::<Vec<i64>>().into(),
+                ];
+                link.borrow_mut().run_columns(DROP_POSTGRES, &columns, &[])
+            }
+        }
     }
 
     fn gap(&self, sequence: u64) -> StoreError {
@@ -255,7 +284,7 @@ impl Cutter {
         }
     }
 
-    fn check_base(&self, base: &Head) -> Result<()> {
+    fn check_base(&self, base: &Ends) -> Result<()> {
         if self.base()? == *base { Ok(()) } else { Err(self.conflict("another process cuts this journal")) }
     }
 

@@ -1,12 +1,13 @@
-//! A file of the archive: the records of one span, one after the other, behind a header that says which they are.
+//! A file of the archive: the entries of one span, one after the other, behind a header that says which they are.
 //!
-//! Numbers have their highest byte first. The header is [`MAGIC`], the partition (2 bytes), the sequences of the first and the
-//! last record (8 each), hash (32) and time (8) of the record before the first, the time of the first (8), hash (32) and
-//! time (8) of the last, and a SHA-256 of all that. A record is its time (8), the count of its events (4), their version (1),
-//! its hash (32), the length of its payload (4), and its payload.
+//! Numbers have their highest byte first. The header is [`MAGIC`], the count of partitions (2 bytes), the numbers of the first
+//! and the last entry (8 each), the time of the first (8), of each partition the sequence (8), time (8) and hash (32) of its
+//! last record before the first entry, the same with the last entry, and a SHA-256 of all that. An entry is the count of its
+//! records (2) and those, by partition. A record is its partition (2), its time (8), the count of its events (4), their version
+//! (1), its hash (32), the length of its payload (4), and its payload.
 //!
-//! The hashes chain the records to each other and to what is around the file: it needs nothing else to be verified, and
-//! belongs to whatever journal its hashes are found in.
+//! The hashes chain the records of a partition to each other and to what is around the file: it needs nothing else to be
+//! verified, and belongs to whatever journal its hashes are found in.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -15,21 +16,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mayfly_core::{PartitionId, TimeMs};
-use mayfly_engine::{Digest, Head, Record};
+use mayfly_engine::{Digest, Ends, Entry, Head, Record};
 use mayfly_keys::{OsRandom, Random};
 use sha2::{Digest as _, Sha256};
 
-use super::base::Span;
+use super::base::{HEAD, Span, read_heads, write_heads};
 use crate::{Location, StoreError};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// What a file of the archive begins with; its last byte is the version.
 const MAGIC: &[u8; 16] = b"mayfly/archive\0\x01";
-/// The header without its own hash.
-const FACTS: usize = 16 + 2 + 8 + 8 + 32 + 8 + 8 + 32 + 8;
-const HEADER: usize = FACTS + 32;
-const RECORD_HEADER: usize = 8 + 4 + 1 + 32 + 4;
+/// What a header begins with, whatever count of partitions it has.
+const FRONT: usize = 16 + 2;
+const ENTRY_HEADER: usize = 2;
+const RECORD_HEADER: usize = 2 + 8 + 4 + 1 + 32 + 4;
 /// No payload is anywhere near so long.
 const PAYLOAD_MAX: usize = 1 << 30;
 /// How the name of a file ends that is not whole, and after how long one that was left is of no use to anybody.
@@ -39,8 +40,13 @@ const LEFT_FOR: Duration = Duration::from_secs(86_400);
 const NAME: (&str, &str) = ("journal-", ".archive");
 
 /// The name of a span's file: names sort as the spans do.
-fn name(partition: PartitionId, first: u64, last: u64) -> String {
-    format!("{}{:05}-{first:015}-{last:015}{}", NAME.0, partition.0, NAME.1)
+fn name(first: u64, last: u64) -> String {
+    format!("{}{first:015}-{last:015}{}", NAME.0, NAME.1)
+}
+
+/// How long the header is without its own hash.
+fn facts_length(partitions: usize) -> usize {
+    FRONT + 3 * 8 + 2 * HEAD * partitions
 }
 
 /// The files of an archive's directory, by name.
@@ -65,15 +71,15 @@ pub fn archive_files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A file of the archive that is read: its records, one after the other, as they were read. [`Record::check`] says whether
+/// A file of the archive that is read: its entries, one after the other, as they were read. [`Ends::check`] says whether
 /// they are as they were written. After an error there are no more.
 #[derive(Debug)]
 pub struct ArchiveFile {
     path: PathBuf,
     file: BufReader<File>,
     span: Span,
-    /// The record that was read last.
-    at: Head,
+    /// Where the journal ended with the entry that was read last.
+    at: Ends,
     over: bool,
 }
 
@@ -87,27 +93,34 @@ impl ArchiveFile {
         let opened = File::open(path).map_err(failed)?;
         let bytes = opened.metadata().map_err(failed)?.len();
         let mut file = BufReader::with_capacity(1 << 16, opened);
-        let mut header = [0; HEADER];
-        match file.read_exact(&mut header) {
+        let mut read = |bytes: &mut [u8]| match file.read_exact(bytes) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                return Err(damaged(path, "it is too short for its header"));
+                Err(damaged(path, "it is too short for its header"))
             }
-            read => read.map_err(failed)?,
-        }
-        if header[..15] != MAGIC[..15] {
+            read => read.map_err(failed),
+        };
+        let mut facts = vec![0; FRONT];
+        read(&mut facts)?;
+        if facts[..15] != MAGIC[..15] {
             return Err(StoreError::Foreign { location: path.into() });
         }
-        if header[15] > MAGIC[15] {
-            let (version, known) = (header[15].into(), MAGIC[15].into());
+        if facts[15] > MAGIC[15] {
+            let (version, known) = (facts[15].into(), MAGIC[15].into());
             return Err(StoreError::Newer { location: path.into(), version, known });
         }
-        let (facts, hash) = header.split_at(FACTS);
-        if Sha256::digest(facts)[..] != *hash {
+        let partitions = u16::from_be_bytes([facts[16], facts[17]]);
+        let mut hash = [0; 32];
+        if (1..=PartitionId::COUNT_MAX).contains(&partitions) {
+            facts.resize(facts_length(partitions.into()), 0);
+            read(&mut facts[FRONT..])?;
+            read(&mut hash)?;
+        }
+        if Sha256::digest(&facts)[..] != hash {
             return Err(damaged(path, "its header is not what was written"));
         }
         let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let span = read_facts(facts, bytes, file_name);
-        let at = span.before;
+        let span = read_facts(&facts, partitions.into(), bytes, file_name);
+        let at = span.before.clone();
         Ok(Self { path: path.to_owned(), file, span, at, over: false })
     }
 
@@ -121,13 +134,21 @@ impl ArchiveFile {
         self.path.clone().into()
     }
 
-    /// Goes to a record, past those before it. Whoever does so must check the next one against what he knows.
-    pub(crate) fn skip_to(&mut self, sequence: u64) -> Result<()> {
-        while self.at.sequence + 1 < sequence {
-            let header = self.header()?;
-            let length = i64::try_from(header.length).unwrap_or(i64::MAX);
-            self.file.seek_relative(length).map_err(|error| read_error(&self.path, &error))?;
-            self.at = Head { sequence: self.at.sequence + 1, hash: header.hash, at_ms: header.at_ms };
+    /// Where the journal ended with the entry that was read or passed last.
+    pub(crate) fn at(&self) -> &Ends {
+        &self.at
+    }
+
+    /// Goes to an entry, past those before it. Whoever does so must check the next one against what he knows.
+    pub(crate) fn skip_to(&mut self, number: u64) -> Result<()> {
+        while self.at.number + 1 < number {
+            for _ in 0..self.entry_header()? {
+                let header = self.header()?;
+                let length = i64::try_from(header.length).unwrap_or(i64::MAX);
+                self.file.seek_relative(length).map_err(|error| read_error(&self.path, &error))?;
+                self.pass(&header)?;
+            }
+            self.at.number += 1;
         }
         Ok(())
     }
@@ -137,18 +158,38 @@ impl ArchiveFile {
     /// # Errors
     /// Which record is not what was written, or how far it can be read.
     pub fn verify(mut self) -> Result<u64> {
-        let (mut events, mut before) = (0, self.at);
-        while let Some(record) = self.next() {
-            let record = record?;
-            let sequence = record.sequence;
-            let fault = |why| StoreError::Record { location: self.location(), sequence, why };
-            record.check(&before).map_err(fault)?;
-            record.each_event(|_| ()).map_err(fault)?;
-            events += u64::from(record.count);
-            before = record.head();
+        let (mut events, mut before) = (0, self.at.clone());
+        while let Some(entry) = self.next() {
+            let entry = entry?;
+            before.check(&entry).map_err(|(partition, why)| {
+                let sequence = before.head(partition).sequence + 1;
+                StoreError::Record { location: self.location(), partition, sequence, why }
+            })?;
+            for record in &entry.records {
+                let Record { partition, sequence, .. } = *record;
+                record.each_event(|_| ()).map_err(|why| StoreError::Record {
+                    location: self.location(),
+                    partition,
+                    sequence,
+                    why,
+                })?;
+                events += u64::from(record.count);
+            }
+            before.advance(&entry);
         }
         let is_last = before == self.span.last;
         is_last.then_some(events).ok_or_else(|| damaged(&self.path, "it does not end as its header says"))
+    }
+
+    /// How many records the next entry has.
+    fn entry_header(&mut self) -> Result<usize> {
+        let mut bytes = [0; ENTRY_HEADER];
+        self.fill(&mut bytes)?;
+        let count = usize::from(u16::from_be_bytes(bytes));
+        if (1..=self.at.heads.len()).contains(&count) {
+            return Ok(count);
+        }
+        Err(damaged(&self.path, &format!("entry {} has no count of records", self.at.number + 1)))
     }
 
     fn header(&mut self) -> Result<RecordHeader> {
@@ -156,6 +197,7 @@ impl ArchiveFile {
         self.fill(&mut bytes)?;
         let mut facts = Facts(&bytes);
         let header = RecordHeader {
+            partition: PartitionId(u16::from_be_bytes(facts.take())),
             at_ms: facts.u64(),
             count: u32::from_be_bytes(facts.take()),
             version: facts.take::<1>()[0],
@@ -163,50 +205,72 @@ impl ArchiveFile {
             length: u32::from_be_bytes(facts.take()) as usize,
         };
         if header.length > PAYLOAD_MAX {
-            return Err(damaged(&self.path, &format!("record {} has no length", self.at.sequence + 1)));
+            return Err(damaged(
+                &self.path,
+                &format!("a record of entry {} has no length", self.at.number + 1),
+            ));
         }
         Ok(header)
+    }
+
+    /// The journal ends with that record now. Returns what it ended with before.
+    fn pass(&mut self, header: &RecordHeader) -> Result<Head> {
+        let number = self.at.number + 1;
+        let Some(head) = self.at.heads.get_mut(usize::from(header.partition.0)) else {
+            return Err(damaged(&self.path, &format!("a record of entry {number} has no partition")));
+        };
+        let now = Head { sequence: head.sequence + 1, hash: header.hash, at_ms: header.at_ms };
+        Ok(std::mem::replace(head, now))
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
         self.file.read_exact(bytes).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => {
-                damaged(&self.path, &format!("it ends within record {}", self.at.sequence + 1))
+                damaged(&self.path, &format!("it ends within entry {}", self.at.number + 1))
             }
             _ => read_error(&self.path, &error),
         })
     }
 
-    fn read(&mut self) -> Result<Option<Record>> {
-        if self.at.sequence == self.span.last.sequence {
-            // What is behind the last record was not written by us.
+    fn read(&mut self) -> Result<Option<Entry>> {
+        if self.at.number == self.span.last.number {
+            // What is behind the last entry was not written by us.
             let rest = self.file.fill_buf().map_err(|error| read_error(&self.path, &error))?;
             return if rest.is_empty() {
                 Ok(None)
             } else {
-                Err(damaged(&self.path, "it does not end with its last record"))
+                Err(damaged(&self.path, "it does not end with its last entry"))
             };
         }
-        let header = self.header()?;
-        let mut payload = vec![0; header.length];
-        self.fill(&mut payload)?;
-        let record = Record {
-            partition: self.span.partition,
-            sequence: self.at.sequence + 1,
-            at_ms: header.at_ms,
-            count: header.count,
-            version: header.version,
-            payload,
-            previous: self.at.hash,
-            hash: header.hash,
-        };
-        self.at = record.head();
-        Ok(Some(record))
+        let count = self.entry_header()?;
+        let mut records: Vec<Record> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let header = self.header()?;
+            if records.last().is_some_and(|before| before.partition >= header.partition) {
+                let why = format!("the records of entry {} are not by partition", self.at.number + 1);
+                return Err(damaged(&self.path, &why));
+            }
+            let mut payload = vec![0; header.length];
+            self.fill(&mut payload)?;
+            let before = self.pass(&header)?;
+            records.push(Record {
+                partition: header.partition,
+                sequence: before.sequence + 1,
+                at_ms: header.at_ms,
+                count: header.count,
+                version: header.version,
+                payload,
+                previous: before.hash,
+                hash: header.hash,
+            });
+        }
+        self.at.number += 1;
+        Ok(Some(Entry { number: self.at.number, records }))
     }
 }
 
 impl Iterator for ArchiveFile {
-    type Item = Result<Record>;
+    type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
@@ -219,6 +283,7 @@ impl Iterator for ArchiveFile {
 }
 
 struct RecordHeader {
+    partition: PartitionId,
     at_ms: TimeMs,
     count: u32,
     version: u8,
@@ -243,28 +308,25 @@ impl Facts<'_> {
     }
 }
 
-fn read_facts(facts: &[u8], bytes: u64, file: String) -> Span {
-    let mut facts = Facts(&facts[MAGIC.len()..]);
-    let partition = PartitionId(u16::from_be_bytes(facts.take()));
-    let (first, last) = (facts.u64(), facts.u64());
-    let (previous, previous_ms) = (facts.take(), facts.u64());
-    let (first_ms, hash, last_ms) = (facts.u64(), facts.take(), facts.u64());
-    let before = Head { sequence: first.saturating_sub(1), hash: previous, at_ms: previous_ms };
-    let last = Head { sequence: last, hash, at_ms: last_ms };
-    Span { partition, before, last, first_ms, bytes, file, archived_ms: 0 }
+fn read_facts(facts: &[u8], partitions: usize, bytes: u64, file: String) -> Span {
+    let mut facts = Facts(&facts[FRONT..]);
+    let (first, last, first_ms) = (facts.u64(), facts.u64(), facts.u64());
+    let (before, ends) = facts.0.split_at(HEAD * partitions);
+    let before = read_heads(first.saturating_sub(1), before);
+    Span { before, last: read_heads(last, ends), first_ms, bytes, file, archived_ms: 0 }
 }
 
 fn write_facts(span: &Span) -> Vec<u8> {
-    let mut facts = Vec::with_capacity(HEADER);
+    let partitions = span.before.heads.len();
+    let mut facts = Vec::with_capacity(facts_length(partitions) + 32);
     facts.extend(MAGIC);
-    facts.extend(span.partition.0.to_be_bytes());
+    // No installation has so many that they could not be counted.
+    facts.extend((partitions as u16).to_be_bytes());
     facts.extend(span.first().to_be_bytes());
-    facts.extend(span.last.sequence.to_be_bytes());
-    facts.extend(span.before.hash);
-    facts.extend(span.before.at_ms.to_be_bytes());
+    facts.extend(span.last.number.to_be_bytes());
     facts.extend(span.first_ms.to_be_bytes());
-    facts.extend(span.last.hash);
-    facts.extend(span.last.at_ms.to_be_bytes());
+    facts.extend(write_heads(&span.before));
+    facts.extend(write_heads(&span.last));
     let hash = Sha256::digest(&facts);
     facts.extend(hash);
     facts
@@ -279,10 +341,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// For the records that follow `before`.
-    pub(super) fn create(directory: &Path, partition: PartitionId, before: Head) -> Result<Self> {
+    /// For the entries that follow `before`.
+    pub(super) fn create(directory: &Path, before: Ends) -> Result<Self> {
         make_directory(directory)?;
-        let prefix = format!(".{}{:05}-", NAME.0, partition.0);
+        let prefix = format!(".{}", NAME.0);
         remove_left(directory, &prefix);
         // A name that nobody else has: one who was superseded and does not know it yet may be at the same.
         let mut drawn = [0; 4];
@@ -292,10 +354,10 @@ impl Writer {
         let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
         let mut file = BufWriter::with_capacity(1 << 18, opened.map_err(failed)?);
         // The header is known at the end.
-        file.write_all(&[0; HEADER]).map_err(failed)?;
-        let (bytes, file_name) = (HEADER as u64, String::new());
-        let span =
-            Span { partition, before, last: before, first_ms: 0, bytes, file: file_name, archived_ms: 0 };
+        let header = facts_length(before.heads.len()) + 32;
+        file.write_all(&vec![0; header]).map_err(failed)?;
+        let (last, bytes, file_name) = (before.clone(), header as u64, String::new());
+        let span = Span { before, last, first_ms: 0, bytes, file: file_name, archived_ms: 0 };
         Ok(Self { directory: directory.to_owned(), partial, file, span })
     }
 
@@ -304,34 +366,48 @@ impl Writer {
         &self.span
     }
 
-    /// Adds the next record, which was checked.
-    pub(super) fn add(&mut self, record: &Record) -> Result<()> {
-        let length =
-            u32::try_from(record.payload.len()).ok().filter(|length| *length as usize <= PAYLOAD_MAX);
-        let Some(length) = length else {
-            return Err(StoreError::Unwritable { why: format!("record {} is too long", record.sequence) });
-        };
-        let mut header = Vec::with_capacity(RECORD_HEADER);
-        header.extend(record.at_ms.to_be_bytes());
-        header.extend(record.count.to_be_bytes());
-        header.push(record.version);
-        header.extend(record.hash);
-        header.extend(length.to_be_bytes());
-        let written = self.file.write_all(&header).and_then(|()| self.file.write_all(&record.payload));
-        written.map_err(|error| write_error(&self.partial, &error))?;
-        if self.span.last == self.span.before {
-            self.span.first_ms = record.at_ms;
+    /// Whether nothing was added yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.span.last.number == self.span.before.number
+    }
+
+    /// Adds the next entry, which was checked.
+    pub(super) fn add(&mut self, entry: &Entry) -> Result<()> {
+        if self.is_empty() {
+            self.span.first_ms = entry.at_ms();
         }
-        self.span.last = record.head();
-        self.span.bytes += (RECORD_HEADER + record.payload.len()) as u64;
+        self.write(&(entry.records.len() as u16).to_be_bytes())?;
+        for record in &entry.records {
+            let length =
+                u32::try_from(record.payload.len()).ok().filter(|length| *length as usize <= PAYLOAD_MAX);
+            let Some(length) = length else {
+                let why = format!("a record of entry {} is too long", entry.number);
+                return Err(StoreError::Unwritable { why });
+            };
+            let mut header = Vec::with_capacity(RECORD_HEADER);
+            header.extend(record.partition.0.to_be_bytes());
+            header.extend(record.at_ms.to_be_bytes());
+            header.extend(record.count.to_be_bytes());
+            header.push(record.version);
+            header.extend(record.hash);
+            header.extend(length.to_be_bytes());
+            self.write(&header)?;
+            self.write(&record.payload)?;
+        }
+        self.span.last.advance(entry);
         Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.span.bytes += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(|error| write_error(&self.partial, &error))
     }
 
     /// Brings it to its name, safe on the disk, and reads it again from there. What is there under that name already must be
     /// the same.
     pub(super) fn finish(mut self) -> Result<Span> {
         let failed = |error: std::io::Error| write_error(&self.partial, &error);
-        self.span.file = name(self.span.partition, self.span.first(), self.span.last.sequence);
+        self.span.file = name(self.span.first(), self.span.last.number);
         self.file.flush().map_err(failed)?;
         let file = self.file.get_mut();
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -359,22 +435,22 @@ impl Drop for Writer {
 }
 
 impl Span {
-    /// Whether both are of the same records.
+    /// Whether both are of the same entries.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        (self.partition, self.before, self.last) == (other.partition, other.before, other.last)
+        (&self.before, &self.last) == (&other.before, &other.last)
     }
 }
 
-/// Reads a file from its beginning to its end: it must be whole, and have these records.
+/// Reads a file from its beginning to its end: it must be whole, and have these entries.
 pub(super) fn check(path: &Path, span: &Span) -> Result<()> {
     let file = open_as(path, span)?;
     file.verify().map(drop)
 }
 
-/// Opens the file that must have these records.
+/// Opens the file that must have these entries.
 pub(crate) fn open_as(path: &Path, span: &Span) -> Result<ArchiveFile> {
     if !path.exists() {
-        let (first, last) = (span.first(), span.last.sequence);
+        let (first, last) = (span.first(), span.last.number);
         return Err(StoreError::ArchiveMissing { path: path.to_owned(), first, last });
     }
     let file = ArchiveFile::open(path)?;
@@ -393,10 +469,10 @@ fn remove_left(directory: &Path, prefix: &str) {
     }
 }
 
-/// The file that was begun with the records after `before`, if there is one whole under its name: whoever wrote it did not
+/// The file that was begun with the entries after `before`, if there is one whole under its name: whoever wrote it did not
 /// come to note it.
-pub(super) fn left_behind(directory: &Path, partition: PartitionId, before: &Head) -> Option<Span> {
-    let prefix = format!("{}{:05}-{:015}-", NAME.0, partition.0, before.sequence + 1);
+pub(super) fn left_behind(directory: &Path, before: &Ends) -> Option<Span> {
+    let prefix = format!("{}{:015}-", NAME.0, before.number + 1);
     let files = archive_files(directory).ok()?;
     // Its content was synced before it came to its name; that it has that may not have been.
     sync(directory).ok()?;
@@ -406,7 +482,7 @@ pub(super) fn left_behind(directory: &Path, partition: PartitionId, before: &Hea
     files.into_iter().filter(begins).find_map(|path| {
         let file = ArchiveFile::open(&path).ok()?;
         let span = file.span.clone();
-        (span.before == *before && span.partition == partition && file.verify().is_ok()).then_some(span)
+        (span.before == *before && file.verify().is_ok()).then_some(span)
     })
 }
 

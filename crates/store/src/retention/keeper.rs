@@ -9,22 +9,22 @@ use mayfly_core::{PartitionId, TimeMs};
 use super::cut::{CUT_AGE_MIN_MS, Claim, Cutter, DAY_MS, HeldBy, Limit};
 use super::file;
 use super::views::ViewsCutter;
-use crate::{Home, JournalReader, Standing, StoreError, views};
+use crate::{Home, Standing, StoreError, views};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// How large a file of the archive gets, in bytes, before another one is begun.
 const SPAN_BYTES_MAX: u64 = 256 << 20;
-const CACHE_BYTES: usize = 1 << 20;
+const VIEWS_CACHE_BYTES: usize = 16 << 20;
 
 /// What is kept for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionOptions {
     /// Where the archive's files are written.
     pub archive_dir: PathBuf,
-    /// How long records stay in the journal, in milliseconds; none for ever. At least [`CUT_AGE_MIN_MS`].
+    /// How long entries stay in the journal, in milliseconds; none for ever. At least [`CUT_AGE_MIN_MS`].
     pub journal_ms: Option<TimeMs>,
-    /// How long the views keep what is over, in milliseconds; none for ever. At least as long as the journal its records, and longer
+    /// How long the views keep what is over, in milliseconds; none for ever. At least as long as the journal its entries, and longer
     /// than `remember_ms`.
     pub views_ms: Option<TimeMs>,
     /// How long the engine remembers a transaction: the views must have it as long.
@@ -51,30 +51,21 @@ pub struct Asked {
 }
 
 /// What would be dropped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Records of before this time; none if the journal is kept for ever.
+    /// Entries of before this time; none if the journal is kept for ever.
     pub journal_before_ms: Option<TimeMs>,
     /// What is over since this time; none if the views keep everything.
     pub views_before_ms: Option<TimeMs>,
-    /// Each partition.
-    pub parts: Vec<Part>,
-}
-
-/// What would be dropped of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Which.
-    pub partition: PartitionId,
-    /// The first record in the journal.
+    /// The first entry in the journal.
     pub first: u64,
-    /// Its time; none if there is no record.
+    /// Its time; none if there is no entry.
     pub first_ms: Option<TimeMs>,
-    /// The last record in the journal.
+    /// The last entry in the journal.
     pub last: u64,
-    /// The last record that is old enough.
+    /// The last entry that is old enough.
     pub wanted: u64,
-    /// The last record that would be dropped: before `first` if none would.
+    /// The last entry that would be dropped: before `first` if none would.
     pub to: u64,
     /// Who keeps it from being all that are old enough.
     pub held_by: Option<HeldBy>,
@@ -102,24 +93,23 @@ pub struct Dropped {
 /// Sees to what is kept for how long. Of several processes one does so: in files the one that has the directory's lock, in a
 /// database the one that has the lease.
 ///
-/// It connects for each run, to one partition after the other: most of the time it has nothing to do.
+/// It connects for each run: most of the time it has nothing to do.
 pub struct Retention {
     home: Home,
-    partitions: Vec<PartitionId>,
     options: RetentionOptions,
     claim: Option<Claim>,
 }
 
 impl Retention {
-    /// Of these partitions, whose views are there by the first run.
+    /// Of an installation whose views are there by the first run.
     ///
     /// # Errors
     /// If records are to be archived, and the archive's directory can't be written.
-    pub fn open(home: &Home, partitions: &[PartitionId], options: RetentionOptions) -> Result<Self> {
+    pub fn open(home: &Home, options: RetentionOptions) -> Result<Self> {
         if options.journal_ms.is_some() {
             check_directory(&options.archive_dir)?;
         }
-        Ok(Self { home: home.clone(), partitions: partitions.to_vec(), options, claim: None })
+        Ok(Self { home: home.clone(), options, claim: None })
     }
 
     /// In a database, as long as a lease is one's own.
@@ -133,9 +123,9 @@ impl Retention {
         &self.options
     }
 
-    fn cutter(&self, partition: PartitionId) -> Result<Cutter> {
+    fn cutter(&self) -> Result<Cutter> {
         let (archive, bytes_max) = (self.options.archive_dir.clone(), self.options.span_bytes_max);
-        Cutter::open(&self.home, partition, archive, bytes_max, self.claim.clone())
+        Cutter::open(&self.home, archive, bytes_max, self.claim.clone())
     }
 
     /// What would be dropped.
@@ -143,38 +133,34 @@ impl Retention {
     /// # Errors
     /// [`StoreError::TooRecent`] if what is asked for is too young; or if something can't be read.
     pub fn plan(&self, asked: &Asked) -> Result<Plan> {
-        let before = self.before(asked, self.now_ms()?)?;
-        let folded = self.folded()?;
-        let part =
-            |(partition, folded): (&PartitionId, u64)| self.part(&self.cutter(*partition)?, folded, before);
-        let parts = self.partitions.iter().zip(folded).map(part).collect::<Result<_>>()?;
-        let (journal_before_ms, views_before_ms) = before;
-        Ok(Plan { journal_before_ms, views_before_ms, parts })
+        self.plan_with(&self.cutter()?, asked)
     }
 
-    fn part(
-        &self,
-        cutter: &Cutter,
-        folded: u64,
-        (journal_before_ms, views_before_ms): (Option<TimeMs>, Option<TimeMs>),
-    ) -> Result<Part> {
-        let base = cutter.base()?;
-        let Limit { to, held_by } = cutter.limit(folded)?;
-        let last = cutter.last_sequence()?;
+    fn plan_with(&self, cutter: &Cutter, asked: &Asked) -> Result<Plan> {
+        let views = &views::open_to_read(&self.home, VIEWS_CACHE_BYTES)?;
+        let (journal, base) = (cutter.reader(), cutter.base()?);
+        let last = journal.last_number()?;
+        // The journal's time: that of its last entry. While nothing happens nothing gets old.
+        let now_ms = journal.time_of(last)?.unwrap_or(base.at_ms());
+        let (journal_before_ms, views_before_ms) = self.before(asked, now_ms)?;
+        let cursors = views::cursors(views, journal.partitions())?;
+        let Limit { to, held_by } = cutter.limit(cursors.number)?;
         let before_ms = journal_before_ms.unwrap_or(0);
-        let wanted = cutter.last_before(before_ms, base.sequence, last.saturating_sub(1))?;
-        let to = wanted.min(to).max(base.sequence);
-        let cut_ms = cutter.time_of(to)?.unwrap_or(base.at_ms);
-        let transactions = match views_before_ms {
-            Some(before_ms) => {
-                ViewsCutter::open(&self.home, cutter.partition)?.waiting(before_ms.min(cut_ms))?
+        let wanted = cutter.last_before(before_ms, base.number, last.saturating_sub(1))?;
+        let to = wanted.min(to).max(base.number);
+        let cut_ms = journal.time_of(to)?.unwrap_or(base.at_ms());
+        let mut transactions = 0;
+        if let Some(before_ms) = views_before_ms {
+            for partition in PartitionId::all(journal.partitions()) {
+                let cutter = ViewsCutter::new(views, partition, cursors.of(partition));
+                transactions += cutter.waiting(before_ms.min(cut_ms))?;
             }
-            None => 0,
-        };
-        Ok(Part {
-            partition: cutter.partition,
-            first: base.sequence + 1,
-            first_ms: cutter.time_of(base.sequence + 1)?,
+        }
+        Ok(Plan {
+            journal_before_ms,
+            views_before_ms,
+            first: base.number + 1,
+            first_ms: journal.time_of(base.number + 1)?,
             last,
             wanted,
             to,
@@ -189,52 +175,35 @@ impl Retention {
     /// As [`Retention::plan`], or if something can't be written. What was done until then is done.
     pub fn run(&self, asked: &Asked, now_ms: TimeMs, go_on: &dyn Fn() -> bool) -> Result<Dropped> {
         let mut dropped = Dropped { whole: true, ..Dropped::default() };
-        let plan = self.plan(asked)?;
-        for part in &plan.parts {
-            let cutter = self.cutter(part.partition)?;
-            dropped.records += cutter.go_on(go_on)?;
-            while let Some(span) = cutter.archive(part.to, now_ms, go_on)? {
-                tracing::info!(
-                    partition = span.partition.0,
-                    first = span.first(),
-                    last = span.last.sequence,
-                    file = span.file,
-                    "records were archived"
-                );
-                dropped.files += 1;
-                dropped.bytes += span.bytes;
-                dropped.records += cutter.drop_rows(&span, go_on)?;
-                if !go_on() {
-                    break;
-                }
+        let cutter = self.cutter()?;
+        let plan = self.plan_with(&cutter, asked)?;
+        dropped.records += cutter.go_on(go_on)?;
+        while let Some(span) = cutter.archive(plan.to, now_ms, go_on)? {
+            let (first, last, file) = (span.first(), span.last.number, &span.file);
+            tracing::info!(first, last, file, "entries were archived");
+            dropped.files += 1;
+            dropped.bytes += span.bytes;
+            dropped.records += cutter.drop_rows(&span, go_on)?;
+            if !go_on() {
+                break;
             }
-            let base = cutter.base()?;
-            dropped.whole &= base.sequence >= part.to;
-            // Nothing that the journal still tells.
-            if let Some(before_ms) = plan.views_before_ms.map(|before_ms| before_ms.min(base.at_ms)) {
-                let (counts, whole) = ViewsCutter::open(&self.home, part.partition)?.cut(before_ms, go_on)?;
-                dropped.transactions += counts.transactions;
-                dropped.numbers += counts.numbers;
-                dropped.whole &= whole;
-            }
+        }
+        let base = cutter.base()?;
+        dropped.whole &= base.number >= plan.to;
+        // Nothing that the journal still tells.
+        let Some(before_ms) = plan.views_before_ms.map(|before_ms| before_ms.min(base.at_ms())) else {
+            return Ok(dropped);
+        };
+        let views = views::open_to_write(&self.home, VIEWS_CACHE_BYTES)?;
+        let cursors = views::cursors(&views, cutter.reader().partitions())?;
+        for partition in PartitionId::all(cutter.reader().partitions()) {
+            let (counts, whole) =
+                ViewsCutter::new(&views, partition, cursors.of(partition)).cut(before_ms, go_on)?;
+            dropped.transactions += counts.transactions;
+            dropped.numbers += counts.numbers;
+            dropped.whole &= whole;
         }
         Ok(dropped)
-    }
-
-    /// Up to which record the views of each partition are folded.
-    fn folded(&self) -> Result<Vec<u64>> {
-        let sql = views::open_to_read(&self.home, CACHE_BYTES)?;
-        let folded = |partition: &PartitionId| Ok(views::cursor(&sql, *partition)?.head.sequence);
-        self.partitions.iter().map(folded).collect()
-    }
-
-    /// The journal's time: that of its last record. While nothing happens nothing gets old.
-    fn now_ms(&self) -> Result<TimeMs> {
-        let mut now_ms = 0;
-        for partition in &self.partitions {
-            now_ms = now_ms.max(JournalReader::open(&self.home, *partition)?.head()?.at_ms);
-        }
-        Ok(now_ms)
     }
 
     /// Before which times things are dropped.

@@ -1,8 +1,8 @@
 //! Retention: what is old is archived and dropped, while everything goes on.
 //!
-//! **The journal** is archived first: its oldest records are written into files, each a [`Span`] of one partition, and read
-//! again from there. Only then their rows are deleted, some at a time. After which record a journal begins, and what hash
-//! that one had, stands beside it and changes with the deletion, so that the chain goes on from there; a
+//! **The journal** is archived first: its oldest entries are written into files, each a [`Span`] of all partitions, and read
+//! again from there. Only then their rows are deleted, some at a time. After which entry a journal begins, and what the last
+//! record of each partition was by then, stands beside it and changes with the deletion, so that the chain goes on from there; a
 //! [`JournalReader`](crate::JournalReader) that knows where the archive is reads both as one.
 //!
 //! **The views** drop what has been over for long: see [`views`](self::views).
@@ -20,4 +20,4 @@ pub use base::Span;
 pub use cut::{CUT_AGE_MIN_MS, HeldBy};
 pub(crate) use file::open_as;
 pub use file::{ArchiveFile, archive_files};
-pub use keeper::{Asked, Dropped, Part, Plan, Retention, RetentionOptions};
+pub use keeper::{Asked, Dropped, Plan, Retention, RetentionOptions};

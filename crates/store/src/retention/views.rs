@@ -13,16 +13,16 @@ use mayfly_card::MonthIndex;
 use mayfly_core::state::{QUARANTINE_MONTHS, quarantine_over};
 use mayfly_core::{PartitionId, ProgrammeId, TimeMs, TransactionId};
 
+use crate::StoreError;
 use crate::sql::postgres::Rows;
 use crate::sql::{Access as Begin, Backend, Sql, values};
+use crate::views::cursor::Cursor;
 use crate::views::cut::{self, Cut, List};
 use crate::views::lookups::{GENERATION, Lookup};
-use crate::views::{self, issuers, transactions};
-use crate::{Home, StoreError};
+use crate::views::{issuers, transactions};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-const CACHE_BYTES: usize = 16 << 20;
 /// How many ids one transaction looks at. Folding waits for it.
 const IDS: u64 = 512;
 /// For each time that a transaction took, others have as long.
@@ -68,27 +68,27 @@ pub(super) struct Counts {
 }
 
 /// Cuts the views of one partition.
-pub(super) struct ViewsCutter {
-    sql: Sql,
+pub(super) struct ViewsCutter<'v> {
+    sql: &'v Sql,
     partition: PartitionId,
+    /// Up to where they were folded when this was made.
+    cursor: Cursor,
 }
 
-impl ViewsCutter {
-    pub(super) fn open(home: &Home, partition: PartitionId) -> Result<Self> {
-        // They are there: whoever folds them has made them.
-        Ok(Self { sql: views::open_to_write(home, CACHE_BYTES)?, partition })
+impl<'v> ViewsCutter<'v> {
+    pub(super) fn new(sql: &'v Sql, partition: PartitionId, cursor: Cursor) -> Self {
+        Self { sql, partition, cursor }
     }
 
     /// How many transactions that are over there are, at the least: those that no cut has looked at.
     pub(super) fn waiting(&self, before_ms: TimeMs) -> Result<u64> {
-        let (cut, end) = (cut::find(&self.sql, self.partition)?, self.end(before_ms)?);
+        let (cut, end) = (cut::find(self.sql, self.partition)?, self.end(before_ms)?);
         Ok(end.0.saturating_sub(cut.next.0))
     }
 
     /// The first transaction that is too young.
     fn end(&self, before_ms: TimeMs) -> Result<TransactionId> {
-        let next = views::cursor(&self.sql, self.partition)?.next_transaction;
-        transactions::first_since(&self.sql, self.partition, before_ms, next)
+        transactions::first_since(self.sql, self.partition, before_ms, self.cursor.next_transaction)
     }
 
     /// Drops what was idle since then. Each step is whole; says how much was dropped, and whether it came to the end.
@@ -157,12 +157,11 @@ impl ViewsCutter {
     /// Goes through the numbers, as far as any can have retired before that time.
     fn cut_numbers(&self, before_ms: TimeMs, go_on: &dyn Fn() -> bool, counts: &mut Counts) -> Result<bool> {
         let partition = self.partition;
-        let cursor = views::cursor(&self.sql, partition)?;
-        let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
-        let programmes = issuers::programmes(&self.sql, partition)?;
+        let month = MonthIndex::of_unix_ms(self.cursor.head.at_ms);
+        let programmes = issuers::programmes(self.sql)?;
         let months: HashMap<ProgrammeId, u16> =
             programmes.into_iter().map(|(id, programme)| (id, programme.terms.quarantine_months)).collect();
-        let cut = cut::find(&self.sql, partition)?;
+        let cut = cut::find(self.sql, partition)?;
         let still_used: HashSet<u64> = self
             .sql
             .all(STILL_USED, values![partition.0, cut.next.0 as i64], |cells| cells.bits())?

@@ -96,7 +96,13 @@ pub(crate) fn find(sql: &Sql, partition: PartitionId) -> Result<Cut> {
         values![partition.0],
         |cells| Ok(Cut { before_ms: cells.bits()?, next: TransactionId(cells.bits()?) }),
     )?;
-    Ok(found.unwrap_or(Cut { before_ms: 0, next: TransactionId(1) }))
+    Ok(found.unwrap_or(Cut { before_ms: 0, next: TransactionId(partition.id(1)) }))
+}
+
+/// Since when what is missing was idle, in whichever partition: the latest of all.
+pub(crate) fn before_ms(sql: &Sql) -> Result<TimeMs> {
+    let latest = sql.one("SELECT max(before_ms) FROM cut", &[], |cells| cells.bits_or_none())?;
+    Ok(latest.flatten().unwrap_or(0))
 }
 
 pub(crate) fn set(sql: &Sql, partition: PartitionId, cut: Cut) -> Result<()> {

@@ -64,34 +64,24 @@ const PROGRAMMES: &str =
 const BOOKS: &str =
     "SELECT issuer, currency, settlement, funding, suspense FROM issuer_books WHERE partition = ?";
 
-pub(crate) fn add_issuer(sql: &Sql, partition: PartitionId, event: &IssuerOpened) -> Result<()> {
-    sql.run(ADD_ISSUER, values![event.issuer.0 as i64, partition.0, event.name.as_str()]).map(|_| ())
+pub(crate) fn add_issuer(sql: &Sql, event: &IssuerOpened) -> Result<()> {
+    sql.run(ADD_ISSUER, values![event.issuer.0 as i64, PartitionId::FIRST.0, event.name.as_str()]).map(|_| ())
 }
 
-pub(crate) fn close_programme(
-    sql: &Sql,
-    partition: PartitionId,
-    programme: ProgrammeId,
-    closed: bool,
-) -> Result<()> {
-    sql.run(CLOSE_PROGRAMME, values![closed, partition.0, programme.0 as i64]).map(|_| ())
+pub(crate) fn close_programme(sql: &Sql, programme: ProgrammeId, closed: bool) -> Result<()> {
+    sql.run(CLOSE_PROGRAMME, values![closed, PartitionId::FIRST.0, programme.0 as i64]).map(|_| ())
 }
 
-pub(crate) fn set_hook(
-    sql: &Sql,
-    partition: PartitionId,
-    issuer: IssuerId,
-    hook: Option<DecisionHook>,
-) -> Result<()> {
+pub(crate) fn set_hook(sql: &Sql, issuer: IssuerId, hook: Option<DecisionHook>) -> Result<()> {
     let hook = hook.map(|hook| json(&hook)).transpose()?;
-    sql.run(SET_HOOK, values![hook, partition.0, issuer.0 as i64]).map(|_| ())
+    sql.run(SET_HOOK, values![hook, PartitionId::FIRST.0, issuer.0 as i64]).map(|_| ())
 }
 
-pub(crate) fn add_programme(sql: &Sql, partition: PartitionId, event: &ProgrammeOpened) -> Result<()> {
+pub(crate) fn add_programme(sql: &Sql, event: &ProgrammeOpened) -> Result<()> {
     let terms = &event.terms;
     let values = values![
         event.programme.0 as i64,
-        partition.0,
+        PartitionId::FIRST.0,
         event.issuer.0 as i64,
         event.name.as_str(),
         terms.prefix.as_str(),
@@ -112,8 +102,8 @@ pub(crate) fn add_programme(sql: &Sql, partition: PartitionId, event: &Programme
 }
 
 /// All issuers, the first first.
-pub(crate) fn issuers(sql: &Sql, partition: PartitionId) -> Result<Vec<(IssuerId, Issuer)>> {
-    sql.all(ISSUERS, values![partition.0], |cells| {
+pub(crate) fn issuers(sql: &Sql) -> Result<Vec<(IssuerId, Issuer)>> {
+    sql.all(ISSUERS, values![PartitionId::FIRST.0], |cells| {
         let (id, name) = (IssuerId(cells.bits()?), cells.text(Name::parse)?);
         let hook = cells.text_or_none(|text| serde_json::from_str(text))?;
         Ok((id, Issuer { name, hook }))
@@ -121,8 +111,8 @@ pub(crate) fn issuers(sql: &Sql, partition: PartitionId) -> Result<Vec<(IssuerId
 }
 
 /// All programmes, the first first.
-pub(crate) fn programmes(sql: &Sql, partition: PartitionId) -> Result<Vec<(ProgrammeId, Programme)>> {
-    sql.all(PROGRAMMES, values![partition.0], |cells| {
+pub(crate) fn programmes(sql: &Sql) -> Result<Vec<(ProgrammeId, Programme)>> {
+    sql.all(PROGRAMMES, values![PartitionId::FIRST.0], |cells| {
         let id = ProgrammeId(cells.bits()?);
         let (issuer, name) = (IssuerId(cells.bits()?), cells.text(Name::parse)?);
         let terms: Terms = cells.text(|text| serde_json::from_str(text))?;

@@ -95,7 +95,8 @@ impl Lookup {
             self.table()
         );
         let mut found = Vec::new();
-        let oldest = self.oldest(sql, partition)?.unwrap_or_default() as u64;
+        let Some(oldest) = self.oldest(sql, partition)? else { return Ok(found) };
+        let oldest = oldest as u64;
         let mut newest = Some(next / GENERATION);
         while let Some(from) = newest.filter(|newest| *newest >= oldest && found.len() < limit) {
             let to = from.saturating_sub(PROBED - 1).max(oldest);

@@ -19,9 +19,8 @@ pub(crate) mod numbers;
 pub(crate) mod pending;
 pub(crate) mod transactions;
 
+use std::num::NonZeroU16;
 use std::path::Path;
-
-use mayfly_core::PartitionId;
 
 use crate::format::{Durability, Format, Step};
 use crate::sql::Sql;
@@ -30,6 +29,8 @@ use crate::sqlite::Access;
 use crate::{Home, StoreError};
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+pub(crate) use cursor::Cursors;
 
 pub use accounts::AccountRow;
 pub use lookups::GENERATION;
@@ -74,7 +75,7 @@ ALTER TABLE accounts SET (fillfactor = 50);
 ALTER TABLE number_state SET (fillfactor = 50);";
 
 /// Views of another version are built again: there are no steps from one to the next.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Notes that the views can't be folded any further, so that the next start builds them again: what is wrong with
 /// them may not be seen by looking at them.
@@ -111,7 +112,7 @@ pub(crate) fn open_to_read(home: &Home, cache_bytes: usize) -> Result<Sql> {
     home.open(&FORMAT, Access::Read, cache_bytes)
 }
 
-/// Where the views of a partition stand; before the first record if they are new.
-pub(crate) fn cursor(sql: &Sql, partition: PartitionId) -> Result<cursor::Cursor> {
-    Ok(cursor::find(sql, partition)?.unwrap_or(cursor::Cursor::START))
+/// Where the views of so many partitions stand; before the first record if they are new.
+pub(crate) fn cursors(sql: &Sql, partitions: NonZeroU16) -> Result<Cursors> {
+    Ok(cursor::find(sql, partitions)?.unwrap_or(Cursors::start(partitions)))
 }

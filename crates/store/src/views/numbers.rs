@@ -74,6 +74,15 @@ CREATE TABLE quarantine (
     number_index INTEGER NOT NULL,
     why INTEGER NOT NULL,
     PRIMARY KEY (partition, free_month, number)
+) STRICT, WITHOUT ROWID;
+
+-- Numbers that others drew, in the partition of their hash, and the accounts elsewhere that they belong to, until a month.
+CREATE TABLE aliases (
+    partition INTEGER NOT NULL,
+    free_month TEXT NOT NULL,
+    number_index INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    PRIMARY KEY (partition, free_month, number_index)
 ) STRICT, WITHOUT ROWID;";
 
 /// What people read. What is printed with so many digits is printed by functions that differ.
@@ -122,6 +131,11 @@ const FREE_QUARANTINE: &str = "DELETE FROM quarantine WHERE (partition, free_mon
      ORDER BY partition, free_month, number LIMIT ?)";
 const QUARANTINE: &str =
     "SELECT free_month, number_index, why FROM quarantine WHERE partition = ? AND free_month > ?";
+const FREE_ALIASES: &str = "DELETE FROM aliases WHERE (partition, free_month, number_index) IN
+    (SELECT partition, free_month, number_index FROM aliases WHERE partition = ? AND free_month <= ?
+     ORDER BY partition, free_month, number_index LIMIT ?)";
+const ALIASES: &str =
+    "SELECT free_month, number_index, account FROM aliases WHERE partition = ? AND free_month > ?";
 const ACTIVE: &str = "SELECT uses_left, spent, last_transaction, tries, misses, checks, bound_to, revived,
     revivable_until_ms, numbers.id, number_index, account, programme, last_four, expiry, expires_ms, controls
     FROM number_state CROSS JOIN numbers
@@ -202,15 +216,11 @@ fn controls(cells: &mut Cells<'_>) -> Result<Option<Controls>> {
     cells.text_or_none(|text| serde_json::from_str(text))
 }
 
-/// Takes out what is free in `month`, at most `limit` indices.
-pub(crate) fn free_quarantine(
-    sql: &Sql,
-    partition: PartitionId,
-    month: MonthIndex,
-    limit: usize,
-) -> Result<u64> {
+/// Takes out what is free in `month`, at most `limit` indices in quarantine and as many aliases.
+pub(crate) fn free(sql: &Sql, partition: PartitionId, month: MonthIndex, limit: usize) -> Result<()> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    sql.run(FREE_QUARANTINE, values![partition.0, show_month(month), limit])
+    sql.run(FREE_QUARANTINE, values![partition.0, show_month(month), limit])?;
+    sql.run(FREE_ALIASES, values![partition.0, show_month(month), limit]).map(|_| ())
 }
 
 /// Each index that is not free in `month` yet, with the month in which it comes free.
@@ -222,6 +232,19 @@ pub(crate) fn quarantine(
 ) -> Result<()> {
     sql.each(QUARANTINE, values![partition.0, show_month(month)], |cells| {
         each(cells.month()?, NumberIndex(cells.bits()?), cells.code(Retirement::of)?);
+        Ok(())
+    })
+}
+
+/// Each number that others drew and that is not free in `month` yet, with the month in which it comes free.
+pub(crate) fn aliases(
+    sql: &Sql,
+    partition: PartitionId,
+    month: MonthIndex,
+    mut each: impl FnMut(MonthIndex, NumberIndex, AccountId),
+) -> Result<()> {
+    sql.each(ALIASES, values![partition.0, show_month(month)], |cells| {
+        each(cells.month()?, NumberIndex(cells.bits()?), AccountId(cells.bits()?));
         Ok(())
     })
 }

@@ -20,10 +20,10 @@ const REMOVE: &str = "DELETE FROM pending WHERE partition = ? AND id = ?";
 const ALL: &str = "SELECT asked FROM pending WHERE partition = ? ORDER BY id";
 
 /// One more waits.
-pub(crate) fn add(sql: &Sql, partition: PartitionId, asked: &Asked) -> Result<()> {
+pub(crate) fn add(sql: &Sql, asked: &Asked) -> Result<()> {
     let values = values![
         asked.question.0 as i64,
-        partition.0,
+        asked.question.partition().0,
         asked.issuer.0 as i64,
         asked.deadline_ms as i64,
         json(asked)?,
@@ -32,8 +32,8 @@ pub(crate) fn add(sql: &Sql, partition: PartitionId, asked: &Asked) -> Result<()
 }
 
 /// One waits no longer.
-pub(crate) fn remove(sql: &Sql, partition: PartitionId, question: QuestionId) -> Result<()> {
-    sql.run(REMOVE, values![partition.0, question.0 as i64]).map(|_| ())
+pub(crate) fn remove(sql: &Sql, question: QuestionId) -> Result<()> {
+    sql.run(REMOVE, values![question.partition().0, question.0 as i64]).map(|_| ())
 }
 
 /// Each of them, in the order in which they were asked.

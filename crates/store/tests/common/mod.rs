@@ -5,7 +5,8 @@
 
 mod directory;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,22 +14,36 @@ use mayfly_card::{
     AcquirerId, Channel, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits,
     MonthIndex, PosEntryMode, Prefix, Rrn, Stan, TerminalId,
 };
-use mayfly_core::state::Transaction;
+use mayfly_core::state::{Number, Transaction};
 use mayfly_core::{
-    AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, DecisionHook, Event, Facts,
-    FailedControl, Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name, NumberIssued, NumberRef,
-    Once, OnceKey, Operation, Original, PageRequest, PartitionId, Presented, Processing, ProgrammeId,
-    QuestionId, Request, Resolution, State, Terms, TransactionId, WhenLate, Word, decide,
+    AccountId, Answer, Candidate, ClaimNumber, Command, Controls, CreditLimit, Cvc2Check, DecisionHook,
+    Event, Facts, FailedControl, Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name,
+    NumberIssued, NumberRef, Once, OnceKey, Operation, Original, PageRequest, PartitionId, Partitions,
+    Presented, Processing, ProgrammeId, QuestionId, Request, Resolution, State, Terms, TransactionId,
+    WhenLate, Word, serial,
 };
-use mayfly_engine::{Head, Journal, Record};
+use mayfly_engine::{Ends, Entry, Head, Journal, Record};
 use mayfly_keys::NumberIndex;
 use mayfly_store::{Database, DatabaseOptions, FoldOptions, Home, OpenOptions, Opened, StoredJournal};
 use mayfly_testing::TestDatabase;
 use tempfile::TempDir;
 
-pub(crate) const PARTITION: PartitionId = PartitionId(0);
+/// Where nothing is said of another one.
+pub(crate) const PARTITION: PartitionId = PartitionId::FIRST;
+/// How many partitions a database has here: few, so that each is used, and a number that halves nothing.
+pub(crate) const SEVERAL: u16 = 5;
 pub(crate) const BEGUN_MS: u64 = 1_790_000_000_000;
 const DAY_MS: u64 = 86_400_000;
+
+/// The entry that a record is by itself, where there is one partition.
+pub(crate) fn alone(record: &Record) -> Entry {
+    Entry { number: record.sequence, records: vec![record.clone()] }
+}
+
+/// A record that follows.
+pub(crate) fn record(head: &Head, partition: PartitionId, payload: &[u8]) -> Record {
+    Record::seal(head, partition, head.at_ms + 1, 0, payload.to_vec())
+}
 
 /// Small enough that a test folds in several transactions.
 pub(crate) fn options() -> OpenOptions {
@@ -99,20 +114,24 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 pub(crate) fn reopen(home: &Home) -> Opened {
-    mayfly_store::open(home, PARTITION, &options(), |_| ()).unwrap()
+    mayfly_store::open(home, &options(), |_| ()).unwrap()
 }
 
 /// Views and journal say the same, row by row.
 pub(crate) fn assert_same(home: &Home) {
-    let differences = mayfly_store::compare_with_replay(home, PARTITION).unwrap();
+    let differences = mayfly_store::compare_with_replay(home).unwrap();
     assert!(differences.is_empty(), "{}", differences.iter().map(|it| format!("{it}\n")).collect::<String>());
 }
 
-/// The state is as it was; of the transactions, those of the last 48 hours are there.
-pub(crate) fn assert_state(loaded: &State, decided: &State) {
+/// The states are as they were; of the transactions, those of the last 48 hours are there.
+pub(crate) fn assert_state(loaded: &Partitions, decided: &Partitions) {
+    assert_eq!(loaded.count(), decided.count());
+    loaded.iter().zip(decided.iter()).for_each(|(loaded, decided)| assert_one(loaded, decided));
+}
+
+fn assert_one(loaded: &State, decided: &State) {
     assert_eq!(loaded.now_ms, decided.now_ms);
-    assert_eq!(loaded.issuers, decided.issuers);
-    assert_eq!(loaded.programmes, decided.programmes);
+    assert_eq!(loaded.register, decided.register);
     assert_eq!(loaded.accounts, decided.accounts);
     assert_eq!(loaded.issuer_books, decided.issuer_books);
     assert_eq!(loaded.next_number, decided.next_number);
@@ -121,7 +140,7 @@ pub(crate) fn assert_state(loaded: &State, decided: &State) {
         assert_eq!(loaded.numbers.find(number.index), Some(number));
     }
     assert_eq!(loaded.transactions.next_id(), decided.transactions.next_id());
-    let since_ms = decided.now_ms - 48 * 3_600_000;
+    let since_ms = decided.now_ms.saturating_sub(48 * 3_600_000);
     let plain = |it: &Transaction| Transaction {
         previous_by_reference: None,
         previous_by_number: None,
@@ -154,14 +173,14 @@ struct Earlier {
 pub(crate) struct Play {
     pub(crate) home: Home,
     pub(crate) journal: StoredJournal,
-    pub(crate) state: State,
-    pub(crate) head: Head,
+    pub(crate) partitions: Partitions,
+    pub(crate) ends: Ends,
     pub(crate) now_ms: u64,
     pub(crate) numbers: Vec<NumberRef>,
     pub(crate) events: u64,
     random: u64,
-    payload: Vec<u8>,
-    count: u32,
+    /// What has gathered: the events of each partition, and how many.
+    changes: BTreeMap<PartitionId, (Vec<u8>, u32)>,
     earlier: Vec<Earlier>,
     stan: u32,
 }
@@ -171,20 +190,27 @@ pub(crate) fn usd() -> Currency {
 }
 
 impl Play {
-    /// Where no journal is.
+    /// Where no journal is. In a database it has several partitions, in files one.
     pub(crate) fn new(home: &Home, seed: u64) -> Self {
+        let partitions = if matches!(home, Home::Files(_)) { 1 } else { SEVERAL };
+        Self::of(home, seed, partitions)
+    }
+
+    /// Where no journal is, with so many partitions.
+    pub(crate) fn of(home: &Home, seed: u64, partitions: u16) -> Self {
+        let count = NonZeroU16::new(partitions).unwrap();
+        mayfly_store::create(home, "test", count).unwrap();
         let journal = StoredJournal::open(home).unwrap();
         let mut play = Self {
             home: home.clone(),
             journal,
-            state: State::new(PARTITION),
-            head: Head::START,
+            partitions: Partitions::new(count),
+            ends: Ends::start(count),
             now_ms: BEGUN_MS,
             numbers: Vec::new(),
             events: 0,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
-            payload: Vec::new(),
-            count: 0,
+            changes: BTreeMap::new(),
             earlier: Vec::new(),
             stan: 0,
         };
@@ -206,24 +232,41 @@ impl Play {
 
     pub(crate) fn decide(&mut self, command: &Command) -> Answer {
         let mut events = Vec::new();
-        let answer = decide(&self.state, command, self.now_ms, &mut events);
+        let partition = self.partitions.route(command, self.now_ms);
+        let answer = self.partitions.decide(partition, command, self.now_ms, &mut events);
         for event in &events {
-            self.push(event);
+            self.partitions.apply(partition, event, self.now_ms);
+            self.gather(partition, event);
+            self.events += 1;
         }
         answer
     }
 
-    fn push(&mut self, event: &Event) {
-        self.state.apply(event, self.now_ms);
-        event.write(&mut self.payload);
-        self.count += 1;
-        self.events += 1;
+    fn gather(&mut self, partition: PartitionId, event: &Event) {
+        let (payload, count) = self.changes.entry(partition).or_default();
+        event.write(payload);
+        *count += 1;
     }
 
-    /// An event that was not decided, for the journal alone.
+    /// An event of the first partition that was not decided, for the journal alone.
     pub(crate) fn record(&mut self, event: &Event) {
-        event.write(&mut self.payload);
-        self.count += 1;
+        self.gather(PARTITION, event);
+    }
+
+    /// The partition of an index: here, nothing else routes it.
+    pub(crate) fn home_of(&self, index: NumberIndex) -> PartitionId {
+        PartitionId::of_hash(index.0, self.partitions.count())
+    }
+
+    /// What is known of a number.
+    fn active(&self, index: NumberIndex) -> Option<&Number> {
+        self.partitions.iter().find_map(|state| state.numbers.find(index))
+    }
+
+    /// One of the partitions.
+    fn some_partition(&mut self) -> &State {
+        let partition = PartitionId(self.draw(u64::from(self.partitions.count().get())) as u16);
+        self.partitions.get(partition).unwrap()
     }
 
     /// A number with that id, for the journal alone.
@@ -240,14 +283,19 @@ impl Play {
         })));
     }
 
-    /// Writes what has gathered as one record.
+    /// Writes what has gathered as one entry.
     pub(crate) fn commit(&mut self) {
-        if self.count > 0 {
-            let payload = std::mem::take(&mut self.payload);
-            let record = Record::seal(&self.head, PARTITION, self.now_ms, self.count, payload);
-            self.journal.append(&record).unwrap();
-            self.head = record.head();
-            self.count = 0;
+        let changes = std::mem::take(&mut self.changes);
+        let records: Vec<_> = changes
+            .into_iter()
+            .map(|(partition, (payload, count))| {
+                Record::seal(&self.ends.head(partition), partition, self.now_ms, count, payload)
+            })
+            .collect();
+        if !records.is_empty() {
+            let entry = Entry { number: self.ends.number + 1, records };
+            self.journal.append(&entry).unwrap();
+            self.ends.advance(&entry);
         }
     }
 
@@ -295,7 +343,8 @@ impl Play {
     }
 
     fn account(&mut self) -> AccountId {
-        AccountId(self.draw(self.state.accounts.len() as u64) + 1)
+        let all: Vec<_> = self.partitions.accounts_from(AccountId(0)).map(|(id, _)| id).collect();
+        all[self.draw(all.len() as u64) as usize]
     }
 
     fn number(&mut self) -> NumberRef {
@@ -316,10 +365,12 @@ impl Play {
             let hook = (!self.one_in(3)).then_some(DecisionHook { wait_ms: 2000, when_late });
             self.operate(Operation::SetHook { issuer: IssuerId(2), hook });
         }
-        let last = self.state.pending.next_id().0;
-        let waits = self.state.pending.iter().next().map(|asked| asked.question);
+        let waiting = self.partitions.iter().flat_map(|state| state.pending.iter());
+        let waits = waiting.map(|asked| asked.question).next();
+        let last = self.some_partition().pending.next_id();
+        let over = QuestionId(last.partition().id(self.draw(serial(last.0))));
         // Sometimes one that is over already.
-        let question = if self.one_in(5) { Some(QuestionId(self.draw(last))) } else { waits };
+        let question = if self.one_in(5) { Some(over) } else { waits };
         if let Some(question) = question.filter(|_| self.one_in(4)) {
             let words = [Word::Approve, Word::Decline, Word::Late, Word::Unfinished];
             let word = words[self.draw(4) as usize];
@@ -355,8 +406,8 @@ impl Play {
                 self.operate(Operation::CancelNumber { number: id, index });
             }
             7 => {
-                let last = self.state.transactions.next_id().0;
-                let transaction = TransactionId(self.draw(last) + 1);
+                let last = self.some_partition().transactions.next_id();
+                let transaction = TransactionId(last.partition().id(self.draw(serial(last.0)) + 1));
                 let operation = if self.one_in(3) {
                     Operation::TakeBack { transaction }
                 } else {
@@ -401,13 +452,25 @@ impl Play {
         }
     }
 
+    /// Now and then somebody else drew the number, and it belongs elsewhere by its hash.
+    fn claim(&mut self, account: AccountId, index: NumberIndex) -> bool {
+        let (home, programme) = (self.home_of(index), ProgrammeId(1));
+        let claim = ClaimNumber { index, home, account, programme };
+        self.one_in(12) && self.decide(&Command::Claim(Box::new(claim))) == Answer::Done
+    }
+
     pub(crate) fn issue(&mut self) {
         let account = self.account();
-        let issuer = self.state.account(account).unwrap().issuer;
+        let issuer = self.partitions.account(account).unwrap().issuer;
         // A small space of indices, so that they are issued again after their quarantine.
         let candidates: Vec<_> = (0..4)
             .map(|_| Candidate {
-                index: NumberIndex(self.draw(3000).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+                index: loop {
+                    let index = NumberIndex(self.draw(3000).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                    if self.home_of(index) == account.partition() || self.claim(account, index) {
+                        break index;
+                    }
+                },
                 last_four: LastFour::from_value(self.draw(10_000) as u16).unwrap(),
             })
             .collect();
@@ -447,7 +510,7 @@ impl Play {
         let (identity, reference, content) = (self.draw(1 << 40), self.draw(1 << 50), self.draw(1 << 40));
         let shop = ["SHOP-1", "SHOP-2"][self.draw(2) as usize];
         let programme = [Some(ProgrammeId(1)), Some(ProgrammeId(2)), None][self.draw(3) as usize];
-        let month = self.state.numbers.find(number.index).map(|number| number.expiry);
+        let month = self.active(number.index).map(|number| number.expiry);
         let month = month.unwrap_or_else(|| MonthIndex::of_unix_ms(self.now_ms).plus(6).unwrap());
         let wrong = u16::from(self.one_in(15));
         let expiry = format!("{:02}{:02}", (month.year() + wrong) % 100, month.month());
@@ -485,6 +548,7 @@ impl Play {
                 local_time: 131_415,
             },
             paged: None,
+            partition: self.home_of(number.index),
         }
     }
 
@@ -549,7 +613,9 @@ impl Play {
         let answer = self.decide(&Command::Message(Box::new(request.clone())));
         let answer = match answer {
             Answer::Page(page) => {
-                request.paged = Some(self.look_up(&page));
+                let partition =
+                    self.partitions.route(&Command::Message(Box::new(request.clone())), self.now_ms);
+                request.paged = Some(self.look_up(partition, &page));
                 self.decide(&Command::Message(Box::new(request.clone())))
             }
             answer => answer,
@@ -566,8 +632,8 @@ impl Play {
     }
 
     /// What the archive would find: here, everything is still in memory.
-    pub(crate) fn look_up(&self, page: &PageRequest) -> Vec<TransactionId> {
-        let transactions = &self.state.transactions;
+    pub(crate) fn look_up(&self, partition: PartitionId, page: &PageRequest) -> Vec<TransactionId> {
+        let transactions = &self.partitions.get(partition).unwrap().transactions;
         let (reference, of_number) = match *page {
             PageRequest::Reference(reference) => (reference, None),
             PageRequest::Purchases { reference, index, merchant } => (reference, Some((index, merchant))),

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mayfly_card::Currency;
-use mayfly_engine::ONLY_PARTITION;
 use mayfly_iso8583::Dialect;
 use mayfly_keys::OsRandom;
 use mayfly_server::Server;
@@ -92,7 +91,7 @@ impl Demo {
         stage.play(&cast)?;
         let Stage { mut admin, till, mut report, .. } = stage;
         till.finish(self.pcap.as_deref())?;
-        let journal = JournalReader::open(&server.data_dir().as_path().into(), ONLY_PARTITION)
+        let journal = JournalReader::open(&server.data_dir().as_path().into())
             .map_err(|error| Failure::Unreachable(error.to_string()))?;
         report.read_journal(&journal, currency)?;
         let agree = agree(&mut admin, &cast, &report)?;
@@ -109,7 +108,7 @@ fn start(dir: &Path) -> Outcome<Server> {
     let failed = |error: &dyn std::fmt::Display| Failure::Unreachable(error.to_string());
     std::fs::write(dir.join(CONFIG_FILE), CONFIG).map_err(|error| failed(&error))?;
     let config = Config::read(&dir.join(CONFIG_FILE)).map_err(|error| failed(&error))?;
-    mayfly_server::init(&config, &mut OsRandom).map_err(|error| failed(&error))?;
+    mayfly_server::init(&config, None, &mut OsRandom).map_err(|error| failed(&error))?;
     Server::start(config.check().map_err(|error| failed(&error))?).map_err(|error| failed(&error))
 }
 

@@ -103,7 +103,7 @@ impl Report {
     /// Looks into the journal: why each step was answered as it was, and what stands in the books.
     pub(crate) fn read_journal(&mut self, journal: &JournalReader, currency: Currency) -> Outcome {
         let mut books: BTreeMap<Option<AccountId>, Books> = BTreeMap::new();
-        for record in journal.records(1) {
+        for record in journal.records(mayfly_core::PartitionId::FIRST, 1) {
             let record = record.map_err(|error| Failure::Unreachable(error.to_string()))?;
             let read = record.each_event(|event| {
                 let Event::Transacted(transacted) = event else { return };

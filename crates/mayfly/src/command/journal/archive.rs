@@ -2,21 +2,16 @@
 
 use std::path::PathBuf;
 
-use mayfly_core::PartitionId;
-use mayfly_engine::Head;
-use mayfly_store::{ArchiveFile, archive_files};
+use mayfly_store::{ArchiveFile, StoreError, Verified, archive_files};
 
 use super::{failure, print};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 
-/// What files that were verified have, partition by partition.
+/// What files that were verified have.
 pub(super) struct Whole {
-    pub(super) partition: PartitionId,
-    pub(super) base: Head,
-    pub(super) head: Head,
     pub(super) files: u64,
-    pub(super) events: u64,
+    pub(super) verified: Verified,
 }
 
 /// These files, and those of these directories, in the order of what they have.
@@ -34,55 +29,58 @@ pub(super) fn open(paths: &[PathBuf]) -> Outcome<Vec<ArchiveFile>> {
             files.push(ArchiveFile::open(&path).map_err(failure)?);
         }
     }
-    files.sort_by_key(|file| (file.span().partition, file.span().before.sequence));
+    files.sort_by_key(|file| file.span().first());
     Ok(files)
 }
 
 /// Checks each file, and that they are one chain.
-pub(super) fn verify(paths: &[PathBuf], output: Output) -> Outcome<Vec<Whole>> {
+pub(super) fn verify(paths: &[PathBuf], output: Output) -> Outcome<Whole> {
     let files = open(paths)?;
     let bar = output.progress("checking", files.len() as u64);
-    let mut found: Vec<Whole> = Vec::new();
+    let mut found: Option<Whole> = None;
     for file in files {
         let (span, location) = (file.span().clone(), file.location());
         let events = file.verify().map_err(failure)?;
         bar.inc(1);
-        match found.last_mut().filter(|whole| whole.partition == span.partition) {
-            Some(whole) if whole.head == span.before => {
-                (whole.head, whole.files, whole.events) = (span.last, whole.files + 1, whole.events + events);
+        match &mut found {
+            Some(Whole { files, verified }) if verified.ends == span.before => {
+                (verified.ends, verified.events, *files) = (span.last, verified.events + events, *files + 1);
             }
-            Some(whole) => {
+            Some(Whole { verified, .. }) => {
                 return Err(Failure::Refused(format!(
-                    "{location} begins with record {}, and does not follow record {} of the file before it: one is \
+                    "{location} begins with entry {}, and does not follow entry {} of the file before it: one is \
                      missing, or they are of two journals",
                     span.first(),
-                    whole.head.sequence
+                    verified.ends.number
                 )));
             }
             None => {
-                let (partition, base, head) = (span.partition, span.before, span.last);
-                found.push(Whole { partition, base, head, files: 1, events });
+                found = Some(Whole {
+                    files: 1,
+                    verified: Verified { base: span.before, ends: span.last, events },
+                });
             }
         }
     }
     bar.finish_and_clear();
-    Ok(found)
+    found.ok_or_else(|| Failure::Unreachable("there is no file of an archive".into()))
 }
 
-/// Prints what happened, from one record to another.
+/// Prints what happened, from one entry to another.
 pub(super) fn read(paths: &[PathBuf], (from, to): (u64, Option<u64>), output: Output) -> Outcome {
     for file in open(paths)? {
         let location = file.location();
-        let mut before = file.span().before;
-        for record in file {
-            let record = record.map_err(failure)?;
-            record.check(&before).map_err(|why| {
-                let (location, sequence) = (location.clone(), record.sequence);
-                failure(mayfly_store::StoreError::Record { location, sequence, why })
+        let mut before = file.span().before.clone();
+        let several = before.heads.len() > 1;
+        for entry in file {
+            let entry = entry.map_err(failure)?;
+            before.check(&entry).map_err(|(partition, why)| {
+                let sequence = before.head(partition).sequence + 1;
+                failure(StoreError::Record { location: location.clone(), partition, sequence, why })
             })?;
-            before = record.head();
-            if record.sequence >= from && to.is_none_or(|to| record.sequence <= to) {
-                print(&record, output).map_err(|why| why.of(&location))?;
+            before.advance(&entry);
+            if entry.number >= from && to.is_none_or(|to| entry.number <= to) {
+                print(&entry, several, output).map_err(|why| why.of(&location))?;
             }
         }
     }

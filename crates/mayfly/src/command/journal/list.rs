@@ -18,9 +18,8 @@ pub(crate) struct List {
     source: Source,
 }
 
-/// Records from one to another, and where they are.
+/// Entries from one to another, and where they are.
 struct Line {
-    partition: u16,
     first: u64,
     last: u64,
     from_ms: u64,
@@ -34,11 +33,10 @@ struct Line {
 impl Line {
     fn of(span: &Span, there: bool) -> Self {
         Self {
-            partition: span.partition.0,
             first: span.first(),
-            last: span.last.sequence,
+            last: span.last.number,
             from_ms: span.first_ms,
-            to_ms: span.last.at_ms,
+            to_ms: span.last.at_ms(),
             place: span.file.clone(),
             bytes: Some(span.bytes),
             there,
@@ -47,7 +45,7 @@ impl Line {
 
     fn json(&self) -> Value {
         json!({
-            "partition": self.partition, "first": self.first, "last": self.last,
+            "first": self.first, "last": self.last,
             "from": Time(self.from_ms).to_string(), "to": Time(self.to_ms).to_string(),
             "place": self.place, "bytes": self.bytes, "missing": !self.there,
         })
@@ -64,10 +62,9 @@ impl List {
         };
         let value: Vec<Value> = lines.iter().map(Line::json).collect();
         output.either(&json!({ "items": value }), || {
-            let mut table = Table::new(["partition", ">first", ">last", "from", "to", "where", ">bytes", ""]);
+            let mut table = Table::new([">first", ">last", "from", "to", "where", ">bytes", ""]);
             for line in &lines {
                 table.row([
-                    line.partition.to_string(),
                     line.first.to_string(),
                     line.last.to_string(),
                     Time(line.from_ms).to_string(),
@@ -90,15 +87,14 @@ impl List {
                 lines.push(Line::of(&span, directory.join(&span.file).exists()));
             }
         }
-        let (base, head) = (journal.base().map_err(failure)?, journal.head().map_err(failure)?);
-        if head.sequence > base.sequence {
-            let oldest = journal.head_at(base.sequence + 1).map_err(failure)?;
+        let (base, last) = (journal.base().map_err(failure)?, journal.last_number().map_err(failure)?);
+        if last > base.number {
+            let time_of = |number| journal.time_of(number).map_err(failure);
             lines.push(Line {
-                partition: journal.partition().0,
-                first: base.sequence + 1,
-                last: head.sequence,
-                from_ms: oldest.map_or(0, |oldest| oldest.at_ms),
-                to_ms: head.at_ms,
+                first: base.number + 1,
+                last,
+                from_ms: time_of(base.number + 1)?.unwrap_or(0),
+                to_ms: time_of(last)?.unwrap_or(0),
                 place: "journal".into(),
                 bytes: None,
                 there: true,

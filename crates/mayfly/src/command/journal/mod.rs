@@ -4,13 +4,14 @@
 mod archive;
 mod event_view;
 mod list;
-mod verify;
+pub(crate) mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use mayfly_engine::{ONLY_PARTITION, Record, RecordError};
+use mayfly_core::PartitionId;
+use mayfly_engine::{Entry, RecordError};
 use mayfly_server::config::Settings;
 use mayfly_store::{JournalReader, Location, StoreError};
 
@@ -29,7 +30,7 @@ pub(crate) enum JournalCommand {
     Read(Read),
     /// Check that nothing was altered: every record's hash, and the chain that they make
     Verify(verify::Verify),
-    /// Show from which record to which the journal and the files of its archive are
+    /// Show from which entry to which the journal and the files of its archive are
     List(list::List),
 }
 
@@ -47,11 +48,11 @@ pub(crate) struct Source {
 /// Which part of the journal.
 #[derive(Debug, Args)]
 pub(crate) struct Read {
-    /// The first record
-    #[arg(long, value_name = "RECORD", default_value_t = 1)]
+    /// The first entry: what was written together, one record in each partition that it changed
+    #[arg(long, value_name = "ENTRY", default_value_t = 1)]
     from: u64,
-    /// The last record
-    #[arg(long, value_name = "RECORD")]
+    /// The last entry
+    #[arg(long, value_name = "ENTRY")]
     to: Option<u64>,
     /// Go on with what happens from now, until interrupted
     #[arg(long, short = 'F', conflicts_with_all = ["to", "archive"])]
@@ -75,7 +76,7 @@ impl Source {
     /// The journal that the options name, with its archive or without.
     fn open(&self, place: &Place) -> Outcome<JournalReader> {
         let Settings { home, retention, .. } = place.settings()?;
-        let journal = JournalReader::open(&home, ONLY_PARTITION).map_err(failure)?;
+        let journal = JournalReader::open(&home).map_err(failure)?;
         Ok(if self.no_archive { journal } else { journal.with_archive(&retention.archive_dir) })
     }
 }
@@ -98,16 +99,17 @@ impl Read {
             return archive::read(&self.source.archive, (self.from, self.to), output);
         }
         let journal = self.source.open(place)?;
-        let begins = journal.beginning().map_err(failure)?.sequence + 1;
+        let begins = journal.beginning().map_err(failure)?.number + 1;
         let mut next = self.from.max(begins);
         loop {
-            for record in journal.records(next) {
-                let record = record.map_err(failure)?;
-                if self.to.is_some_and(|to| record.sequence > to) {
+            for entry in journal.entries(next) {
+                let entry = entry.map_err(failure)?;
+                if self.to.is_some_and(|to| entry.number > to) {
                     return Ok(());
                 }
-                next = record.sequence + 1;
-                print(&record, output).map_err(|why| why.of(journal.location()))?;
+                next = entry.number + 1;
+                print(&entry, journal.partitions().get() > 1, output)
+                    .map_err(|why| why.of(journal.location()))?;
             }
             if !self.follow {
                 return Ok(());
@@ -117,22 +119,26 @@ impl Read {
     }
 }
 
-/// Prints each event of a record.
-fn print(record: &Record, output: Output) -> Result<(), Unprintable> {
+/// Prints each event of an entry.
+fn print(entry: &Entry, several: bool, output: Output) -> Result<(), Unprintable> {
     let mut events = Vec::new();
-    record.each_event(|event| events.push(event)).map_err(|why| Unprintable::Record(record.sequence, why))?;
-    for event in &events {
-        let view = EventView { sequence: record.sequence, at_ms: record.at_ms, event };
-        let printed = if output.is_json() { output.json(&view.json()) } else { output.line(view.line()) };
-        printed.map_err(Unprintable::Output)?;
+    for record in &entry.records {
+        let place = (record.partition, record.sequence);
+        record.each_event(|event| events.push(event)).map_err(|why| Unprintable::Record(place, why))?;
+        for event in events.drain(..) {
+            let of = several.then_some(place);
+            let view = EventView { number: entry.number, of, at_ms: record.at_ms, event: &event };
+            let printed = if output.is_json() { output.json(&view.json()) } else { output.line(view.line()) };
+            printed.map_err(Unprintable::Output)?;
+        }
     }
     Ok(())
 }
 
-/// Why a record was not printed.
+/// Why an entry was not printed.
 enum Unprintable {
-    /// It can't be read.
-    Record(u64, RecordError),
+    /// That record can't be read.
+    Record((PartitionId, u64), RecordError),
     /// It can't be written.
     Output(Failure),
 }
@@ -141,8 +147,8 @@ impl Unprintable {
     /// Of a record that stands there.
     fn of(self, location: &Location) -> Failure {
         match self {
-            Self::Record(sequence, why) => {
-                failure(StoreError::Record { location: location.clone(), sequence, why })
+            Self::Record((partition, sequence), why) => {
+                failure(StoreError::Record { location: location.clone(), partition, sequence, why })
             }
             Self::Output(failure) => failure,
         }

@@ -1,10 +1,10 @@
 //! `mayfly journal verify`: walks the chain from its first record to its last.
 
 use clap::Args;
-use mayfly_engine::Head;
+use mayfly_engine::Ends;
 use mayfly_server::config::Settings;
-use mayfly_store::{Home, JournalReader, Verified, compare_with_archive};
-use serde_json::json;
+use mayfly_store::{Home, Verified, compare_with_archive};
+use serde_json::{Value, json};
 
 use super::{Source, archive, failure};
 use crate::failure::{Failure, Outcome};
@@ -29,33 +29,23 @@ impl Verify {
             return self.archive(output);
         }
         let journal = self.source.open(place)?;
-        let bar = output.progress("checking", journal.last_sequence().map_err(failure)?);
-        let verified = mayfly_store::verify(&journal, |sequence| bar.set_position(sequence));
+        let bar = output.progress("checking", journal.last_number().map_err(failure)?);
+        let verified = mayfly_store::verify(&journal, |number| bar.set_position(number));
         bar.finish_and_clear();
-        let Verified { base, head, events } = verified.map_err(failure)?;
+        let verified = verified.map_err(failure)?;
         if self.views {
-            compare(&journal, place, output)?;
+            compare(place, output)?;
         }
-        let hash = hex(&head);
-        let archived = journal.base().map_err(failure)?.sequence;
-        let mut value = json!({
-            "ok": true, "records": head.sequence, "events": events, "head": hash, "first": base.sequence + 1,
-            "archived": archived,
-        });
-        let records = match (archived, base.sequence) {
-            (0, _) => head.sequence.to_string(),
-            (archived, 0) => format!("{}, the first {archived} of them in the archive", head.sequence),
-            (_, base) => {
-                format!("{} to {}; those before were archived, and not looked at", base + 1, head.sequence)
-            }
-        };
-        let mut lines = vec![
-            ("journal", journal.location().to_string()),
-            ("records", records),
-            ("events", events.to_string()),
-            ("last hash", hash),
-            ("chain", "whole".into()),
-        ];
+        let archived = journal.base().map_err(failure)?.number;
+        let mut value = ends_json(&verified);
+        value["ok"] = true.into();
+        value["archived"] = archived.into();
+        let mut lines = vec![("journal", journal.location().to_string())];
+        lines.extend(ends_lines(&verified));
+        if archived > 0 && verified.base.number == 0 {
+            lines.push(("in the archive", format!("entries 1 to {archived}")));
+        }
+        lines.push(("chain", "whole".into()));
         if self.views {
             value["views"] = "same".into();
             lines.push(("views", "the same as a replay of the journal".into()));
@@ -66,41 +56,61 @@ impl Verify {
     /// Files of an archive alone.
     fn archive(&self, output: Output) -> Outcome {
         let found = archive::verify(&self.source.archive, output)?;
-        let partitions: Vec<_> = found
-            .iter()
-            .map(|whole| {
-                json!({
-                    "partition": whole.partition.0, "files": whole.files, "first": whole.base.sequence + 1,
-                    "last": whole.head.sequence, "events": whole.events, "previous": hex(&whole.base),
-                    "head": hex(&whole.head),
-                })
-            })
-            .collect();
-        output.either(&json!({ "ok": true, "partitions": partitions }), || {
-            let lines = found.iter().map(|whole| {
-                pairs(&[
-                    ("files", whole.files.to_string()),
-                    ("records", format!("{} to {}", whole.base.sequence + 1, whole.head.sequence)),
-                    ("events", whole.events.to_string()),
-                    ("hash before", hex(&whole.base)),
-                    ("last hash", hex(&whole.head)),
-                    ("chain", "whole".into()),
-                ])
-            });
-            lines.collect::<Vec<_>>().join("\n")
-        })
+        let before = hex(&found.verified.base.digest());
+        let mut value = ends_json(&found.verified);
+        value["ok"] = true.into();
+        value["files"] = found.files.into();
+        value["previous"] = before.clone().into();
+        let mut lines = vec![("files", found.files.to_string())];
+        lines.extend(ends_lines(&found.verified));
+        lines.push(("hash before", before));
+        lines.push(("chain", "whole".into()));
+        output.either(&value, || pairs(&lines))
     }
 }
 
-fn hex(head: &Head) -> String {
-    head.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What a journal has and where it ends, for scripts: its last hash stands for all before it.
+pub(crate) fn ends_json(verified: &Verified) -> Value {
+    let Verified { base, ends, events } = verified;
+    json!({
+        "entries": ends.number, "first": base.number + 1, "records": records(ends), "events": events,
+        "partitions": ends.heads.len(), "head": hex(&ends.digest()),
+    })
+}
+
+/// The same for people.
+pub(crate) fn ends_lines(verified: &Verified) -> Vec<(&'static str, String)> {
+    let Verified { base, ends, events } = verified;
+    let mut lines = vec![("records", records(ends).to_string()), ("events", events.to_string())];
+    if ends.heads.len() > 1 {
+        lines.insert(0, ("entries", ends.number.to_string()));
+        lines.insert(0, ("partitions", ends.heads.len().to_string()));
+    }
+    if base.number > 0 {
+        let first = base.number + 1;
+        lines.push((
+            "beginning with",
+            format!("entry {first}; what was before was archived, and is not looked at"),
+        ));
+    }
+    lines.push(("last hash", hex(&ends.digest())));
+    lines
+}
+
+/// How many records all partitions have together.
+fn records(ends: &Ends) -> u64 {
+    ends.heads.iter().map(|head| head.sequence).sum()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Replays the journal and compares; every difference is told.
-fn compare(journal: &JournalReader, place: &Place, output: Output) -> Outcome {
+fn compare(place: &Place, output: Output) -> Outcome {
     let spinner = output.spinner("comparing the views with a replay");
     let Settings { home, retention, .. } = place.settings()?;
-    let differences = compare_with_archive(&home, journal.partition(), Some(&retention.archive_dir));
+    let differences = compare_with_archive(&home, Some(&retention.archive_dir));
     spinner.finish_and_clear();
     let differences = differences.map_err(failure)?;
     if differences.is_empty() {

@@ -54,6 +54,19 @@ impl Rows {
 pub(crate) enum Column {
     Integers(Vec<Option<i64>>),
     Texts(Vec<Option<String>>),
+    Blobs(Vec<Vec<u8>>),
+}
+
+impl From<Vec<i64>> for Column {
+    fn from(integers: Vec<i64>) -> Self {
+        Self::Integers(integers.into_iter().map(Some).collect())
+    }
+}
+
+impl From<Vec<Vec<u8>>> for Column {
+    fn from(blobs: Vec<Vec<u8>>) -> Self {
+        Self::Blobs(blobs)
+    }
 }
 
 impl Column {
@@ -64,6 +77,8 @@ impl Column {
             (Self::Integers(column), _) => column.push(None),
             (Self::Texts(column), Value::Text(text)) => column.push(Some(text.clone().into_owned())),
             (Self::Texts(column), _) => column.push(None),
+            (Self::Blobs(column), Value::Blob(bytes)) => column.push(bytes.to_vec()),
+            (Self::Blobs(column), _) => column.push(Vec::new()),
         }
     }
 
@@ -71,6 +86,7 @@ impl Column {
         match self {
             Self::Integers(column) => column.clear(),
             Self::Texts(column) => column.clear(),
+            Self::Blobs(column) => column.clear(),
         }
     }
 
@@ -78,6 +94,7 @@ impl Column {
         match self {
             Self::Integers(column) => column.len(),
             Self::Texts(column) => column.len(),
+            Self::Blobs(column) => column.len(),
         }
     }
 
@@ -85,6 +102,7 @@ impl Column {
         match self {
             Self::Integers(column) => column,
             Self::Texts(column) => column,
+            Self::Blobs(column) => column,
         }
     }
 }

@@ -7,18 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 use futures_util::{SinkExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Connection, Row, Socket, Statement};
 
-use super::error::of_postgres;
+use super::error::{of_hosts, of_postgres};
+use super::tls::Tls;
 use super::{Column, Database};
 use crate::format::Durability;
 use crate::sql::{Access, Value, dialect};
 use crate::{Location, StoreError};
 
 type Result<T> = std::result::Result<T, StoreError>;
+type Connected = (Client, Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>);
 
 /// How many statements are kept prepared; their texts are our own, so there are never so many.
 const STATEMENTS_MAX: usize = 512;
@@ -106,18 +111,26 @@ impl Link {
         }
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| StoreError::lost(&self.location, &error.to_string()))?;
-        let config = self.database.config(self.schema, self.durability);
-        let tls = self.database.tls();
-        let connecting =
-            async { tokio::time::timeout(self.database.connect_time_max(), config.connect(tls)).await };
-        let (client, connection) = match runtime.block_on(connecting) {
-            Ok(connected) => connected.map_err(|error| of_postgres(&self.location, &error))?,
-            Err(_) => return Err(StoreError::lost(&self.location, "it did not answer in time")),
-        };
+        let (client, connection) = runtime.block_on(self.connect())?;
         // It ends with the client, and says nothing that a statement does not say.
         drop(runtime.spawn(connection));
         self.live = Some(Live { client, statements: HashMap::new(), runtime: Some(runtime) });
         Ok(())
+    }
+
+    /// To the first host that can be written to.
+    async fn connect(&self) -> Result<Connected> {
+        let (tls, limit) = (self.database.tls(), self.database.host_time_max());
+        let mut failed = Vec::new();
+        for (host, config) in self.database.configs(self.schema, self.durability) {
+            let error = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => of_postgres(&self.location, &error),
+                Err(_) => StoreError::lost(&self.location, "it did not answer in time"),
+            };
+            failed.push((host, error));
+        }
+        Err(of_hosts(&self.location, failed))
     }
 
     /// Does something with the connection, and lets go of one that is of no use any more.
@@ -170,9 +183,9 @@ impl Link {
     /// Copies rows into a table: `sql` is `COPY … FROM STDIN BINARY`.
     pub(crate) fn copy(&mut self, sql: &str, rows: Bytes) -> Result<()> {
         self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
             let copied = async {
-                let sink = live.client.copy_in::<_, Bytes>(sql).await?;
-                let mut sink = pin!(sink);
+                let mut sink = pin!(live.client.copy_in::<_, Bytes>(&statement).await?);
                 sink.send(rows).await?;
                 sink.finish().await
             };
@@ -180,27 +193,57 @@ impl Link {
         })
     }
 
-    /// Does something with columns of values and, after them, a single one. Returns how many rows it changed.
-    pub(crate) fn run_columns(&mut self, sql: &str, columns: &[Column], last: i64) -> Result<u64> {
+    /// Copies rows into a table and then does `last`, both as one transaction. Says whether it was done: not if `last` would
+    /// leave a column without a value that must have one. It takes two ways to the server and back.
+    pub(crate) fn copy_and(&mut self, sql: &str, rows: Bytes, last: &str) -> Result<bool> {
+        let last = format!("{last}; COMMIT");
         self.with(|live, location, limit| {
             let statement = prepared(live, location, limit, sql)?;
-            let last: &(dyn ToSql + Sync) = &last;
-            let values: Vec<_> = columns.iter().map(Column::as_sql).chain([last]).collect();
+            let client = &live.client;
+            let attempt = async {
+                // Sent in this order, and nothing waits for an answer before the next is sent.
+                let begin = client.batch_execute("BEGIN");
+                let ((), sink) = try_join(begin, client.copy_in::<_, Bytes>(&statement)).await?;
+                let mut sink = pin!(sink);
+                sink.send(rows).await?;
+                try_join(sink.finish(), client.batch_execute(&last)).await.map(|_| ())
+            };
+            let done = async {
+                let done = attempt.await;
+                if done.is_err() {
+                    // Whatever was begun is over, also if it can't be said any more.
+                    drop(client.batch_execute("ROLLBACK").await);
+                }
+                match done {
+                    Err(error) if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => Ok(false),
+                    done => done.map(|()| true),
+                }
+            };
+            live.wait(location, limit, done)
+        })
+    }
+
+    /// Does something with columns of values and, after them, single ones. Returns how many rows it changed.
+    pub(crate) fn run_columns(&mut self, sql: &str, columns: &[Column], values: &[Value<'_>]) -> Result<u64> {
+        self.with(|live, location, limit| {
+            let statement = prepared(live, location, limit, sql)?;
+            let single = values.iter().map(|value| value as &(dyn ToSql + Sync));
+            let values: Vec<_> = columns.iter().map(Column::as_sql).chain(single).collect();
             live.wait(location, limit, live.client.execute(&statement, &values))
         })
     }
 
-    /// Each row that is found by a partition and many ids.
-    pub(crate) fn each_of(
+    /// Each row that is found by columns of values.
+    pub(crate) fn each_of_columns(
         &mut self,
         sql: &str,
-        partition: i64,
-        ids: &[i64],
+        columns: &[Column],
         mut each: impl FnMut(&Row) -> Result<()>,
     ) -> Result<()> {
         self.with(|live, location, limit| {
             let statement = prepared(live, location, limit, sql)?;
-            let found = live.wait(location, limit, live.client.query(&statement, &[&partition, &ids]))?;
+            let values: Vec<_> = columns.iter().map(Column::as_sql).collect();
+            let found = live.wait(location, limit, live.client.query(&statement, &values))?;
             found.iter().try_for_each(&mut each)
         })
     }

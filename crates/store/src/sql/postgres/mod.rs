@@ -105,11 +105,9 @@ impl Database {
         if let Some(password) = options.password {
             config.password(password);
         }
-        let per_host = options.connect_time_max / config.get_hosts().len().max(1) as u32;
         config
             .application_name("mayfly")
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
-            .connect_timeout(per_host)
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(3)
@@ -137,15 +135,22 @@ impl Database {
         self.statement_time_max
     }
 
-    pub(crate) fn connect_time_max(&self) -> Duration {
-        self.connect_time_max
-    }
-
     fn tls(&self) -> Tls {
         self.tls.clone()
     }
 
-    /// How to connect to a schema.
+    /// How to connect to a schema on each of the hosts, with the host's name. The driver would try one after the other itself,
+    /// but never comes to the next one if one takes the connection and then says nothing.
+    fn configs(&self, schema: &str, durability: Durability) -> Vec<(String, Config)> {
+        let config = self.config(schema, durability);
+        (0..config.get_hosts().len()).map(|at| (host(&config, at), of_host(&config, at))).collect()
+    }
+
+    /// How long one of the hosts may take.
+    fn host_time_max(&self) -> Duration {
+        self.connect_time_max / self.config.get_hosts().len().max(1) as u32
+    }
+
     fn config(&self, schema: &str, durability: Durability) -> Config {
         let mut config = self.config.clone();
         let statement_ms = self.statement_time_max.as_millis();
@@ -173,15 +178,56 @@ impl fmt::Debug for Database {
 }
 
 fn hosts(config: &Config) -> String {
+    (0..config.get_hosts().len()).map(|at| host(config, at)).collect::<Vec<_>>().join(",")
+}
+
+fn host(config: &Config, at: usize) -> String {
+    let port = port(config, at);
+    match &config.get_hosts()[at] {
+        Host::Tcp(name) => format!("{name}:{port}"),
+        Host::Unix(path) => format!("{}:{port}", path.display()),
+    }
+}
+
+fn port(config: &Config, at: usize) -> u16 {
     let ports = config.get_ports();
-    let shown = config.get_hosts().iter().enumerate().map(|(at, host)| {
-        let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-        match host {
-            Host::Tcp(name) => format!("{name}:{port}"),
-            Host::Unix(path) => format!("{}:{port}", path.display()),
-        }
-    });
-    shown.collect::<Vec<_>>().join(",")
+    ports.get(at).or(ports.first()).copied().unwrap_or(5432)
+}
+
+/// The same, with one of its hosts only.
+fn of_host(config: &Config, at: usize) -> Config {
+    let mut one = Config::new();
+    one.user(config.get_user().unwrap_or_default())
+        .dbname(config.get_dbname().unwrap_or_default())
+        .options(config.get_options().unwrap_or_default())
+        .application_name(config.get_application_name().unwrap_or_default())
+        .ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .channel_binding(config.get_channel_binding())
+        .target_session_attrs(config.get_target_session_attrs())
+        .keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .port(port(config, at));
+    if let Some(password) = config.get_password() {
+        one.password(password);
+    }
+    match &config.get_hosts()[at] {
+        Host::Tcp(name) => one.host(name),
+        Host::Unix(path) => one.host_path(path),
+    };
+    if let Some(address) = config.get_hostaddrs().get(at) {
+        one.hostaddr(*address);
+    }
+    if let Some(interval) = config.get_keepalives_interval() {
+        one.keepalives_interval(interval);
+    }
+    if let Some(retries) = config.get_keepalives_retries() {
+        one.keepalives_retries(retries);
+    }
+    if let Some(timeout) = config.get_tcp_user_timeout() {
+        one.tcp_user_timeout(*timeout);
+    }
+    one
 }
 
 fn is_local(host: &Host) -> bool {

@@ -54,6 +54,15 @@ pub(crate) fn open(database: &Arc<Database>, format: &Format, access: Access) ->
     Ok(sql)
 }
 
+/// Connects to a schema of ours, of whatever version that is not newer, to look who it is.
+pub(crate) fn look(database: &Arc<Database>, format: &Format) -> Result<Sql, StoreError> {
+    let sql = Sql::postgres(Link::open(database, format.schema, format.durability)?);
+    match found(&sql, format)? {
+        Some(_) => Ok(sql),
+        None => Err(StoreError::Missing { location: sql.location().clone(), views: false }),
+    }
+}
+
 /// Puts a schema out of the way, with all that is in it. The last one that was put aside is kept, for whoever wants to know
 /// why; an older one is removed.
 pub(crate) fn put_aside(database: &Arc<Database>, format: &Format) -> Result<(), StoreError> {

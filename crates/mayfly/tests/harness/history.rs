@@ -4,25 +4,37 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::harness::peer::Key;
-use crate::harness::{Answer, Home, Random, said};
-use crate::load::Sent;
+use super::peer::Key;
+use super::{Answer, Home, Message, Random, said};
 
 /// How many transactions are compared with what the views show of them.
 const SHOWN: usize = 5;
 
+/// A message that was sent, and what came back if something did.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) message: Message,
+    pub(crate) answer: Option<Answer>,
+}
+
 /// A transaction in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Written {
-    id: String,
-    answer: Answer,
+pub(crate) struct Written {
+    pub(crate) id: String,
+    pub(crate) answer: Answer,
+    /// In cents.
+    pub(crate) amount: u64,
+    /// The number's id, if it was one that can be used.
+    pub(crate) number: String,
 }
 
 /// What stands in the journal up to a record.
 #[derive(Default, PartialEq, Eq)]
 pub(crate) struct History {
-    last_record: u64,
+    last_entry: u64,
     messages: HashMap<Key, Written>,
+    /// Transactions that the server took back by itself: their approval came too late.
+    taken_back: HashSet<String>,
     /// Each number with its uses.
     issued: HashMap<String, u64>,
     /// Each number with how many purchases were approved.
@@ -37,14 +49,39 @@ impl History {
         self.messages.len()
     }
 
+    /// All messages that are there.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (&Key, &Written)> {
+        self.messages.iter()
+    }
+
+    /// What became of a message.
+    pub(crate) fn message(&self, message: &Message) -> Option<&Written> {
+        self.messages.get(&message.key())
+    }
+
+    /// Whether the server took it back by itself.
+    pub(crate) fn was_taken_back(&self, written: &Written) -> bool {
+        self.taken_back.contains(&written.id)
+    }
+
+    /// How many transactions it took back.
+    pub(crate) fn taken_back(&self) -> usize {
+        self.taken_back.len()
+    }
+
+    /// Each account with what it has and what of it is held, in cents.
+    pub(crate) fn accounts(&self) -> &HashMap<String, (i64, i64)> {
+        &self.accounts
+    }
+
     /// Reads what has happened since it was last read.
     pub(crate) fn read_on(&mut self, home: &Home) {
-        let from = (self.last_record + 1).to_string();
+        let from = (self.last_entry + 1).to_string();
         let output = home.cli(["--json", "journal", "read", "--from", from.as_str()]);
         assert!(output.status.success(), "{}", said(&output));
         for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let event: Value = serde_json::from_slice(line).unwrap();
-            self.last_record = event["record"].as_u64().unwrap();
+            self.last_entry = event["entry"].as_u64().unwrap();
             match event["event"].as_str() {
                 Some("transacted") => self.transacted(&event),
                 Some("number-issued") => {
@@ -63,11 +100,16 @@ impl History {
         let message = text(event, "message");
         if !message.is_empty() {
             let stan = text(event, "stan").parse().unwrap();
-            let key = (message, text(event, "rrn").trim_end().to_owned(), stan);
-            let written = Written { id: text(event, "transaction"), answer: answer.clone() };
+            let key = (message.clone(), text(event, "rrn").trim_end().to_owned(), stan);
+            let (id, number) = (text(event, "transaction"), text(event, "number"));
+            let amount = event["amount"]["minor"].as_u64().unwrap();
+            let written = Written { id, answer: answer.clone(), amount, number };
             if let Some(first) = self.messages.insert(key.clone(), written) {
                 panic!("{key:?} is there twice: {first:?} and {event}");
             }
+        }
+        if event["kind"] == "reversal" && message.is_empty() {
+            self.taken_back.insert(text(event, "target"));
         }
         if event["kind"] == "purchase" && answer.approved() {
             *self.purchases.entry(text(event, "number")).or_default() += 1;
@@ -131,7 +173,7 @@ impl History {
         let mut all: Vec<_> = self.messages.values().collect();
         all.sort_by(|one, other| one.id.cmp(&other.id));
         for _ in 0..SHOWN {
-            let Some(Written { id, answer }) = random.of(&all) else { return };
+            let Some(Written { id, answer, .. }) = random.of(&all) else { return };
             let shown = home.json(["transaction", "show", id.as_str()]);
             let approval = shown["approval"].as_str().map(str::to_owned);
             assert_eq!(Answer { code: text(&shown, "response"), approval }, *answer, "{id} in the views");

@@ -1,0 +1,48 @@
+//! A client of two gateways, of which one answers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Answer, Message, Peer};
+
+/// Connected to one of them, or to none just now.
+pub(crate) struct Roamer {
+    addresses: [SocketAddr; 2],
+    at: usize,
+    peer: Option<Peer>,
+    /// How long it waits for an answer.
+    pub(crate) patience: Duration,
+}
+
+impl Roamer {
+    pub(crate) fn new(addresses: [SocketAddr; 2], patience: Duration) -> Self {
+        Self { addresses, at: 0, peer: None, patience }
+    }
+
+    /// Sends a message where it is, and waits. None if it could not connect, or was not answered: then it goes to the other
+    /// one next time.
+    pub(crate) fn ask(&mut self, message: &Message, repeat: bool) -> Option<Answer> {
+        let answer = self.exchange(message, repeat);
+        if answer.is_none() {
+            self.turn();
+        }
+        answer
+    }
+
+    /// Over to the other one.
+    pub(crate) fn turn(&mut self) {
+        (self.peer, self.at) = (None, 1 - self.at);
+    }
+
+    fn exchange(&mut self, message: &Message, repeat: bool) -> Option<Answer> {
+        if self.peer.is_none() {
+            self.peer = Some(Peer::connect(self.addresses[self.at]).ok()?);
+        }
+        let peer = self.peer.as_mut()?;
+        peer.be_patient(self.patience);
+        peer.send(&message.wire(repeat)).ok()?;
+        let (key, answer) = peer.receive().ok()?;
+        assert_eq!(key, message.key());
+        Some(answer)
+    }
+}
