@@ -6,48 +6,67 @@ mod common;
 
 use std::cell::Cell;
 use std::fs;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Ground, PARTITION, Play, assert_state, on_both, options, reopen};
+use common::{Ground, PARTITION, Play, SEVERAL, assert_state, options, reopen};
 use mayfly_core::{IssuerId, PartitionId};
-use mayfly_engine::{Head, Journal, Progress, Record};
+use mayfly_engine::{Ends, Entry, Journal, Progress, Record};
 use mayfly_keys::{KeyService, OsRandom, RootKey};
 use mayfly_store::directory::{By, Directory, DirectoryError, NewWebhook};
 use mayfly_store::{
     ArchiveFile, Asked, CUT_AGE_MIN_MS, CopyOptions, Dropped, EventPlace, FoldOptions, Folder, Follower,
     HeldBy, Home, JournalReader, Lease, OpenOptions, Opened, Retention, RetentionOptions, StoreError,
-    StoredJournal, archive_files, compare_with_archive, copy, open, verify,
+    StoredJournal, archive_files, compare_with_archive, copy, create, open, verify,
 };
 use tempfile::TempDir;
 
-on_both!(
+/// Each of these functions is a test for either store, with one partition and with several.
+macro_rules! on_all {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[test] fn $name() { super::$name(super::Ground::files(), 1); })*
+        }
+        mod on_sqlite_with_several_partitions {
+            $(#[test] fn $name() { super::$name(super::Ground::files(), super::SEVERAL); })*
+        }
+        mod on_postgres {
+            $(#[test] fn $name() { super::$name(super::Ground::postgres(), 1); })*
+        }
+        mod on_postgres_with_several_partitions {
+            $(#[test] fn $name() { super::$name(super::Ground::postgres(), super::SEVERAL); })*
+        }
+    };
+}
+
+on_all!(
     what_is_archived_is_one_chain_with_the_journal,
     views_are_built_again_from_the_archive,
     what_is_interrupted_goes_on,
     damage_to_a_file_is_named,
     nothing_is_dropped_that_somebody_needs,
     days_have_files_of_their_own,
-    partitions_are_cut_on_their_own,
+    partitions_that_have_nothing_left_are_known,
     a_copy_begins_where_the_journal_does,
 );
 
 const DAY_MS: u64 = 86_400_000;
 
 fn fold(play: &Play) {
-    fold_to(&play.home, PARTITION, &play.head);
+    fold_to(&play.home, &play.ends);
 }
 
-fn fold_to(home: &Home, partition: PartitionId, head: &Head) {
+fn fold_to(home: &Home, ends: &Ends) {
     let progress = Arc::new(Progress::default());
-    progress.set_durable(head.sequence, head.at_ms);
-    Folder::start(home, partition, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
+    progress.set_durable(ends.number, ends.at_ms());
+    Folder::start(home, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
 }
 
 /// A world of half a year, folded, and a directory for its archive.
-fn world(ground: &Ground, seed: u64) -> (Play, TempDir) {
-    let mut play = Play::new(&ground.home, seed);
+fn world(ground: &Ground, seed: u64, partitions: u16) -> (Play, TempDir) {
+    let mut play = Play::of(&ground.home, seed, partitions);
     play.run(3000);
     while play.now_ms < common::BEGUN_MS + 120 * DAY_MS {
         play.now_ms += 5 * DAY_MS;
@@ -64,7 +83,7 @@ fn retention(home: &Home, archive: &Path) -> Retention {
         journal_ms: Some(30 * DAY_MS),
         ..RetentionOptions::forever(archive.join("archive"))
     };
-    Retention::open(home, &[PARTITION], options).unwrap()
+    Retention::open(home, options).unwrap()
 }
 
 fn cut(home: &Home, archive: &Path, before_ms: u64) -> Dropped {
@@ -73,7 +92,7 @@ fn cut(home: &Home, archive: &Path, before_ms: u64) -> Dropped {
 }
 
 fn reader(home: &Home) -> JournalReader {
-    JournalReader::open(home, PARTITION).unwrap()
+    JournalReader::open(home).unwrap()
 }
 
 fn with_archive(archive: &Path) -> OpenOptions {
@@ -81,7 +100,12 @@ fn with_archive(archive: &Path) -> OpenOptions {
 }
 
 fn reopen_with(home: &Home, archive: &Path) -> Result<Opened, StoreError> {
-    open(home, PARTITION, &with_archive(archive), |_| ())
+    open(home, &with_archive(archive), |_| ())
+}
+
+/// How many records there are up to there.
+fn records(ends: &Ends) -> u64 {
+    ends.heads.iter().map(|head| head.sequence).sum()
 }
 
 fn lose_views(ground: &Ground) {
@@ -95,74 +119,82 @@ fn lose_views(ground: &Ground) {
     }
 }
 
-fn what_is_archived_is_one_chain_with_the_journal(ground: Ground) {
-    let (mut play, around) = world(&ground, 31);
+fn what_is_archived_is_one_chain_with_the_journal(ground: Ground, partitions: u16) {
+    let (mut play, around) = world(&ground, 31, partitions);
     let before_ms = play.now_ms - 30 * DAY_MS;
-    let (mut count, mut young) = (0, 0);
-    for record in reader(&ground.home).records(1) {
-        let record = record.unwrap();
+    let (mut count, mut records, mut young) = (0, 0, 0);
+    for entry in reader(&ground.home).entries(1) {
+        let entry = entry.unwrap();
         count += 1;
-        young += u64::from(record.at_ms >= before_ms);
+        let is_young = entry.at_ms() >= before_ms;
+        young += u64::from(is_young);
+        records += if is_young { 0 } else { entry.records.len() as u64 };
     }
     let whole = verify(&reader(&ground.home), |_| ()).unwrap();
     let dropped = cut(&ground.home, around.path(), before_ms);
-    assert_eq!((dropped.records, dropped.whole), (count - young, true));
+    assert_eq!((dropped.records, dropped.whole), (records, true));
     assert!(dropped.files >= 3 && young > 5, "{dropped:?} {young}: the test shows nothing");
 
     let cut_off = reader(&ground.home);
     let base = cut_off.base().unwrap();
-    assert_eq!(base.sequence, count - young);
-    assert_eq!(cut_off.head_at(base.sequence), Ok(Some(base)));
-    assert_eq!(cut_off.head_at(base.sequence - 1), Ok(None));
-    assert_eq!(cut_off.head(), Ok(play.head));
+    assert_eq!(base.number, count - young);
+    for partition in PartitionId::all(cut_off.partitions()) {
+        let head = base.head(partition);
+        assert_eq!(cut_off.head_at(partition, head.sequence), Ok(Some(head)));
+        if head.sequence > 1 {
+            assert_eq!(cut_off.head_at(partition, head.sequence - 1), Ok(None));
+        }
+    }
+    assert_eq!(cut_off.ends(), Ok(play.ends.clone()));
     // What is there is a chain that begins with the base.
     let left = verify(&cut_off, |_| ()).unwrap();
-    assert_eq!((left.base, left.head), (base, play.head));
-    let (location, begins) = (cut_off.location().clone(), base.sequence + 1);
-    let archived = StoreError::Archived { location, sequence: 3, begins };
-    assert_eq!(cut_off.records(3).next().unwrap().unwrap_err(), archived);
+    assert_eq!((&left.base, &left.ends), (&base, &play.ends));
+    let (location, begins) = (cut_off.location().clone(), base.number + 1);
+    let archived = StoreError::Archived { location, number: 3, begins };
+    assert_eq!(cut_off.entries(3).next().unwrap().unwrap_err(), archived);
+    let of_partition = cut_off.records(PARTITION, 1).next().unwrap().unwrap_err();
+    assert!(matches!(of_partition, StoreError::Archived { .. }), "{of_partition}");
     // With the archive it is what it was.
     let archive = around.path().join("archive");
     let joined = reader(&ground.home).with_archive(&archive);
     joined.require_archive().unwrap();
     assert_eq!(verify(&joined, |_| ()).unwrap(), whole);
-    let sequences: Vec<u64> =
-        joined.records(base.sequence - 2).map(|record| record.unwrap().sequence).collect();
-    assert_eq!(sequences, (base.sequence - 2..=play.head.sequence).collect::<Vec<_>>());
-    assert_eq!(joined.head_at(7).unwrap().unwrap().sequence, 7);
+    let numbers: Vec<u64> = joined.entries(base.number - 2).map(|entry| entry.unwrap().number).collect();
+    assert_eq!(numbers, (base.number - 2..=play.ends.number).collect::<Vec<_>>());
     // And so is each file by itself.
     let spans = joined.archived().unwrap();
     let files = archive_files(&archive).unwrap();
     assert_eq!(files.len(), spans.len());
-    let mut before = Head::START;
+    let mut before = Ends::start(joined.partitions());
     for (file, span) in files.iter().zip(&spans) {
         let file = ArchiveFile::open(file).unwrap();
-        assert_eq!((file.span().before, file.span().last), (before, span.last));
-        before = span.last;
+        assert_eq!((&file.span().before, &file.span().last), (&before, &span.last));
+        before = span.last.clone();
         file.verify().unwrap();
     }
     assert_eq!(before, base);
 
     // It goes on, and there is nothing more to do.
     play.run(50);
-    assert_eq!(reader(&ground.home).head(), Ok(play.head));
+    assert_eq!(reader(&ground.home).ends(), Ok(play.ends.clone()));
     assert_eq!(cut(&ground.home, around.path(), before_ms), Dropped { whole: true, ..Dropped::default() });
     let opened = reopen(&ground.home);
-    assert_eq!((opened.head, opened.rebuilt.as_ref()), (play.head, None));
-    assert_state(&opened.state, &play.state);
+    assert_eq!((&opened.ends, opened.rebuilt.as_ref()), (&play.ends, None));
+    assert_state(&opened.partitions, &play.partitions);
     drop(opened);
-    assert_eq!(compare_with_archive(&ground.home, PARTITION, Some(&archive)), Ok(vec![]));
+    assert_eq!(compare_with_archive(&ground.home, Some(&archive)), Ok(vec![]));
     let journal = StoredJournal::open(&ground.home).unwrap();
-    assert_eq!(journal.head(PARTITION), Ok(play.head));
+    assert_eq!(journal.begins_at(&play.ends), Ok(true));
+    assert_eq!(journal.ends(), Ok(play.ends));
 }
 
-fn views_are_built_again_from_the_archive(ground: Ground) {
-    let (play, around) = world(&ground, 32);
+fn views_are_built_again_from_the_archive(ground: Ground, partitions: u16) {
+    let (play, around) = world(&ground, 32, partitions);
     cut(&ground.home, around.path(), play.now_ms - 20 * DAY_MS);
     lose_views(&ground);
     // Without the archive, or with a part of it, there is no way; and nothing is done.
-    let none = open(&ground.home, PARTITION, &options(), |_| ()).err().unwrap();
-    assert!(matches!(none, StoreError::Archived { sequence: 1, .. }), "{none}");
+    let none = open(&ground.home, &options(), |_| ()).err().unwrap();
+    assert!(matches!(none, StoreError::Archived { number: 1, .. }), "{none}");
     let files = archive_files(&around.path().join("archive")).unwrap();
     let (second, aside) = (&files[1], around.path().join("aside"));
     fs::rename(second, &aside).unwrap();
@@ -172,11 +204,11 @@ fn views_are_built_again_from_the_archive(ground: Ground) {
     fs::rename(&aside, second).unwrap();
     let opened = reopen_with(&ground.home, around.path()).unwrap();
     assert!(opened.rebuilt.is_some());
-    assert_eq!(opened.head, play.head);
-    assert_state(&opened.state, &play.state);
+    assert_eq!(opened.ends, play.ends);
+    assert_state(&opened.partitions, &play.partitions);
     drop(opened);
     let archive = around.path().join("archive");
-    assert_eq!(compare_with_archive(&ground.home, PARTITION, Some(&archive)), Ok(vec![]));
+    assert_eq!(compare_with_archive(&ground.home, Some(&archive)), Ok(vec![]));
     // Views that are damaged are not put aside before it is known that they can be built again.
     ground.alter("views", "UPDATE accounts SET balance = balance + 1 WHERE id = 1");
     fs::rename(second, &aside).unwrap();
@@ -187,8 +219,8 @@ fn views_are_built_again_from_the_archive(ground: Ground) {
     assert!(reopen_with(&ground.home, around.path()).unwrap().rebuilt.is_some());
 }
 
-fn what_is_interrupted_goes_on(ground: Ground) {
-    let (play, around) = world(&ground, 33);
+fn what_is_interrupted_goes_on(ground: Ground, partitions: u16) {
+    let (play, around) = world(&ground, 33, partitions);
     let whole = verify(&reader(&ground.home), |_| ()).unwrap();
     let archive = around.path().join("archive");
     let before_ms = play.now_ms - 20 * DAY_MS;
@@ -222,7 +254,7 @@ fn what_is_interrupted_goes_on(ground: Ground) {
             retention(&ground.home, around.path()).run(&asked, before_ms, &once).unwrap();
             assert_eq!(joined.archived().unwrap().last().unwrap().file, last.file);
             assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written);
-            dropped += joined.base().unwrap().sequence - base.sequence;
+            dropped += records(&joined.base().unwrap()) - records(&base);
             noted_again = true;
         }
         if done.whole {
@@ -233,12 +265,12 @@ fn what_is_interrupted_goes_on(ground: Ground) {
     assert!(noted_again, "no file was left behind: the test shows nothing");
     let files = fs::read_dir(&archive).unwrap().count();
     assert_eq!(files, joined.archived().unwrap().len(), "something was left that is not whole");
-    assert_eq!(dropped, joined.base().unwrap().sequence);
+    assert_eq!(dropped, records(&joined.base().unwrap()));
     assert!(dropped > 100);
 }
 
-fn damage_to_a_file_is_named(ground: Ground) {
-    let (play, around) = world(&ground, 34);
+fn damage_to_a_file_is_named(ground: Ground, partitions: u16) {
+    let (play, around) = world(&ground, 34, partitions);
     cut(&ground.home, around.path(), play.now_ms - 20 * DAY_MS);
     let archive = around.path().join("archive");
     let joined = reader(&ground.home).with_archive(&archive);
@@ -251,16 +283,18 @@ fn damage_to_a_file_is_named(ground: Ground) {
         (alone, verify(&joined, |_| ()).unwrap_err())
     };
     let at_file = |error: &StoreError| error.to_string().contains(path.to_str().unwrap());
+    let header = 16 + 2 + 24 + 96 * usize::from(partitions) + 32;
     // The header, a byte in the middle, the end, and what does not belong to it.
     for at in [16, 20, 60, 150, bytes.len() / 2, bytes.len() - 1] {
         let mut altered = bytes.clone();
         altered[at] ^= 1;
         let (alone, chained) = damaged(&altered);
         assert!(at_file(&alone) && at_file(&chained), "{at}: {alone} / {chained}");
-        if at > 200 {
+        if at > header {
             let within = |error: &StoreError| {
                 matches!(error, StoreError::Damaged { .. })
-                    || matches!(error, StoreError::Record { sequence, .. } if (span.first()..=span.last.sequence).contains(sequence))
+                    || matches!(error, StoreError::Record { partition, sequence, .. }
+                        if (span.before.head(*partition).sequence + 1..=span.last.head(*partition).sequence).contains(sequence))
             };
             assert!(within(&alone) && within(&chained), "{at}: {alone} / {chained}");
         }
@@ -286,11 +320,11 @@ fn damage_to_a_file_is_named(ground: Ground) {
     verify(&joined, |_| ()).unwrap();
 }
 
-fn nothing_is_dropped_that_somebody_needs(ground: Ground) {
-    let (mut play, around) = world(&ground, 35);
+fn nothing_is_dropped_that_somebody_needs(ground: Ground, partitions: u16) {
+    let (mut play, around) = world(&ground, 35, partitions);
     let kept = retention(&ground.home, around.path());
     // What is too young.
-    let now_ms = play.head.at_ms;
+    let now_ms = play.ends.at_ms();
     let asked = |before_ms| Asked { journal_before_ms: Some(before_ms), ..Asked::default() };
     let latest_ms = now_ms - CUT_AGE_MIN_MS;
     assert_eq!(kept.plan(&asked(latest_ms + 1)).err(), Some(StoreError::TooRecent { before_ms: latest_ms }));
@@ -298,8 +332,8 @@ fn nothing_is_dropped_that_somebody_needs(ground: Ground) {
     // By the options: whole days.
     let plan = kept.plan(&Asked::default()).unwrap();
     assert_eq!(plan.journal_before_ms, Some((now_ms - 30 * DAY_MS) / DAY_MS * DAY_MS));
-    assert_eq!((plan.views_before_ms, plan.parts[0].held_by), (None, None));
-    assert!(plan.parts[0].to > 100 && plan.parts[0].to == plan.parts[0].wanted);
+    assert_eq!((plan.views_before_ms, plan.held_by), (None, None));
+    assert!(plan.to > 100 && plan.to == plan.wanted);
     // What a webhook has not been told, even if it is paused.
     let keys = KeyService::new(&RootKey::from_bytes(&[7; 32])).directory_keys();
     let directory = Directory::open(&ground.home, keys).unwrap();
@@ -314,39 +348,39 @@ fn nothing_is_dropped_that_somebody_needs(ground: Ground) {
     };
     let by = By { actor: "key_1", now_ms };
     let made = directory.write::<_, DirectoryError>(by, |w| w.create_webhook(&new, &mut OsRandom)).unwrap();
-    let held = kept.plan(&Asked::default()).unwrap().parts[0];
+    let held = kept.plan(&Asked::default()).unwrap();
     assert_eq!((held.to, held.held_by), (49, Some(HeldBy::Webhook(made.id))));
-    assert_eq!(held.wanted, plan.parts[0].wanted);
+    assert_eq!(held.wanted, plan.wanted);
     let done = kept.run(&Asked::default(), now_ms, &|| true).unwrap();
-    assert_eq!((done.records, done.whole), (49, true));
-    assert_eq!(kept.plan(&Asked::default()).unwrap().parts[0].first, 50);
+    assert_eq!((done.records > 0, done.whole), (true, true));
+    assert_eq!(kept.plan(&Asked::default()).unwrap().first, 50);
     directory.write::<_, DirectoryError>(by, |w| w.delete_webhook(IssuerId(1), made.id)).unwrap();
     // What is not folded, and the last record.
-    let folded = play.head.sequence;
+    let folded = play.ends.number;
     play.now_ms += 400 * DAY_MS;
     play.run(30);
-    let plan = kept.plan(&asked(latest_ms)).unwrap().parts[0];
+    let plan = kept.plan(&asked(latest_ms)).unwrap();
     assert!(plan.to < folded, "{plan:?}");
     fold(&play);
     play.now_ms += 400 * DAY_MS;
     play.run(10);
     fold(&play);
-    let done = kept.run(&asked(play.head.at_ms - CUT_AGE_MIN_MS), now_ms, &|| true).unwrap();
+    let done = kept.run(&asked(play.ends.at_ms() - CUT_AGE_MIN_MS), now_ms, &|| true).unwrap();
     assert!(done.whole && done.records > 0);
-    assert!(reader(&ground.home).last_sequence().unwrap() == play.head.sequence);
+    assert!(reader(&ground.home).last_number().unwrap() == play.ends.number);
     reopen(&ground.home);
 }
 
-fn days_have_files_of_their_own(ground: Ground) {
+fn days_have_files_of_their_own(ground: Ground, partitions: u16) {
     let begun = common::BEGUN_MS / DAY_MS * DAY_MS;
-    plain(&ground, 40, |at| begun + at * DAY_MS / 4);
+    plain(&ground, partitions, 40, |at| begun + at * DAY_MS / 4);
     let around = tempfile::tempdir().unwrap();
     let done = cut(&ground.home, around.path(), begun + 7 * DAY_MS + DAY_MS / 2);
     assert_eq!((done.records, done.files), (30, 8));
     let spans = reader(&ground.home).archived().unwrap();
-    assert!(spans.iter().all(|span| span.first_ms / DAY_MS == span.last.at_ms / DAY_MS));
+    assert!(spans.iter().all(|span| span.first_ms / DAY_MS == span.last.at_ms() / DAY_MS));
     let names: Vec<&str> = spans.iter().map(|span| span.file.as_str()).collect();
-    assert_eq!(names[1], "journal-00000-000000000000005-000000000000008.archive");
+    assert_eq!(names[1], "journal-000000000000005-000000000000008.archive");
     // Only their owner reads them.
     use std::os::unix::fs::PermissionsExt;
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -354,69 +388,94 @@ fn days_have_files_of_their_own(ground: Ground) {
     assert_eq!((mode(archive.clone()), mode(archive.join(names[0]))), (0o700, 0o600));
 }
 
-fn partitions_are_cut_on_their_own(ground: Ground) {
-    let mut journal = StoredJournal::open(&ground.home).unwrap();
-    let partitions = [PARTITION, PartitionId(7)];
-    let mut heads = [Head::START; 2];
-    for at in 0..60 {
-        // The second one writes half as often.
-        for (partition, head) in partitions.iter().zip(&mut heads).take(1 + at % 2) {
-            let at_ms = common::BEGUN_MS + at as u64 * DAY_MS;
-            let record = Record::seal(head, *partition, at_ms, 0, Vec::new());
-            journal.append(&record).unwrap();
-            *head = record.head();
-        }
-    }
-    for (partition, head) in partitions.iter().zip(&heads) {
-        fold_to(&ground.home, *partition, head);
-    }
+/// One that happened something in long ago has no record left, and its last one is known nevertheless: nothing else says
+/// where its next one belongs.
+fn partitions_that_have_nothing_left_are_known(ground: Ground, partitions: u16) {
+    let all = PartitionId::all(NonZeroU16::new(partitions).unwrap());
+    let day = |at| common::BEGUN_MS + at * DAY_MS;
+    // The first one writes always, the others only in the beginning.
+    let of = |at| if at < 20 { all.clone().collect() } else { vec![PARTITION] };
+    let mut ends = write(&ground, partitions, 60, of, day);
     let around = tempfile::tempdir().unwrap();
-    let kept = RetentionOptions::forever(around.path().join("archive"));
-    let kept = Retention::open(&ground.home, &partitions, kept).unwrap();
-    let asked = Asked { journal_before_ms: Some(common::BEGUN_MS + 41 * DAY_MS), ..Asked::default() };
-    let done = kept.run(&asked, 0, &|| true).unwrap();
-    assert_eq!((done.records, done.whole), (41 + 20, true));
-    for (partition, (head, base)) in partitions.iter().zip(heads.iter().zip([41, 20])) {
-        let reader = JournalReader::open(&ground.home, *partition).unwrap();
-        assert_eq!(reader.base().unwrap().sequence, base);
-        let joined = JournalReader::open(&ground.home, *partition).unwrap();
-        let joined = joined.with_archive(&around.path().join("archive"));
-        assert_eq!(verify(&joined, |_| ()).unwrap().head, *head);
-        assert_eq!(verify(&reader, |_| ()).unwrap().base, reader.base().unwrap());
+    let done = cut(&ground.home, around.path(), day(41));
+    assert_eq!((done.records, done.whole), (41 + 20 * (u64::from(partitions) - 1), true));
+    let cut_off = reader(&ground.home);
+    assert_eq!(cut_off.base().unwrap().number, 41);
+    assert_eq!(cut_off.ends(), Ok(ends.clone()));
+    for partition in all.clone().skip(1) {
+        assert_eq!(cut_off.head(partition), Ok(ends.head(partition)));
+        assert_eq!(cut_off.head(partition).unwrap().sequence, 20);
+    }
+    let mut journal = StoredJournal::open(&ground.home).unwrap();
+    assert_eq!(journal.begins_at(&ends), Ok(true));
+    for partition in all.clone() {
+        // Whoever knows something else of one of them does not begin.
+        let mut other = ends.clone();
+        other.heads[usize::from(partition.0)].hash[3] ^= 1;
+        assert_eq!(journal.begins_at(&other), Ok(false), "{partition:?}");
+    }
+    reopen(&ground.home);
+    // A follower that has read the last of what was cut off finds it.
+    let mut follower = Follower::open(&ground.home, &options()).unwrap();
+    assert_eq!(follower.follow(), Ok(Some(ends.clone())));
+    let record = |partition| Record::seal(&ends.head(partition), partition, day(60), 0, Vec::new());
+    let entry = Entry { number: 61, records: all.clone().map(record).collect() };
+    journal.append(&entry).unwrap();
+    ends.advance(&entry);
+    assert_eq!(follower.follow(), Ok(Some(ends.clone())));
+    write_on(&mut journal, &mut ends, 200, |at| day(61 + at));
+    fold_to(&ground.home, &ends);
+    assert_eq!(follower.follow(), Ok(Some(ends.clone())));
+    // All that was there by then is cut off, but the last entry.
+    assert!(cut(&ground.home, around.path(), day(250)).whole);
+    assert_eq!(follower.follow(), Ok(Some(ends.clone())));
+    assert_eq!(reader(&ground.home).ends(), Ok(ends.clone()));
+    let joined = reader(&ground.home).with_archive(&around.path().join("archive"));
+    assert_eq!(verify(&joined, |_| ()).unwrap().ends, ends);
+    let left = verify(&cut_off, |_| ()).unwrap();
+    assert_eq!((left.base, left.ends), (cut_off.base().unwrap(), ends));
+}
+
+/// So many entries more, of the first partition.
+fn write_on(journal: &mut StoredJournal, ends: &mut Ends, entries: u64, at_ms: impl Fn(u64) -> u64) {
+    for at in 0..entries {
+        let record = Record::seal(&ends.head(PARTITION), PARTITION, at_ms(at), 0, Vec::new());
+        let entry = Entry { number: ends.number + 1, records: vec![record] };
+        journal.append(&entry).unwrap();
+        ends.advance(&entry);
     }
 }
 
-fn a_copy_begins_where_the_journal_does(ground: Ground) {
-    let (play, around) = world(&ground, 36);
+fn a_copy_begins_where_the_journal_does(ground: Ground, partitions: u16) {
+    let (play, around) = world(&ground, 36, partitions);
     let keys = KeyService::new(&RootKey::from_bytes(&[7; 32])).directory_keys();
     drop(Directory::open(&ground.home, keys).unwrap());
     let before_ms = play.now_ms - 30 * DAY_MS;
     cut(&ground.home, around.path(), before_ms);
     let base = reader(&ground.home).base().unwrap();
     for to in [Ground::files(), Ground::postgres()] {
-        let early = CopyOptions { until_ms: Some(base.at_ms - 1), ..CopyOptions::default() };
+        let early = CopyOptions { until_ms: Some(base.at_ms() - 1), ..CopyOptions::default() };
         let refused = copy(&ground.home, &to.home, "abcdef", early, |_| ()).unwrap_err();
         assert!(matches!(refused, StoreError::BeforeJournal { .. }), "{refused}");
         let copied = copy(&ground.home, &to.home, "abcdef", CopyOptions::default(), |_| ()).unwrap();
-        let verified = copied.partitions[0].1;
-        assert_eq!((verified.base, verified.head), (base, play.head));
+        assert_eq!((&copied.journal.base, &copied.journal.ends), (&base, &play.ends));
         let (from, there) = (reader(&ground.home), reader(&to.home));
-        assert_eq!(there.base(), Ok(base));
+        assert_eq!(there.base(), Ok(base.clone()));
         assert_eq!(there.archived(), from.archived());
         // Its views are built from the archive.
-        assert!(open(&to.home, PARTITION, &options(), |_| ()).is_err());
+        assert!(open(&to.home, &options(), |_| ()).is_err());
         let opened = reopen_with(&to.home, around.path()).unwrap();
-        assert_eq!(opened.state.accounts, play.state.accounts);
+        assert_state(&opened.partitions, &play.partitions);
         drop(opened);
         let archive = around.path().join("archive");
-        assert_eq!(compare_with_archive(&to.home, PARTITION, Some(&archive)), Ok(vec![]));
+        assert_eq!(compare_with_archive(&to.home, Some(&archive)), Ok(vec![]));
         // As it was at some time after that.
         let back = Ground::files();
         let until_ms = Some(before_ms + 10 * DAY_MS);
         let until = CopyOptions { until_ms, ..CopyOptions::default() };
         let restored = copy(&to.home, &back.home, "abcdef", until, |_| ()).unwrap();
-        assert!(restored.partitions[0].1.head.sequence > base.sequence);
-        assert!(reopen_with(&back.home, around.path()).unwrap().head.at_ms <= before_ms + 10 * DAY_MS);
+        assert!(restored.journal.ends.number > base.number);
+        assert!(reopen_with(&back.home, around.path()).unwrap().ends.at_ms() <= before_ms + 10 * DAY_MS);
     }
 }
 
@@ -424,20 +483,20 @@ fn a_copy_begins_where_the_journal_does(ground: Ground) {
 #[test]
 fn a_standby_that_finds_a_hole_loads_the_state_again() {
     let ground = Ground::postgres();
-    let (mut play, around) = world(&ground, 37);
-    let mut follower = Follower::open(&ground.home, PARTITION, &options()).unwrap();
-    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    let (mut play, around) = world(&ground, 37, SEVERAL);
+    let mut follower = Follower::open(&ground.home, &options()).unwrap();
+    assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
     // It stands still for days.
     for _ in 0..20 {
         play.now_ms += DAY_MS;
         play.run(20);
     }
     fold(&play);
-    cut(&ground.home, around.path(), play.head.at_ms - 3 * DAY_MS);
+    cut(&ground.home, around.path(), play.ends.at_ms() - 3 * DAY_MS);
     assert_eq!(follower.follow(), Ok(None));
-    assert_eq!(follower.follow(), Ok(Some(play.head)));
+    assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
     let opened = follower.take_over().map_err(|(_, error)| error).unwrap();
-    assert_state(&opened.state, &play.state);
+    assert_state(&opened.partitions, &play.partitions);
 }
 
 /// A directory for two installations is noticed before anything is written over.
@@ -447,37 +506,53 @@ fn a_file_of_another_journal_is_not_written_over() {
     let asked = Asked { journal_before_ms: Some(common::BEGUN_MS + 7 * DAY_MS), ..Asked::default() };
     let run = |ground: &Ground| retention(&ground.home, around.path()).run(&asked, 0, &|| true);
     let (one, other) = (Ground::files(), Ground::files());
-    plain(&one, 40, |at| common::BEGUN_MS + at * DAY_MS);
+    plain(&one, 1, 40, |at| common::BEGUN_MS + at * DAY_MS);
     assert!(run(&one).unwrap().files >= 7);
     let files = archive_files(&around.path().join("archive")).unwrap();
     let read = || files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>();
     let before = read();
     // The same sequences, at other times.
-    plain(&other, 40, |at| common::BEGUN_MS + at * DAY_MS + 1);
+    plain(&other, 1, 40, |at| common::BEGUN_MS + at * DAY_MS + 1);
     let refused = run(&other).unwrap_err();
     assert_eq!(refused, StoreError::Occupied { location: (&files[0]).into() });
     assert_eq!(before, read());
-    assert_eq!(reader(&other.home).base(), Ok(Head::START));
+    assert_eq!(reader(&other.home).base().unwrap().number, 0);
 }
 
-/// So many records without events, folded.
-fn plain(ground: &Ground, records: u64, facts: impl Fn(u64) -> u64) -> Head {
+/// So many entries without events, folded: one record each, of one partition after the other.
+fn plain(ground: &Ground, partitions: u16, entries: u64, at_ms: impl Fn(u64) -> u64) -> Ends {
+    let of = |at| PartitionId((at % u64::from(partitions)) as u16);
+    write(ground, partitions, entries, |at| vec![of(at)], at_ms)
+}
+
+/// So many entries without events, with a record of each of some partitions, folded.
+fn write(
+    ground: &Ground,
+    partitions: u16,
+    entries: u64,
+    of: impl Fn(u64) -> Vec<PartitionId>,
+    at_ms: impl Fn(u64) -> u64,
+) -> Ends {
+    let count = NonZeroU16::new(partitions).unwrap();
+    create(&ground.home, "test", count).unwrap();
     let mut journal = StoredJournal::open(&ground.home).unwrap();
-    let mut head = Head::START;
-    for at in 0..records {
-        let record = Record::seal(&head, PARTITION, facts(at), 0, Vec::new());
-        journal.append(&record).unwrap();
-        head = record.head();
+    let mut ends = Ends::start(count);
+    for at in 0..entries {
+        let record = |partition| Record::seal(&ends.head(partition), partition, at_ms(at), 0, Vec::new());
+        let records = of(at).into_iter().map(record).collect();
+        let entry = Entry { number: at + 1, records };
+        journal.append(&entry).unwrap();
+        ends.advance(&entry);
     }
-    fold_to(&ground.home, PARTITION, &head);
-    head
+    fold_to(&ground.home, &ends);
+    ends
 }
 
 /// Only the gateway that has the lease cuts.
 #[test]
 fn who_has_lost_the_lease_drops_nothing() {
     let ground = Ground::postgres();
-    let (play, around) = world(&ground, 40);
+    let (play, around) = world(&ground, 40, SEVERAL);
     let Home::Database(database) = &ground.home else { unreachable!() };
     let take = |owner: &str| {
         let lease = Lease::open(database, PARTITION, owner.to_owned(), Duration::from_millis(50)).unwrap();
@@ -490,7 +565,7 @@ fn who_has_lost_the_lease_drops_nothing() {
     let other = retention(&ground.home, around.path()).under(PARTITION, take("other"));
     let refused = one.run(&asked, 0, &|| true).unwrap_err();
     assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
-    assert_eq!(reader(&ground.home).base(), Ok(Head::START));
+    assert_eq!(reader(&ground.home).base().unwrap().number, 0);
     assert!(other.run(&asked, 0, &|| true).unwrap().records > 0);
 }
 
@@ -498,18 +573,18 @@ fn who_has_lost_the_lease_drops_nothing() {
 #[test]
 fn a_copy_notices_that_records_are_archived_meanwhile() {
     for ground in [Ground::files(), Ground::postgres()] {
-        let (play, around) = world(&ground, 41);
+        let (play, around) = world(&ground, 41, SEVERAL);
         let keys = KeyService::new(&RootKey::from_bytes(&[7; 32])).directory_keys();
         drop(Directory::open(&ground.home, keys).unwrap());
         let (to, online) = (Ground::files(), CopyOptions { online: true, ..CopyOptions::default() });
         let done = copy(&ground.home, &to.home, "abcdef", online, |step| {
-            if matches!(step, mayfly_store::Copying::Journal { records: 5, .. }) {
+            if matches!(step, mayfly_store::Copying::Journal { entries: 5, .. }) {
                 cut(&ground.home, around.path(), play.now_ms - 20 * DAY_MS);
             }
         });
         assert!(matches!(done, Err(StoreError::Archived { .. })), "{done:?}");
-        assert!(matches!(JournalReader::open(&to.home, PARTITION), Err(StoreError::Missing { .. })));
+        assert!(matches!(JournalReader::open(&to.home), Err(StoreError::Missing { .. })));
         let copied = copy(&ground.home, &to.home, "abcdef", online, |_| ()).unwrap();
-        assert_eq!(copied.partitions[0].1.head, play.head);
+        assert_eq!(copied.journal.ends, play.ends);
     }
 }

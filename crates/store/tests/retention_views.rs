@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Ground, PARTITION, Play, on_both, options};
+use common::{Ground, Play, SEVERAL, on_both, options};
 use mayfly_card::MonthIndex;
-use mayfly_core::{AccountId, NumberId, TransactionId};
-use mayfly_engine::{Head, Journal, Progress};
+use mayfly_core::{AccountId, NumberId, State, TransactionId};
+use mayfly_engine::{Ends, Journal, Progress};
 use mayfly_store::{
     Asked, CUT_AGE_MIN_MS, Dropped, FoldOptions, Folder, Home, JournalReader, NumberFilter, OpenOptions,
-    Opened, Retention, RetentionOptions, StoreError, StoredJournal, Views, compare_with_archive, open,
+    Opened, Retention, RetentionOptions, StoreError, StoredJournal, Views, compare_with_archive, create,
+    open,
 };
 use proptest::prelude::*;
 
@@ -22,21 +23,21 @@ const DAY_MS: u64 = 86_400_000;
 /// All rows of a page.
 const ALL: usize = 1000;
 
-fn fold(home: &Home, head: &Head) {
+fn fold(home: &Home, ends: &Ends) {
     let progress = Arc::new(Progress::default());
-    progress.set_durable(head.sequence, head.at_ms);
-    Folder::start(home, PARTITION, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
+    progress.set_durable(ends.number, ends.at_ms());
+    Folder::start(home, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
 }
 
 fn cut(home: &Home, archive: &Path, before_ms: u64) -> Dropped {
-    let kept = Retention::open(home, &[PARTITION], RetentionOptions::forever(archive.to_owned())).unwrap();
+    let kept = Retention::open(home, RetentionOptions::forever(archive.to_owned())).unwrap();
     let asked = Asked { journal_before_ms: Some(before_ms), views_before_ms: Some(before_ms) };
     kept.run(&asked, before_ms, &|| true).unwrap()
 }
 
 fn reopen(home: &Home, archive: &Path) -> Opened {
     let options = OpenOptions { archive: Some(archive.to_owned()), ..options() };
-    open(home, PARTITION, &options, |_| ()).unwrap()
+    open(home, &options, |_| ()).unwrap()
 }
 
 /// The ids of a list, the latest first, however many pages it has.
@@ -56,8 +57,8 @@ fn list<C: Copy>(page: impl Fn(Option<C>) -> (Vec<u64>, Option<C>)) -> Vec<u64> 
 struct Both {
     cut: Views,
     whole: Views,
-    next_transaction: u64,
-    next_number: u64,
+    transactions: Vec<TransactionId>,
+    numbers: Vec<NumberId>,
     /// Whether nothing came after the cut.
     cut_once: bool,
 }
@@ -88,7 +89,7 @@ impl Both {
     /// transactions and numbers are missing.
     fn compare(&self, before_ms: u64) -> (usize, usize) {
         let (mut left, mut missing) = (BTreeSet::new(), BTreeSet::new());
-        for id in (1..self.next_transaction).map(TransactionId) {
+        for id in self.transactions.iter().copied() {
             let whole = self.whole.transaction(id).unwrap().unwrap();
             match self.cut.transaction(id).unwrap() {
                 Some(mut row) => {
@@ -123,7 +124,7 @@ impl Both {
             assert!(!left.contains(&id.0) || cut.contains(&id.0), "{id} is not found under its reference");
         }
         let (mut numbers, mut gone) = (BTreeSet::new(), 0);
-        for id in (1..self.next_number).map(NumberId) {
+        for id in self.numbers.iter().copied() {
             let whole = self.whole.number(id).unwrap().unwrap();
             match self.cut.number(id).unwrap() {
                 Some(row) => {
@@ -133,7 +134,7 @@ impl Both {
                     let mut theirs = Self::transactions_of_number(&self.whole, id);
                     theirs.retain(|id| left.contains(id));
                     assert_eq!(ours, theirs, "the transactions of {id}");
-                    let found = self.cut.numbers_by_index(row.index).unwrap();
+                    let found = self.cut.numbers_by_index(id.partition(), row.index).unwrap();
                     assert!(found.iter().any(|found| found.id == id));
                 }
                 None => {
@@ -162,6 +163,27 @@ impl Both {
         assert_eq!(self.cut.books().unwrap(), self.whole.books().unwrap());
         (missing.len(), gone)
     }
+}
+
+/// All transactions of a history.
+fn all_transactions(play: &Play) -> Vec<TransactionId> {
+    let of = |state: &State| {
+        let (partition, next) = (state.partition, state.transactions.next_id().0);
+        (partition.id(1)..next).map(TransactionId).collect::<Vec<_>>()
+    };
+    play.partitions.iter().flat_map(of).collect()
+}
+
+/// All numbers of a history.
+fn all_numbers(play: &Play) -> Vec<NumberId> {
+    let of = |state: &State| (state.partition.id(1)..state.next_number).map(NumberId).collect::<Vec<_>>();
+    play.partitions.iter().flat_map(of).collect()
+}
+
+/// A journal where none is, with as many partitions, for the same history.
+fn journal_beside(play: &Play, home: &Home) -> StoredJournal {
+    create(home, "test", play.partitions.count()).unwrap();
+    StoredJournal::open(home).unwrap()
 }
 
 /// What must hold of all of them together, in SQL.
@@ -200,24 +222,29 @@ fn assert_sums(ground: &Ground) {
 }
 
 /// A history that is folded, and cut at random moments; the same without that; and what both then say.
-fn cut_at_random_moments(ground: &Ground, whole: &Ground, (seed, commands, rounds): (u64, usize, u64)) {
-    let mut play = Play::new(&ground.home, seed);
+fn cut_at_random_moments(
+    ground: &Ground,
+    whole: &Ground,
+    partitions: u16,
+    (seed, commands, rounds): (u64, usize, u64),
+) {
+    let mut play = Play::of(&ground.home, seed, partitions);
     let around = tempfile::tempdir().unwrap();
     let (archive, mut before_ms) = (around.path().join("archive"), 0);
-    let mut copy = StoredJournal::open(&whole.home).unwrap();
-    let mut copied = Head::START;
+    let mut copy = journal_beside(&play, &whole.home);
+    let mut copied = 0;
     for _ in 0..rounds {
         play.run(commands);
         if play.draw(3) == 0 {
             play.now_ms += play.draw(40) * DAY_MS;
         }
-        for record in JournalReader::open(&ground.home, PARTITION).unwrap().records(copied.sequence + 1) {
-            let record = record.unwrap();
-            copy.append(&record).unwrap();
-            copied = record.head();
+        for entry in JournalReader::open(&ground.home).unwrap().entries(copied + 1) {
+            let entry = entry.unwrap();
+            copy.append(&entry).unwrap();
+            copied = entry.number;
         }
-        fold(&ground.home, &play.head);
-        let latest_ms = play.head.at_ms.saturating_sub(CUT_AGE_MIN_MS);
+        fold(&ground.home, &play.ends);
+        let latest_ms = play.ends.at_ms().saturating_sub(CUT_AGE_MIN_MS);
         let back_ms = play.draw(60) * DAY_MS;
         let at_ms = latest_ms.saturating_sub(back_ms);
         cut(&ground.home, &archive, at_ms);
@@ -227,42 +254,52 @@ fn cut_at_random_moments(ground: &Ground, whole: &Ground, (seed, commands, round
         }
     }
     play.run(commands);
-    for record in JournalReader::open(&ground.home, PARTITION).unwrap().records(copied.sequence + 1) {
-        copy.append(&record.unwrap()).unwrap();
+    for entry in JournalReader::open(&ground.home).unwrap().entries(copied + 1) {
+        copy.append(&entry.unwrap()).unwrap();
     }
-    fold(&ground.home, &play.head);
-    fold(&whole.home, &play.head);
+    fold(&ground.home, &play.ends);
+    fold(&whole.home, &play.ends);
     drop(copy);
     let both = Both {
-        cut: Views::open(&ground.home, PARTITION).unwrap(),
-        whole: Views::open(&whole.home, PARTITION).unwrap(),
-        next_transaction: play.state.transactions.next_id().0,
-        next_number: play.state.next_number,
+        cut: Views::open(&ground.home).unwrap(),
+        whole: Views::open(&whole.home).unwrap(),
+        transactions: all_transactions(&play),
+        numbers: all_numbers(&play),
         cut_once: false,
     };
     both.compare(before_ms);
     assert_sums(ground);
     assert_sums(whole);
-    assert_eq!(compare_with_archive(&ground.home, PARTITION, Some(&archive)), Ok(vec![]));
+    assert_eq!(compare_with_archive(&ground.home, Some(&archive)), Ok(vec![]));
     let (cut, whole) = (reopen(&ground.home, &archive), common::reopen(&whole.home));
     assert_eq!(cut.rebuilt, None);
-    assert_eq!(cut.state.accounts, whole.state.accounts);
-    assert_eq!(cut.state.issuer_books, whole.state.issuer_books);
-    assert_eq!(cut.state.next_number, whole.state.next_number);
-    assert_eq!(cut.state.numbers.len(), whole.state.numbers.len());
-    for number in whole.state.numbers.iter() {
-        assert_eq!(cut.state.numbers.find(number.index), Some(number));
+    for (cut, whole) in cut.partitions.iter().zip(whole.partitions.iter()) {
+        assert_same_state(cut, whole, play.ends.at_ms());
     }
-    let month = MonthIndex::of_unix_ms(play.now_ms);
-    let (mut ours, mut theirs) = (cut.state.quarantine.clone(), whole.state.quarantine.clone());
+}
+
+fn assert_same_state(cut: &State, whole: &State, now_ms: u64) {
+    assert_eq!(cut.accounts, whole.accounts);
+    assert_eq!(cut.issuer_books, whole.issuer_books);
+    assert_eq!(cut.next_number, whole.next_number);
+    assert_eq!(cut.numbers.len(), whole.numbers.len());
+    for number in whole.numbers.iter() {
+        assert_eq!(cut.numbers.find(number.index), Some(number));
+    }
+    let month = MonthIndex::of_unix_ms(now_ms);
+    let (mut ours, mut theirs) = (cut.quarantine.clone(), whole.quarantine.clone());
     ours.forget(month);
     theirs.forget(month);
     assert_eq!(ours.len(), theirs.len());
-    assert_eq!(cut.state.kept.len(), whole.state.kept.len());
-    assert_eq!(cut.state.transactions.next_id(), whole.state.transactions.next_id());
-    let since_ms = play.head.at_ms.saturating_sub(CUT_AGE_MIN_MS);
-    for transaction in whole.state.transactions.iter().filter(|it| it.at_ms >= since_ms) {
-        let found = cut.state.transactions.find(transaction.id).unwrap();
+    let (mut ours, mut theirs) = (cut.aliases.clone(), whole.aliases.clone());
+    ours.forget(month);
+    theirs.forget(month);
+    assert_eq!(ours.len(), theirs.len());
+    assert_eq!(cut.kept.len(), whole.kept.len());
+    assert_eq!(cut.transactions.next_id(), whole.transactions.next_id());
+    let since_ms = now_ms.saturating_sub(CUT_AGE_MIN_MS);
+    for transaction in whole.transactions.iter().filter(|it| it.at_ms >= since_ms) {
+        let found = cut.transactions.find(transaction.id).unwrap();
         assert_eq!((found.totals, found.touched_ms), (transaction.totals, transaction.touched_ms));
     }
 }
@@ -272,7 +309,18 @@ proptest! {
 
     #[test]
     fn views_that_are_cut_say_the_same_on_sqlite(cut in (any::<u64>(), 50usize..800, 1u64..8)) {
-        cut_at_random_moments(&Ground::files(), &Ground::files(), cut);
+        cut_at_random_moments(&Ground::files(), &Ground::files(), 1, cut);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 10, ..ProptestConfig::default() })]
+
+    #[test]
+    fn views_of_several_partitions_that_are_cut_say_the_same_on_sqlite(
+        cut in (any::<u64>(), 50usize..600, 1u64..6),
+    ) {
+        cut_at_random_moments(&Ground::files(), &Ground::files(), SEVERAL, cut);
     }
 }
 
@@ -281,7 +329,7 @@ proptest! {
 
     #[test]
     fn views_that_are_cut_say_the_same_on_postgres(cut in (any::<u64>(), 50usize..400, 1u64..5)) {
-        cut_at_random_moments(&Ground::postgres(), &Ground::files(), cut);
+        cut_at_random_moments(&Ground::postgres(), &Ground::files(), SEVERAL, cut);
     }
 }
 
@@ -294,7 +342,7 @@ fn old_world(ground: &Ground, seed: u64) -> Play {
         play.now_ms += 20 * DAY_MS;
     }
     play.run(300);
-    fold(&ground.home, &play.head);
+    fold(&ground.home, &play.ends);
     play
 }
 
@@ -302,12 +350,12 @@ fn what_is_over_for_long_is_dropped(ground: Ground) {
     let play = old_world(&ground, 41);
     let around = tempfile::tempdir().unwrap();
     let whole = Ground::files();
-    let mut copy = StoredJournal::open(&whole.home).unwrap();
-    for record in JournalReader::open(&ground.home, PARTITION).unwrap().records(1) {
-        copy.append(&record.unwrap()).unwrap();
+    let mut copy = journal_beside(&play, &whole.home);
+    for entry in JournalReader::open(&ground.home).unwrap().entries(1) {
+        copy.append(&entry.unwrap()).unwrap();
     }
-    fold(&whole.home, &play.head);
-    let before_ms = play.head.at_ms - 60 * DAY_MS;
+    fold(&whole.home, &play.ends);
+    let before_ms = play.ends.at_ms() - 60 * DAY_MS;
     let count = |sql: &str| ground.raw("views", sql);
     let (transactions, numbers) =
         (count("SELECT count(*) FROM transactions"), count("SELECT count(*) FROM numbers"));
@@ -316,10 +364,10 @@ fn what_is_over_for_long_is_dropped(ground: Ground) {
     assert_eq!(count("SELECT count(*) FROM transactions"), transactions - dropped.transactions as i64);
     assert_eq!(count("SELECT count(*) FROM numbers"), numbers - dropped.numbers as i64);
     let both = Both {
-        cut: Views::open(&ground.home, PARTITION).unwrap(),
-        whole: Views::open(&whole.home, PARTITION).unwrap(),
-        next_transaction: play.state.transactions.next_id().0,
-        next_number: play.state.next_number,
+        cut: Views::open(&ground.home).unwrap(),
+        whole: Views::open(&whole.home).unwrap(),
+        transactions: all_transactions(&play),
+        numbers: all_numbers(&play),
         cut_once: true,
     };
     let missing = both.compare(before_ms);
@@ -341,7 +389,7 @@ fn views_that_were_cut_are_built_again(ground: Ground) {
     let play = old_world(&ground, 42);
     let around = tempfile::tempdir().unwrap();
     let archive = around.path().join("archive");
-    let before_ms = play.head.at_ms - 60 * DAY_MS;
+    let before_ms = play.ends.at_ms() - 60 * DAY_MS;
     let first = cut(&ground.home, &archive, before_ms);
     let tables = [
         "transactions",
@@ -370,9 +418,9 @@ fn views_that_were_cut_are_built_again(ground: Ground) {
     }
     let opened = reopen(&ground.home, &archive);
     assert!(opened.rebuilt.is_some());
-    common::assert_state(&opened.state, &play.state);
+    common::assert_state(&opened.partitions, &play.partitions);
     drop(opened);
-    fold(&ground.home, &play.head);
+    fold(&ground.home, &play.ends);
     assert_eq!(ground.raw("views", "SELECT count(*) FROM cut"), 0);
     let again = cut(&ground.home, &archive, before_ms);
     assert_eq!((again.transactions, again.numbers, again.records), (first.transactions, first.numbers, 0));
@@ -407,20 +455,20 @@ fn the_latest_is_never_dropped(ground: Ground) {
     let around = tempfile::tempdir().unwrap();
     let remember_ms = 10 * DAY_MS;
     let kept = RetentionOptions { remember_ms, ..RetentionOptions::forever(around.path().to_owned()) };
-    let kept = Retention::open(&ground.home, &[PARTITION], kept).unwrap();
+    let kept = Retention::open(&ground.home, kept).unwrap();
     let asked = |views_before_ms| Asked { views_before_ms: Some(views_before_ms), ..Asked::default() };
-    let latest_ms = play.head.at_ms - remember_ms;
+    let latest_ms = play.ends.at_ms() - remember_ms;
     let refused = kept.run(&asked(latest_ms + 1), 0, &|| true);
     assert_eq!(refused, Err(StoreError::TooRecent { before_ms: latest_ms }));
     // As far as the journal goes back nothing is dropped.
-    assert_eq!(kept.plan(&asked(latest_ms)).unwrap().parts[0].transactions, 0);
+    assert_eq!(kept.plan(&asked(latest_ms)).unwrap().transactions, 0);
     let done = kept.run(&asked(latest_ms), 0, &|| true).unwrap();
     assert_eq!(done, Dropped { whole: true, ..Dropped::default() });
-    let before_ms = play.head.at_ms - 90 * DAY_MS;
+    let before_ms = play.ends.at_ms() - 90 * DAY_MS;
     let journal = Asked { journal_before_ms: Some(before_ms), ..Asked::default() };
     assert!(kept.run(&journal, 0, &|| true).unwrap().records > 0);
     let done = kept.run(&asked(latest_ms), 0, &|| true).unwrap();
     assert!(done.transactions > 0);
-    let cut_ms = ground.raw("views", "SELECT before_ms FROM cut") as u64;
+    let cut_ms = ground.raw("views", "SELECT max(before_ms) FROM cut") as u64;
     assert!(cut_ms <= before_ms, "{cut_ms} {before_ms}");
 }
