@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::{Call, Rig, Side};
 use mayfly_card::MinorUnits;
 use mayfly_core::CreditLimit;
-use mayfly_engine::{Clock, Issued, ManualClock, ONLY_PARTITION, SystemClock};
+use mayfly_engine::{Clock, Issued, ManualClock, SystemClock};
 use mayfly_store::directory::{By, DirectoryError, Role, Writing};
 use mayfly_store::{Asked, Dropped, JournalReader, Retention, RetentionOptions};
 use mayfly_testing::{Store, on_both};
@@ -23,7 +23,7 @@ const DAY_MS: u64 = 86_400_000;
 
 fn cut(rig: &Rig, archive: &tempfile::TempDir, before_ms: u64) -> Dropped {
     let kept = RetentionOptions::forever(archive.path().to_owned());
-    let kept = Retention::open(&rig.home, &[ONLY_PARTITION], kept).unwrap();
+    let kept = Retention::open(&rig.home, kept).unwrap();
     let asked = Asked { journal_before_ms: Some(before_ms), views_before_ms: Some(before_ms) };
     kept.run(&asked, 0, &|| true).unwrap()
 }
@@ -66,21 +66,21 @@ fn events_begin_where_the_journal_does(store: Store) {
     }
     let archive = tempfile::tempdir().unwrap();
     assert!(cut(&rig, &archive, clock.now_ms() - 50 * DAY_MS).records > 10);
-    let base = JournalReader::open(&rig.home, ONLY_PARTITION).unwrap().base().unwrap();
+    let base = JournalReader::open(&rig.home).unwrap().base().unwrap();
     // From the beginning, and from a place that was archived: what comes next is what is there.
     let listed = |more: &str| ids(&rig.get(&key, &format!("/v1/events?limit=100&kind=limit_set{more}")).ok());
     let left = listed("");
     let sequence = |id: &String| id.split('_').nth(1).unwrap().parse::<u64>().unwrap();
-    assert!(left.len() == 4 && left.iter().all(|id| sequence(id) > base.sequence), "{left:?}");
+    assert!(left.len() == 4 && left.iter().all(|id| sequence(id) > base.number), "{left:?}");
     assert_eq!(listed(&format!("&cursor={cursor}")), left);
     let everything = ids(&rig.get(&rig.operator(), "/v1/events?limit=100").ok());
-    assert_eq!(sequence(&everything[0]), base.sequence + 1);
+    assert_eq!(sequence(&everything[0]), base.number + 1);
     // A webhook that is set back there goes on with what is there, too: it is told, or would be, nothing else.
     let new = json!({ "url": "https://shop.example/hook" });
     let webhook = rig.post(&key, "/v1/webhooks", &new).ok()["webhook"]["id"].as_str().unwrap().to_owned();
     let replay = format!("/v1/webhooks/{webhook}/replay");
     let by_time = rig.post(&key, &replay, &json!({ "from": "2020-01-01T00:00:00Z" })).ok();
-    assert_eq!(by_time["next"], format!("evt_{}_0", base.sequence + 1));
+    assert_eq!(by_time["next"], format!("evt_{}_0", base.number + 1));
     let by_event = rig.post(&key, &replay, &json!({ "after": before[0] })).ok();
     assert!(by_event["next"].is_string());
     rig.stop();

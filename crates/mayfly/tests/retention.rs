@@ -14,15 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use harness::{Admin, Card, Home, Kind, Message, Peer, Server, until};
-use mayfly_core::PartitionId;
-use mayfly_engine::{Head, Journal, Record};
+use mayfly_engine::{Ends, Entry, Journal, Record};
 use mayfly_server::config::Settings;
 use mayfly_store::{JournalReader, StoredJournal};
 use mayfly_testing::{Store, on_both};
 use serde_json::{Value, json};
 
 const DAY_MS: u64 = 86_400_000;
-const PARTITION: PartitionId = PartitionId(0);
 /// How many single-use numbers are bought with, and cards of many uses with which traffic flows.
 const PURCHASES: u32 = 60;
 const CARDS: usize = 4;
@@ -45,15 +43,14 @@ fn issue(admin: &mut Admin, account: &str, uses: u32) -> Arc<Card> {
     Arc::new(admin.issue(account, uses).unwrap().unwrap())
 }
 
-/// Writes the journal again, as if it had happened two months ago, an hour between any two records. The views are gone. Says
-/// how many records that are, and when the first of them is now.
-fn age(home: &Home) -> (u64, u64) {
+/// Writes the journal again, as if it had happened two months ago, an hour between any two entries. The views are gone. Says
+/// how many entries and records that are, and when the first of them is now.
+fn age(home: &Home) -> (u64, u64, u64) {
     let place = Settings::of_directory(&home.dir).unwrap().home;
-    let records: Vec<Record> =
-        JournalReader::open(&place, PARTITION).unwrap().records(1).map(Result::unwrap).collect();
+    let entries: Vec<Entry> = JournalReader::open(&place).unwrap().entries(1).map(Result::unwrap).collect();
     match home.database() {
         Some(database) => {
-            database.psql("DELETE FROM mayfly_journal.journal");
+            database.psql("TRUNCATE mayfly_journal.journal, mayfly_journal.entries");
             database.psql("DROP SCHEMA mayfly_views CASCADE");
         }
         None => {
@@ -64,16 +61,21 @@ fn age(home: &Home) -> (u64, u64) {
             }
         }
     }
-    let last_ms = records.last().unwrap().at_ms;
+    let last_ms = entries.last().unwrap().at_ms();
     let mut journal = StoredJournal::open(&place).unwrap();
-    let mut head = Head::START;
-    for (at, record) in records.into_iter().enumerate() {
+    let mut ends = Ends::start(journal.partitions());
+    let mut records = 0;
+    for (at, entry) in entries.into_iter().enumerate() {
         let at_ms = last_ms - 60 * DAY_MS + at as u64 * DAY_MS / 24;
-        let aged = Record::seal(&head, PARTITION, at_ms, record.count, record.payload);
+        let aged = |record: Record| {
+            Record::seal(&ends.head(record.partition), record.partition, at_ms, record.count, record.payload)
+        };
+        let aged = Entry { number: entry.number, records: entry.records.into_iter().map(aged).collect() };
         journal.append(&aged).unwrap();
-        head = aged.head();
+        ends.advance(&aged);
+        records += aged.records.len() as u64;
     }
-    (head.sequence, last_ms - 60 * DAY_MS)
+    (ends.number, records, last_ms - 60 * DAY_MS)
 }
 
 fn configure(home: &Home, more: &str) {
@@ -116,7 +118,7 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     let money = admin.money(&account);
     assert_eq!(money, (-i64::from(PURCHASES) * 1000 - 700, 700));
     server.stop();
-    let (old, aged_ms) = age(&home);
+    let (old, records, aged_ms) = age(&home);
     assert!(old > 100, "{old}");
 
     configure(&home, "[retention]\njournal_days = 30\nviews_days = 30\n");
@@ -125,11 +127,8 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     assert_eq!(admin.money(&account), money);
     // By its own time the journal is not old yet: nothing was written since then.
     let shown = home.json(["retention", "show"]);
-    assert_eq!(
-        (shown["partitions"][0]["first"].as_u64(), shown["partitions"][0]["records"].as_u64()),
-        (Some(1), Some(0))
-    );
-    assert!(shown["partitions"][0]["oldest"].is_string(), "{shown}");
+    assert_eq!((shown["first_entry"].as_u64(), shown["entries"].as_u64()), (Some(1), Some(0)));
+    assert!(shown["oldest"].is_string(), "{shown}");
 
     let (over, bought) = (AtomicBool::new(false), AtomicU64::new(0));
     let ran = std::thread::scope(|scope| {
@@ -152,7 +151,7 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
         until("traffic", || (bought.load(Ordering::Acquire) > 8).then_some(()));
         until("what is old to be folded", || {
             let shown = home.json(["retention", "show"]);
-            (shown["partitions"][0]["records"].as_u64() == Some(old)).then_some(())
+            (shown["entries"].as_u64() == Some(old)).then_some(())
         });
         let ran = home.json(["retention", "run"]);
         let during = bought.load(Ordering::Acquire);
@@ -161,7 +160,7 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
         ran
     });
     let last = &ran["last"];
-    assert_eq!((last["records"].as_u64(), last["error"].is_null()), (Some(old), true), "{ran}");
+    assert_eq!((last["records"].as_u64(), last["error"].is_null()), (Some(records), true), "{ran}");
     // One for each day.
     assert!(last["files"].as_u64().unwrap() >= old / 24, "{ran}");
     // All but what is held.
@@ -177,10 +176,10 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     }
     let oldest_ms = metric(&home, "mayfly_journal_oldest_timestamp_seconds") * 1e3;
     assert!(oldest_ms > (aged_ms + 60 * DAY_MS) as f64 - 1.0, "{oldest_ms} {aged_ms}");
-    assert_eq!(metric(&home, "mayfly_archived_records_total"), old as f64);
+    assert_eq!(metric(&home, "mayfly_archived_records_total"), records as f64);
     assert!(metric(&home, "mayfly_archive_last_timestamp_seconds") > 1e9);
     assert_eq!(metric(&home, "mayfly_retention_failures_total"), 0.0);
-    assert_eq!(metric(&home, "mayfly_retention_held_records"), 0.0);
+    assert_eq!(metric(&home, "mayfly_retention_held_entries"), 0.0);
     // One that memory still has is refunded; what that changes of the purchase is in no table any more, all the rest is.
     let refund = |server: &Server, stan: u32, of: usize| {
         let mut refund = message(Kind::Refund, &used[of], stan, 1000);
@@ -232,7 +231,7 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     let whole = elsewhere.to_str().unwrap();
     let (code, said) = mayfly(&["journal", "verify", "--archive", whole]);
     let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((code, said["partitions"][0]["last"].as_u64()), (Some(0), Some(old)), "{said}");
+    assert_eq!((code, said["entries"].as_u64()), (Some(0), Some(old)), "{said}");
     let (code, said) = mayfly(&["journal", "list", "--archive", whole]);
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = mayfly(&["journal", "read", "--archive", whole, "--from", "2", "--to", "2"]);

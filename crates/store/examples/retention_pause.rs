@@ -8,12 +8,13 @@
 
 #![allow(clippy::print_stdout)]
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mayfly_core::{AnsweredLate, Event, IssuerId, PartitionId, QuestionId, Word};
-use mayfly_engine::{Head, Journal, Progress, Record};
+use mayfly_engine::{Ends, Entry, Journal, Progress, Record};
 use mayfly_store::{
     Asked, Database, DatabaseOptions, FoldOptions, Folder, Home, Retention, RetentionOptions, StoredJournal,
 };
@@ -47,7 +48,11 @@ fn main() -> Result<(), Failure> {
             Home::Database(Arc::new(Database::new(&options)?))
         }
     };
-    let mut maker = Maker { journal: StoredJournal::open(&home)?, head: Head::START, payload: Vec::new() };
+    let mut maker = Maker {
+        journal: StoredJournal::open(&home)?,
+        ends: Ends::start(NonZeroU16::MIN),
+        payload: Vec::new(),
+    };
     for _ in 0..EVENTS {
         // It changes nothing: what is measured is the journal.
         let (question, issuer, word) = (QuestionId(u64::MAX), IssuerId(u64::MAX), Word::Late);
@@ -59,14 +64,14 @@ fn main() -> Result<(), Failure> {
     let now_ms = BEGUN_MS + 100 * DAY_MS;
     maker.append(now_ms)?;
     let progress = Arc::new(Progress::default());
-    progress.set_durable(maker.head.sequence, now_ms);
-    Folder::start(&home, PARTITION, FoldOptions::default(), progress, |_| {})?.stop()?;
+    progress.set_durable(maker.ends.number, now_ms);
+    Folder::start(&home, FoldOptions::default(), progress, |_| {})?.stop()?;
     println!("{old} records of {} bytes, one every {EVERY:?}", maker.payload.len());
 
     let begun = Instant::now();
     show("alone", maker.measure(now_ms, || begun.elapsed() < ALONE)?);
     let kept = RetentionOptions::forever(directory.path().join("archive"));
-    let kept = Retention::open(&home, &[PARTITION], kept)?;
+    let kept = Retention::open(&home, kept)?;
     let asked = Asked { journal_before_ms: Some(BEGUN_MS + 50 * DAY_MS), ..Asked::default() };
     let over = AtomicBool::new(false);
     let (measured, dropped) = std::thread::scope(|scope| {
@@ -89,16 +94,18 @@ fn main() -> Result<(), Failure> {
 
 struct Maker {
     journal: StoredJournal,
-    head: Head,
+    ends: Ends,
     payload: Vec<u8>,
 }
 
 impl Maker {
     fn append(&mut self, at_ms: u64) -> Result<Duration, Failure> {
-        let record = Record::seal(&self.head, PARTITION, at_ms, EVENTS, self.payload.clone());
+        let head = self.ends.head(PARTITION);
+        let record = Record::seal(&head, PARTITION, at_ms, EVENTS, self.payload.clone());
+        let entry = Entry { number: record.sequence, records: vec![record] };
         let begun = Instant::now();
-        self.journal.append(&record)?;
-        self.head = record.head();
+        self.journal.append(&entry)?;
+        self.ends.advance(&entry);
         Ok(begun.elapsed())
     }
 
