@@ -416,7 +416,7 @@ fn a_database_that_is_not_ours_or_newer_is_refused_and_kept() {
     played(&ground.home, 2);
     ground.raw("views", "UPDATE format SET version = 7; SELECT 1");
     assert!(matches!(error(), StoreError::Newer { version: 7, known: 5, .. }));
-    ground.raw("views", "UPDATE format SET version = 4; SELECT 1");
+    ground.raw("views", "UPDATE format SET version = 5; SELECT 1");
     ground.raw("journal", "UPDATE format SET application_id = 7; SELECT 1");
     assert!(matches!(error(), StoreError::Foreign { .. }));
     // A journal that was lost is not begun anew.
