@@ -186,7 +186,8 @@ fn views_that_can_not_be_folded_are_built_again(ground: Ground) {
     let progress = Arc::new(Progress::default());
     progress.set_durable(play.ends.number, play.ends.at_ms());
     let folder = Folder::start(&ground.home, options().fold, progress, |_| ()).unwrap();
-    assert!(matches!(folder.stop(), Err(StoreError::Taken { .. })));
+    let stopped = folder.stop();
+    assert!(matches!(stopped, Err(StoreError::Taken { .. })), "{stopped:?}");
     let opened = reopen(&ground.home);
     assert!(opened.rebuilt.is_some());
     assert_state(&opened.partitions, &play.partitions);
