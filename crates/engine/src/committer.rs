@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mayfly_core::{Answer, MessageAnswer, Reason, Refusal};
+use mayfly_core::{Answer, MessageAnswer, Reason, Refusal, TimeMs};
 
 use crate::changes::Changes;
 use crate::mailbox::deliver;
@@ -16,6 +16,10 @@ use crate::{AppendError, Asker, Ends, Entry, Journal, Meter, Progress, Question,
 /// A batch: its entry if anything changed, and what may be told when it is durable.
 #[derive(Default)]
 pub(crate) struct Batch {
+    /// When everything in it happens.
+    pub(crate) now_ms: TimeMs,
+    /// How many commands were decided for it.
+    pub(crate) commands: usize,
     /// What happened, by partition, until it becomes an entry.
     pub(crate) changes: Changes,
     pub(crate) entry: Option<Entry>,
@@ -25,11 +29,20 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Whether nobody hears anything by it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+            && self.answers.is_empty()
+            && self.looks.is_empty()
+            && self.questions.is_empty()
+    }
+
     /// Its space, for another one.
     pub(crate) fn emptied(mut self) -> Self {
         for record in self.entry.take().into_iter().flat_map(|entry| entry.records) {
             self.changes.give_back(record);
         }
+        self.commands = 0;
         self.answers.clear();
         self.looks.clear();
         self.questions.clear();
@@ -83,6 +96,7 @@ impl Committer {
     fn next(&self) -> Option<Batch> {
         self.batches.try_recv().ok().or_else(|| {
             self.waiting.store(true, Ordering::Release);
+            self.queue.wake();
             self.batches.recv().ok()
         })
     }

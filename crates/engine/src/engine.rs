@@ -148,6 +148,7 @@ impl Engine {
             swept_at_ms: 0,
             forgot_quarantine_at_ms: 0,
             events: Vec::new(),
+            open: None,
             asked: Waiting::default(),
             told: Told::default(),
         };

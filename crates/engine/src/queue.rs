@@ -69,6 +69,10 @@ struct Inner {
     /// Since when the journal has been written, if it is.
     writing: Option<Instant>,
     lagging: bool,
+    /// Whether somebody woke whoever waits.
+    woken: bool,
+    /// Whether whoever waits holds a batch open.
+    holds_open: bool,
 }
 
 /// If the journal has not confirmed anything after so long, whoever comes now would only wait.
@@ -135,14 +139,27 @@ impl Queue {
         deliver(&mut left.into_iter().filter_map(|work| refusal(work, Reason::Overloaded)).collect());
     }
 
-    /// Takes everything that waits, at most after `wait`. False when the engine is stopping and all is taken.
-    pub(crate) fn take(&self, batch: &mut Vec<Work>, wait: Duration) -> bool {
+    /// Takes everything that waits, at most after `wait`; or nothing, if somebody wakes whoever holds a batch open. False when
+    /// the engine is stopping and all is taken.
+    pub(crate) fn take(&self, batch: &mut Vec<Work>, wait: Duration, holds_open: bool) -> bool {
         let mut inner = self.lock();
-        if inner.waiting.is_empty() && !inner.stopping {
+        let woken = std::mem::take(&mut inner.woken) && holds_open;
+        if inner.waiting.is_empty() && !inner.stopping && !woken {
+            inner.holds_open = holds_open;
             inner = self.filled.wait_timeout(inner, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
+        inner.holds_open = false;
         std::mem::swap(&mut inner.waiting, batch);
         !(inner.stopping && batch.is_empty())
+    }
+
+    /// Wakes whoever holds a batch open: there is somebody to hand it on to.
+    pub(crate) fn wake(&self) {
+        let mut inner = self.lock();
+        inner.woken = true;
+        if inner.holds_open {
+            self.filled.notify_one();
+        }
     }
 
     pub(crate) fn stop(&self) {

@@ -28,6 +28,8 @@ const HAND_OVER_EVERY: usize = 64;
 const LOOK_AHEAD: usize = 16;
 /// How many numbers one sweep retires. A sweep is one command among the others of a batch.
 const SWEEP_LIMIT: usize = 256;
+/// How long a batch may be open, in milliseconds, while the one before it is being written: all in it happens at one time.
+const OPEN_MAX_MS: TimeMs = 50;
 /// How often the writer sweeps.
 const SWEEP_EVERY_MS: TimeMs = 100;
 
@@ -51,6 +53,8 @@ pub(crate) struct Writer {
     pub(crate) swept_at_ms: TimeMs,
     pub(crate) forgot_quarantine_at_ms: TimeMs,
     pub(crate) events: Vec<Event>,
+    /// What is decided and not handed over yet.
+    pub(crate) open: Option<Batch>,
     /// Who waits for messages about which somebody is asked.
     pub(crate) asked: Waiting,
     /// Approvals that were told again.
@@ -66,39 +70,52 @@ impl Writer {
 
     fn work(&mut self) {
         let mut work = Vec::new();
-        while self.queue.take(&mut work, BEAT) {
+        while self.queue.take(&mut work, BEAT, self.open.is_some()) {
             let now = self.clock.now_ms().max(self.now_ms);
             self.now_ms = now;
             let mut rest = work.drain(..);
-            // A batch is bounded, so that neither a record nor the wait for it grows without end.
             while !rest.as_slice().is_empty() {
-                if self.one_batch(&mut rest, now).is_err() {
+                if self.some(&mut rest, now).is_err() {
                     deliver(&mut rest.filter_map(|work| refusal(work, Reason::Unconfirmed)).collect());
                     return;
                 }
             }
             drop(rest);
-            if self.keep_house(now).is_err() {
+            self.keep_house(now);
+            if self.hand_over_in_time(now).is_err() {
                 return;
             }
         }
+        drop(self.hand_over());
     }
 
-    /// Decides a batch: at most as many commands as a record may hold, and no more than are decided when the
-    /// committer has nothing to do, so that writing and deciding go on at the same time.
-    fn one_batch(&mut self, rest: &mut std::vec::Drain<'_, Work>, now: TimeMs) -> Result<(), Stopped> {
-        let mut batch = self.new_batch();
-        for at in 0..self.options.batch_max {
-            if at % LOOK_AHEAD == 0 {
+    /// Decides some of what waits, into the batch that is open. It is handed over as soon as the committer has nothing to do: so
+    /// writing and deciding go on at the same time, and a batch has all that came while the one before it was written. It
+    /// is bounded, so that neither an entry nor the wait for it grows without end.
+    fn some(&mut self, rest: &mut std::vec::Drain<'_, Work>, now: TimeMs) -> Result<(), Stopped> {
+        let mut batch = self.open(now);
+        while batch.commands < self.options.batch_max {
+            if batch.commands.is_multiple_of(LOOK_AHEAD) {
                 self.look_ahead(rest.as_slice());
             }
             let Some(work) = rest.next() else { break };
-            self.one(work, now, &mut batch);
-            if (at + 1) % HAND_OVER_EVERY == 0 && self.waiting.load(Ordering::Acquire) {
+            self.one(work, &mut batch);
+            batch.commands += 1;
+            if batch.commands.is_multiple_of(HAND_OVER_EVERY) && self.waiting.load(Ordering::Acquire) {
                 break;
             }
         }
-        self.hand_over(batch, now)
+        let is_full = batch.commands >= self.options.batch_max;
+        self.open = Some(batch);
+        if is_full || self.waiting.load(Ordering::Acquire) { self.hand_over() } else { Ok(()) }
+    }
+
+    /// The batch that is open; a new one, of this time, if none is. All of an entry happens at one time.
+    fn open(&mut self, now: TimeMs) -> Batch {
+        self.open.take().unwrap_or_else(|| {
+            let empty = self.spare.try_recv().map(Batch::emptied).unwrap_or_default();
+            Batch { now_ms: now, ..empty }
+        })
     }
 
     /// Reads what the next messages will be decided by. One after the other each decision would wait for memory that
@@ -113,25 +130,21 @@ impl Writer {
         std::hint::black_box(seen);
     }
 
-    fn new_batch(&self) -> Batch {
-        self.spare.try_recv().map(Batch::emptied).unwrap_or_default()
-    }
-
-    fn one(&mut self, work: Work, now: TimeMs, batch: &mut Batch) {
+    fn one(&mut self, work: Work, batch: &mut Batch) {
         match work {
-            Work::Decide(command, ticket) => self.decide(command, ticket, now, batch),
+            Work::Decide(command, ticket) => self.decide(command, ticket, batch),
             Work::Resume(resumed) => {
                 for transaction in resumed.found {
                     if let Some(state) = self.partitions.get_mut(transaction.id.partition()) {
                         state.admit(transaction);
                     }
                 }
-                self.decide(resumed.command, resumed.ticket, now, batch);
+                self.decide(resumed.command, resumed.ticket, batch);
             }
             Work::Late { transaction, repeat } => {
                 if self.told.is_unheard(transaction, repeat) {
                     let take_back = Command::Operate(Box::new(Operation::TakeBack { transaction }));
-                    self.decide(take_back, Ticket::Nobody, now, batch);
+                    self.decide(take_back, Ticket::Nobody, batch);
                 }
             }
             // A look changes nothing: one that breaks off is only its asker's loss.
@@ -142,7 +155,8 @@ impl Writer {
         }
     }
 
-    fn decide(&mut self, command: Command, ticket: Ticket, now: TimeMs, batch: &mut Batch) {
+    fn decide(&mut self, command: Command, ticket: Ticket, batch: &mut Batch) {
+        let now = batch.now_ms;
         let partition = self.partitions.route(&command, now);
         let answer = self.partitions.decide(partition, &command, now, &mut self.events);
         if let Answer::Page(page) = answer {
@@ -154,7 +168,7 @@ impl Writer {
         if let Answer::Recall(key) = answer {
             return self.pager.look_up((partition, LookUp::Kept(key)), command, ticket);
         }
-        self.apply(partition, now, batch);
+        self.apply(partition, batch);
         self.told.look_at(&answer);
         match answer {
             Answer::Waits(question) => {
@@ -172,7 +186,7 @@ impl Writer {
     }
 
     /// Gives up the questions whose time is over.
-    fn give_up_overdue(&mut self, now: TimeMs) -> Result<(), Stopped> {
+    fn give_up_overdue(&mut self, now: TimeMs) {
         let overdue: Vec<_> = self
             .partitions
             .iter()
@@ -181,16 +195,17 @@ impl Writer {
             .map(|asked| Resolution { question: asked.question, issuer: asked.issuer, word: Word::Late })
             .collect();
         if overdue.is_empty() {
-            return Ok(());
+            return;
         }
-        let mut batch = self.new_batch();
+        let mut batch = self.open(now);
         for resolution in overdue {
-            self.decide(Command::Resolve(resolution), Ticket::Nobody, now, &mut batch);
+            self.decide(Command::Resolve(resolution), Ticket::Nobody, &mut batch);
         }
-        self.hand_over(batch, now)
+        self.open = Some(batch);
     }
 
-    fn apply(&mut self, partition: PartitionId, now: TimeMs, batch: &mut Batch) {
+    fn apply(&mut self, partition: PartitionId, batch: &mut Batch) {
+        let now = batch.now_ms;
         for event in self.events.drain(..) {
             batch.changes.add(partition, &event);
             self.partitions.apply(partition, &event, now);
@@ -202,9 +217,17 @@ impl Writer {
         }
     }
 
-    /// Hands a batch to the committer. Fails when the committer has given up.
-    fn hand_over(&mut self, mut batch: Batch, now: TimeMs) -> Result<(), Stopped> {
-        batch.entry = batch.changes.seal(&mut self.ends, now);
+    /// Hands the open batch over if the committer has nothing to do, or if it has been open for long: then it waits in front of
+    /// the committer, and the next one is begun.
+    fn hand_over_in_time(&mut self, now: TimeMs) -> Result<(), Stopped> {
+        let is_old = self.open.as_ref().is_some_and(|batch| now > batch.now_ms + OPEN_MAX_MS);
+        if is_old || self.waiting.load(Ordering::Acquire) { self.hand_over() } else { Ok(()) }
+    }
+
+    /// Hands the open batch to the committer, if there is one. Fails when the committer has given up.
+    fn hand_over(&mut self) -> Result<(), Stopped> {
+        let Some(mut batch) = self.open.take() else { return Ok(()) };
+        batch.entry = batch.changes.seal(&mut self.ends, batch.now_ms);
         self.waiting.store(false, Ordering::Release);
         self.committer.send(batch).map_err(|SendError(batch)| {
             // Nobody writes any more: whoever waits is told at once.
@@ -214,23 +237,24 @@ impl Writer {
     }
 
     /// Everything that comes round by itself: the sweep, forgetting, and the bound on the views' lag.
-    fn keep_house(&mut self, now: TimeMs) -> Result<(), Stopped> {
+    fn keep_house(&mut self, now: TimeMs) {
         // Twice as many transactions as are wanted in memory: they came faster than they may be forgotten.
         let transactions: usize = self.partitions.iter().map(|state| state.transactions.len()).sum();
         let crowded = transactions > self.options.transactions_max.saturating_mul(2);
         self.queue.set_lagging(crowded || self.progress.lag(now).ms > self.options.views_lag_max_ms);
-        self.give_up_overdue(now)?;
-        if now < self.swept_at_ms + SWEEP_EVERY_MS {
-            return Ok(());
+        self.give_up_overdue(now);
+        if now >= self.swept_at_ms + SWEEP_EVERY_MS {
+            self.swept_at_ms = now;
+            self.forget(now);
+            self.sweep(now);
         }
-        self.swept_at_ms = now;
-        self.forget(now);
-        self.sweep(now)
     }
 
     /// Retires numbers that are over, some thousand at a time.
-    fn sweep(&mut self, now: TimeMs) -> Result<(), Stopped> {
-        let mut batch = self.new_batch();
+    fn sweep(&mut self, now: TimeMs) {
+        let mut batch = self.open(now);
+        // At the time of the batch, which may have begun a moment ago.
+        let now = batch.now_ms;
         let mut sweeps = 0;
         for partition in PartitionId::all(self.partitions.count()) {
             // Whoever is not reached this time has more that is due the next.
@@ -241,14 +265,14 @@ impl Writer {
                     break;
                 }
                 self.partitions.decide(partition, &Command::Sweep { limit }, now, &mut self.events);
-                self.apply(partition, now, &mut batch);
+                self.apply(partition, &mut batch);
                 if let Some(state) = self.partitions.get_mut(partition) {
                     state.swept(now, limit);
                 }
                 sweeps += 1;
             }
         }
-        if batch.changes.is_empty() { Ok(()) } else { self.hand_over(batch, now) }
+        self.open = (batch.commands > 0 || !batch.is_empty()).then_some(batch);
     }
 
     /// Gives back the memory of what changes no decision any more.

@@ -177,7 +177,9 @@ fn views_that_can_not_be_folded_are_built_again(ground: Ground) {
     let mut play = played(&ground.home, 12);
     let next = play.partitions.first().next_number as i64;
     // Among the retired ones a number that is yet to be issued.
-    let sql = format!("UPDATE numbers SET id = {next} WHERE id = (SELECT max(id) FROM retired_numbers)");
+    let sql = format!(
+        "UPDATE numbers SET id = {next} WHERE partition = 0 AND id = (SELECT max(id) FROM retired_numbers WHERE partition = 0)"
+    );
     assert_eq!(ground.alter("views", &sql), 1);
     while play.partitions.first().next_number as i64 == next {
         play.issue();
