@@ -144,7 +144,7 @@ fn default_partitions(home: &Home) -> NonZeroU16 {
 
 const DATABASE_PARTITIONS: NonZeroU16 = NonZeroU16::new(64).unwrap();
 
-/// Makes an installation as this configuration says, with so many partitions or [as many as usual](default_partitions), and writes the configuration down if it is not there.
+/// Makes an installation as this configuration says, with so many partitions, or as many as usual, and writes the configuration down if it is not there.
 ///
 /// # Errors
 /// If anything that belongs to a server is there already, or something can't be written. Then nothing new is left
