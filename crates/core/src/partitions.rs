@@ -148,7 +148,7 @@ impl Partitions {
         fewest.map_or(PartitionId::FIRST, |state| state.partition)
     }
 
-    /// Decides a command in the partition to which it [is routed](Self::route). See [`decide`].
+    /// Decides a command in the partition to which it [is routed](Self::route). See [`decide()`].
     pub fn decide(
         &self,
         partition: PartitionId,
