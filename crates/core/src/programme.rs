@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use mayfly_card::{Ascii, Channel, Country, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, Prefix};
+use mayfly_card::{
+    Ascii, Channel, Country, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, Pan, Prefix,
+};
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +120,11 @@ const MINUTE_MS: TimeMs = 60_000;
 const DAY_MS: TimeMs = 24 * 60 * MINUTE_MS;
 
 impl Terms {
+    /// Whether a number could be one of the programme's, by its first digits and its length.
+    pub fn could_have(&self, number: &Pan) -> bool {
+        self.prefix.leads(number.digits()) && number.length() == self.layout.length()
+    }
+
     /// The defaults, for numbers that begin with `prefix` and are laid out by `layout`.
     pub fn standard(prefix: Prefix, layout: Layout) -> Self {
         Self {

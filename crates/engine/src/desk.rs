@@ -210,7 +210,7 @@ impl Desk {
             .ok_or(DeskError::Refused(Refusal::NoProgramme(order.programme)))?;
         let terms = &entry.programme.terms;
         let pans = match &order.number {
-            Some(number) if is_of(terms, number) => vec![number.clone()],
+            Some(number) if terms.could_have(number) => vec![number.clone()],
             Some(_) => return Err(DeskError::NotOfProgramme),
             None => {
                 let (partition, own) = (order.account.partition(), order.own.as_ref());
@@ -302,9 +302,4 @@ impl Desk {
             }
         }
     }
-}
-
-/// Whether a number could be one of a programme.
-fn is_of(terms: &Terms, number: &Pan) -> bool {
-    terms.prefix.leads(number.digits()) && number.length() == terms.layout.length()
 }

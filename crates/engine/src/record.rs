@@ -114,10 +114,10 @@ impl Ends {
     /// Whether an entry is whole and follows.
     ///
     /// # Errors
-    /// Which partition's record is not what was written, and why.
-    pub fn check(&self, entry: &Entry) -> Result<(), (PartitionId, RecordError)> {
+    /// Which record is not what was written, and why.
+    pub fn check<'a>(&self, entry: &'a Entry) -> Result<(), (&'a Record, RecordError)> {
         for record in &entry.records {
-            record.check(&self.head(record.partition)).map_err(|why| (record.partition, why))?;
+            record.check(&self.head(record.partition)).map_err(|why| (record, why))?;
         }
         Ok(())
     }

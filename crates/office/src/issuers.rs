@@ -116,7 +116,7 @@ impl Office {
         once: Option<OnceKey>,
     ) -> Result<(ProgrammeId, Programme), OfficeError> {
         terms.universal = match universal {
-            Some(pan) if terms.prefix.leads(pan.digits()) && pan.length() == terms.layout.length() => {
+            Some(pan) if terms.could_have(pan) => {
                 Some(Universal { index: self.catalogue.index(pan), last_four: pan.last_four() })
             }
             Some(_) => return Err(OfficeError::Terms(TermsError::Universal)),

@@ -221,10 +221,7 @@ impl JournalReader {
         let mut ends = ends;
         self.entries(ends.number + 1).map(move |entry| {
             let entry = entry?;
-            for record in &entry.records {
-                let head = ends.head(record.partition);
-                record.check(&head).map_err(|why| self.fault(record, why))?;
-            }
+            ends.check(&entry).map_err(|(record, why)| self.fault(record, why))?;
             ends.advance(&entry);
             Ok(entry)
         })

@@ -161,8 +161,8 @@ impl ArchiveFile {
         let (mut events, mut before) = (0, self.at.clone());
         while let Some(entry) = self.next() {
             let entry = entry?;
-            before.check(&entry).map_err(|(partition, why)| {
-                let sequence = before.head(partition).sequence + 1;
+            before.check(&entry).map_err(|(record, why)| {
+                let Record { partition, sequence, .. } = *record;
                 StoreError::Record { location: self.location(), partition, sequence, why }
             })?;
             for record in &entry.records {
