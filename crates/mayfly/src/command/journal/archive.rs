@@ -74,8 +74,8 @@ pub(super) fn read(paths: &[PathBuf], (from, to): (u64, Option<u64>), output: Ou
         let several = before.heads.len() > 1;
         for entry in file {
             let entry = entry.map_err(failure)?;
-            before.check(&entry).map_err(|(partition, why)| {
-                let sequence = before.head(partition).sequence + 1;
+            before.check(&entry).map_err(|(record, why)| {
+                let (partition, sequence) = (record.partition, record.sequence);
                 failure(StoreError::Record { location: location.clone(), partition, sequence, why })
             })?;
             before.advance(&entry);
