@@ -41,7 +41,8 @@ impl Damage {
         match random.below(8) {
             0 => {
                 let table = random.of(&TABLES).unwrap();
-                database.psql(&format!("DROP TABLE {SCHEMA}.{table}"));
+                // A view that lists it goes with it.
+                database.psql(&format!("DROP TABLE {SCHEMA}.{table} CASCADE"));
                 format!("without their {table}")
             }
             1 => {
