@@ -270,13 +270,27 @@ impl Loaded {
             ),
         ];
         for (round, (name, run_for, rate)) in loads.into_iter().enumerate() {
-            say(name);
             let load = Load { in_flight: 1024, run_for, rate };
-            let line = self.line(name.to_owned(), load, |bench, load| {
-                crate::tcp::drive(&bench.rig, &bench.credentials, load, round as u32, &plan.load_command)
-            })?;
-            report.lines.push(line);
+            self.over_tcp(name, load, round as u32, plan, report, say)?;
         }
+        Ok(())
+    }
+
+    /// From a process of its own, whose messages are those of this round.
+    fn over_tcp(
+        &mut self,
+        name: &str,
+        load: Load,
+        round: u32,
+        plan: &Plan,
+        report: &mut Report,
+        say: &mut impl FnMut(&str),
+    ) -> Result<(), BenchError> {
+        say(name);
+        let line = self.line(name.to_owned(), load, |bench, load| {
+            crate::tcp::drive(&bench.rig, &bench.credentials, load, round, &plan.load_command)
+        })?;
+        report.lines.push(line);
         Ok(())
     }
 
@@ -322,28 +336,33 @@ fn in_postgres(plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> 
         let count = NonZeroU16::new(partitions).unwrap_or(NonZeroU16::MIN);
         mayfly_store::create(&home, "a benchmark's", count)?;
         let mut bench = Loaded::new(plan, &home, folding, plan.credentials, say)?;
-        let (peak, sustained) = (plan.peak, plan.sustained);
+        let peak = |in_flight| Load { in_flight, run_for: plan.peak, rate: None };
         let loads: &[(&str, Load)] = match folding {
-            Folding::Off if partitions == 1 => &[(
-                "journal in PostgreSQL, one partition, 512 in flight",
-                Load { in_flight: 512, run_for: peak, rate: None },
-            )],
-            Folding::Off => &[
-                ("journal in PostgreSQL, 512 in flight", Load { in_flight: 512, run_for: peak, rate: None }),
-                ("journal in PostgreSQL, 64 in flight", Load { in_flight: 64, run_for: peak, rate: None }),
+            Folding::Off if partitions == 1 => &[
+                ("journal in PostgreSQL, one partition, 512 in flight", peak(512)),
+                ("journal in PostgreSQL, one partition, 2048 in flight", peak(2048)),
             ],
-            Folding::On => {
-                let rate = Some(plan.sustained_rate_store);
-                &[
-                    ("all in PostgreSQL, 512 in flight", Load { in_flight: 512, run_for: peak, rate: None }),
-                    (
-                        "all in PostgreSQL sustained, 512 in flight",
-                        Load { in_flight: 512, run_for: sustained, rate },
-                    ),
-                ]
-            }
+            Folding::Off => &[
+                ("journal in PostgreSQL, 512 in flight", peak(512)),
+                ("journal in PostgreSQL, 2048 in flight", peak(2048)),
+                ("journal in PostgreSQL, 64 in flight", peak(64)),
+            ],
+            Folding::On => &[
+                ("all in PostgreSQL, 512 in flight", peak(512)),
+                (
+                    "all in PostgreSQL sustained, 512 in flight",
+                    Load { in_flight: 512, run_for: plan.sustained, rate: Some(plan.sustained_rate_store) },
+                ),
+            ],
         };
-        let measured = loads.iter().try_for_each(|(name, load)| bench.authorise(name, *load, report, say));
+        let mut measured =
+            loads.iter().try_for_each(|(name, load)| bench.authorise(name, *load, report, say));
+        if measured.is_ok() && folding == Folding::Off {
+            let name = format!(
+                "journal in PostgreSQL, {partitions} partitions, TCP, 64 connections, 16 in flight each"
+            );
+            measured = bench.over_tcp(&name, peak(1024), 0, plan, report, say);
+        }
         let stopped = bench.rig.stop();
         runtime.block_on(postgres::clear(url))?;
         measured.and(stopped)?;

@@ -60,6 +60,11 @@ CREATE TABLE entries (
     places BLOB NOT NULL
 ) STRICT;";
 
+/// Hashes are 32 bytes by their type. Where the table says so too, PostgreSQL reads that anew for each statement: a sixth of
+/// the processor time of an append.
+const LIGHTER_POSTGRES: &str =
+    "ALTER TABLE journal DROP CONSTRAINT journal_previous_check, DROP CONSTRAINT journal_hash_check";
+
 /// The place of a record and what stands there differ between the databases; the rest is the same.
 const APPEND_SQLITE: &str =
     "INSERT INTO journal (key, at_ms, count, version, previous, hash, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
@@ -78,6 +83,9 @@ const COPY: &str =
     "COPY journal (partition, sequence, at_ms, count, version, previous, hash, payload) FROM STDIN BINARY";
 const COPY_ENTRIES: &str = "COPY entries (number, at_ms, places) FROM STDIN BINARY";
 const ADD_ENTRY: &str = "INSERT INTO entries (number, at_ms, places) VALUES (?, ?, ?)";
+/// The same, for whoever has a lease: once somebody else has it there are no places, which is not allowed.
+const ADD_ENTRY_FENCED: &str = "INSERT INTO entries (number, at_ms, places)
+    VALUES (?, ?, (SELECT ?::bytea FROM lease WHERE partition = ? AND fence = ?))";
 /// What stands from a place on.
 const END: &str = "SELECT hash FROM journal WHERE partition = ? AND sequence >= ? ORDER BY sequence LIMIT 2";
 /// How many of these partitions end like this. The last record of one may be cut off: then it is known.
@@ -100,6 +108,7 @@ pub(crate) const FORMAT: Format = Format {
         Step::each(2, installation::PARTITIONS_SQLITE, installation::PARTITIONS_POSTGRES),
         Step::new(2, ENTRIES),
         Step::new(3, base::CREATE),
+        Step::each(4, "", LIGHTER_POSTGRES),
     ],
     upgrades: true,
     // Until it is cut it is read as ever. One that does not say how many partitions it has is not.
@@ -265,19 +274,13 @@ impl StoredJournal {
         let mut rows = Rows::default();
         entry.records.iter().for_each(|record| rows.push(&columns(record)));
         let Some(rows) = rows.take() else { return Ok(true) };
-        // Numbers and bytes of our own, so they need not travel as values.
-        let (number, at_ms) = (entry.number, entry.at_ms());
-        let places: String = places(entry).iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut places = format!("'\\x{places}'::bytea");
-        if let Some(Claim { partition, standing }) = &self.claim {
-            // Nothing, which is not allowed there, if somebody else has the lease.
-            let (partition, fence) = (partition.0, standing.fence());
-            places =
-                format!("(SELECT {places} FROM lease WHERE partition = {partition} AND fence = {fence})");
-        }
-        let last =
-            format!("INSERT INTO entries (number, at_ms, places) VALUES ({number}, {at_ms}, {places})");
-        link.borrow_mut().copy_and(COPY, rows, &last)
+        let mut values =
+            vec![(entry.number as i64).into(), (entry.at_ms() as i64).into(), places(entry).into()];
+        let Some(Claim { partition, standing }) = &self.claim else {
+            return link.borrow_mut().copy_and(COPY, rows, ADD_ENTRY, &values);
+        };
+        values.extend([partition.0.into(), (standing.fence() as i64).into()]);
+        link.borrow_mut().copy_and(COPY, rows, ADD_ENTRY_FENCED, &values)
     }
 
     /// Whether the lease lets anything be done.

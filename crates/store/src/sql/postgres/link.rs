@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join3};
 use futures_util::{SinkExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::error::SqlState;
@@ -195,18 +195,26 @@ impl Link {
 
     /// Copies rows into a table and then does `last`, both as one transaction. Says whether it was done: not if `last` would
     /// leave a column without a value that must have one. It takes two ways to the server and back.
-    pub(crate) fn copy_and(&mut self, sql: &str, rows: Bytes, last: &str) -> Result<bool> {
-        let last = format!("{last}; COMMIT");
+    pub(crate) fn copy_and(
+        &mut self,
+        copy: &str,
+        rows: Bytes,
+        last: &str,
+        values: &[Value<'_>],
+    ) -> Result<bool> {
         self.with(|live, location, limit| {
-            let statement = prepared(live, location, limit, sql)?;
+            let (copy, last) =
+                (prepared(live, location, limit, copy)?, prepared(live, location, limit, last)?);
             let client = &live.client;
             let attempt = async {
-                // Sent in this order, and nothing waits for an answer before the next is sent.
+                // Sent in this order, and nothing waits for an answer before the next is sent. If the last statement fails,
+                // what follows it rolls everything back.
                 let begin = client.batch_execute("BEGIN");
-                let ((), sink) = try_join(begin, client.copy_in::<_, Bytes>(&statement)).await?;
+                let ((), sink) = try_join(begin, client.copy_in::<_, Bytes>(&copy)).await?;
                 let mut sink = pin!(sink);
                 sink.send(rows).await?;
-                try_join(sink.finish(), client.batch_execute(&last)).await.map(|_| ())
+                let last = client.execute_raw(&last, values);
+                try_join3(sink.finish(), last, client.batch_execute("COMMIT")).await.map(|_| ())
             };
             let done = async {
                 let done = attempt.await;
