@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use ageing::DAY_MS;
 use clients::{Client, Load, Market};
+use harness::buying::World;
 use harness::{Card, Gateway, History, Random, Sent, mayfly, said, until};
 use mayfly_testing::TestDatabase;
 use rustix::process::Signal;
@@ -143,6 +144,42 @@ fn whoever_takes_over_in_the_middle_of_a_cut_goes_on_with_it() {
     gateways[1 - active].stop();
     gateways[active].stop();
     check(&mut gateways[active], &database, &market, &sent);
+}
+
+#[test]
+fn one_that_stood_still_for_days_finds_what_it_would_read_next_archived() {
+    let database = TestDatabase::create();
+    let ([mut first, mut second], _) = gateways(&database);
+    first.start();
+    first.await_active();
+    second.start();
+    second.await_standby();
+    let mut world = World::new(&first);
+    world.while_buying([&mut first, &mut second], |_, other| other.signal(Signal::STOP));
+    world.check(&first);
+    first.stop();
+    let at_ms = ageing::pass(&first.home, 10);
+    first.start();
+    first.await_active();
+    world.while_buying([&mut first, &mut second], |_, _| ());
+    let ended = cut(&first, at_ms - 3 * DAY_MS).join().unwrap();
+    assert!(ended.status.success(), "{}", said(&ended));
+    let left = first.home.json(["journal", "verify", "--no-archive"]);
+    assert!(left["first"].as_u64() > Some(1), "{left}");
+
+    second.signal(Signal::CONT);
+    until("the state to be loaded again", || {
+        second.log().contains("was archived: the state is loaded again").then_some(())
+    });
+    second.await_standby();
+    first.kill();
+    second.await_active();
+    world.check(&second);
+    world.while_buying([&mut second, &mut first], |_, _| ());
+    world.check(&second);
+    second.stop();
+    let verified = second.home.verify();
+    assert_eq!(verified["first"].as_u64(), Some(1), "{verified}");
 }
 
 /// Two gateways on a database, and the one directory in which both write what they archive.

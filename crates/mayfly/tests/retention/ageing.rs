@@ -1,8 +1,11 @@
 //! A journal of long ago. A server's clock can't be set: so what a server wrote is written again, at times of long ago,
-//! through the store's own interface.
+//! through the store's own interface; and what is to come is written as of days from now.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::fs;
 
+use mayfly_core::PartitionId;
 use mayfly_engine::{Ends, Entry, Journal, Record};
 use mayfly_server::config::Settings;
 use mayfly_store::{JournalReader, StoredJournal};
@@ -62,4 +65,16 @@ pub(crate) fn age(
     }
     assert!(at_ms < now_ms - 3 * DAY_MS, "it is not old enough");
     written
+}
+
+/// So many days pass, for the journal: its time is that of its last entry, and one without events is written as of then. Nobody
+/// else may write it. Gives the time.
+pub(crate) fn pass(home: &Home, days: u64) -> u64 {
+    let place = Settings::of_directory(&home.dir).unwrap().home;
+    let ends = JournalReader::open(&place).unwrap().ends().unwrap();
+    let (partition, at_ms) = (PartitionId::FIRST, ends.at_ms() + days * DAY_MS);
+    let record = Record::seal(&ends.head(partition), partition, at_ms, 0, Vec::new());
+    let entry = Entry { number: ends.number + 1, records: vec![record] };
+    StoredJournal::open(&place).unwrap().append(&entry).unwrap();
+    at_ms
 }
