@@ -146,6 +146,7 @@ impl Engine {
             spare,
             options,
             swept_at_ms: 0,
+            crowded: false,
             forgot_quarantine_at_ms: 0,
             events: Vec::new(),
             open: None,
