@@ -87,6 +87,11 @@ impl Ground {
         rusqlite::Connection::open(file).unwrap().query_row(sql, (), |row| row.get(0)).unwrap()
     }
 
+    /// How the database is connected to.
+    pub(crate) fn url(&self) -> String {
+        self.database.as_ref().unwrap().url()
+    }
+
     /// Does something past the store, whatever it gives.
     pub(crate) fn spoil(&self, name: &str, sql: &str) {
         if let Some(database) = &self.database {
