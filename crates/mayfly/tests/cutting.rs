@@ -1,7 +1,7 @@
 //! Two gateways, purchases that go on, and a journal and views that are cut again and again. By a seeded plan the gateway that
-//! cuts is killed, stopped, or stands still in the middle of it; the one that stood by, and followed across the cuts, takes over,
-//! and cuts on. Afterwards the gateways say of every account what the clients' books say, journal and archive are one chain
-//! in which everything is that was answered, and nothing twice, and the views are those that follow from it.
+//! cuts is killed, stopped, or stands still in the middle of it; the other one, which followed across the cuts or has just been
+//! started, takes over, and cuts on. Afterwards the gateways say of every account what the clients' books say, journal and
+//! archive are one chain in which everything is that was answered, and nothing twice, and the views are those that follow from it.
 //!
 //! `MAYFLY_SEED` repeats a plan, `MAYFLY_ROUNDS` says how many times the gateways change places.
 
@@ -108,7 +108,15 @@ fn whoever_takes_over_in_the_middle_of_a_cut_goes_on_with_it() {
             begins + part * round + if round + 1 < rounds { plan.below(part) } else { DAY_MS + part };
         let fault = *plan.of(&[Fault::Kill, Fault::Kill, Fault::Kill, Fault::Freeze, Fault::Stop]).unwrap();
         let moment = Moment::drawn(&mut plan);
+        // One that follows across the cut; or one that is started in the middle of it, and loads what is being cut.
+        let starts = plan.below(3) == 0;
+        if starts {
+            gateways[other].kill();
+        }
         let cutting = cut(&gateways[active], before_ms);
+        if starts {
+            gateways[other].start();
+        }
         await_moment(moment, &archive, &cutting);
         let done = cutting.is_finished();
         match fault {
@@ -117,7 +125,7 @@ fn whoever_takes_over_in_the_middle_of_a_cut_goes_on_with_it() {
             Fault::Stop => gateways[active].stop(),
         }
         let stands = database.psql(STANDS);
-        println!("round {round}: {fault:?} at {moment:?}, done: {done}, {stands}");
+        println!("round {round}: {fault:?} at {moment:?}, starts: {starts}, done: {done}, {stands}");
         gateways[other].await_active();
         market.check(&gateways[other]);
         match fault {
