@@ -226,6 +226,20 @@ fn more_transactions_than_memory_is_for_are_not_taken() {
     bench.engine.stop().unwrap();
 }
 
+/// The views lag by how long something waits for them, in the journal's time: a clock that was set back is no lag.
+#[test]
+fn a_clock_behind_the_journal_is_no_lag() {
+    let bench = fresh(Options::default());
+    bench.clock.set(NOON + 3_600_000);
+    bank(&bench);
+    bench.engine.stop().unwrap();
+    let state = replayed(&bench.journal.with(|disk| disk.entries.clone()));
+    let bench = support::start(Partitions::of_one(state), bench.journal.clone(), Options::default());
+    let lag = bench.engine.handle().progress().lag(NOON + 3_600_000);
+    assert!(lag.entries > 0 && lag.ms == 0, "{lag:?}");
+    bench.engine.stop().unwrap();
+}
+
 /// A51: random numbers, none twice: taken ones are drawn again.
 #[test]
 fn a51_numbers_that_are_taken_are_drawn_again() {
