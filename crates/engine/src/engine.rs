@@ -108,7 +108,9 @@ impl Engine {
         let queue = Arc::new(Queue::new(options.queue_max));
         let meter = Arc::new(Meter::default());
         let failure = Arc::new(Mutex::new(None));
-        progress.set_durable(ends.number, clock.now_ms());
+        // By the journal's time, as all that follows, if the clock is behind it.
+        let now_ms = clock.now_ms().max(partitions.now_ms()).max(ends.at_ms());
+        progress.set_durable(ends.number, now_ms);
         catalogue.update(partitions.register());
         // One batch waits while one is written: the writer decides the third, and then waits too.
         let (to_committer, batches) = sync_channel(1);
@@ -133,7 +135,7 @@ impl Engine {
             queue.add_again(Work::Decide(unfinished, Ticket::Nobody));
         }
         let writer = Writer {
-            now_ms: partitions.now_ms().max(ends.at_ms()),
+            now_ms,
             partitions,
             ends,
             pager: Pager::start(archive, &queue)?,
@@ -146,6 +148,7 @@ impl Engine {
             spare,
             options,
             swept_at_ms: 0,
+            crowded: false,
             forgot_quarantine_at_ms: 0,
             events: Vec::new(),
             open: None,

@@ -79,6 +79,12 @@ impl Ends {
         Self { number: head.sequence, heads: vec![head] }
     }
 
+    /// How many partitions there are.
+    pub fn partitions(&self) -> NonZeroU16 {
+        // No journal has so many that they could not be counted.
+        NonZeroU16::MIN.saturating_add((self.heads.len() as u16).saturating_sub(1))
+    }
+
     /// The last record of a partition.
     pub fn head(&self, partition: PartitionId) -> Head {
         self.heads.get(usize::from(partition.0)).copied().unwrap_or(Head::START)

@@ -51,6 +51,9 @@ pub(crate) struct Writer {
     /// The time of the last batch: time never goes back.
     pub(crate) now_ms: TimeMs,
     pub(crate) swept_at_ms: TimeMs,
+    /// Whether memory had twice as many transactions as are wanted in it when it was swept: they came faster than they may be
+    /// forgotten.
+    pub(crate) crowded: bool,
     pub(crate) forgot_quarantine_at_ms: TimeMs,
     pub(crate) events: Vec<Event>,
     /// What is decided and not handed over yet.
@@ -238,16 +241,15 @@ impl Writer {
 
     /// Everything that comes round by itself: the sweep, forgetting, and the bound on the views' lag.
     fn keep_house(&mut self, now: TimeMs) {
-        // Twice as many transactions as are wanted in memory: they came faster than they may be forgotten.
-        let transactions: usize = self.partitions.iter().map(|state| state.transactions.len()).sum();
-        let crowded = transactions > self.options.transactions_max.saturating_mul(2);
-        self.queue.set_lagging(crowded || self.progress.lag(now).ms > self.options.views_lag_max_ms);
         self.give_up_overdue(now);
         if now >= self.swept_at_ms + SWEEP_EVERY_MS {
             self.swept_at_ms = now;
             self.forget(now);
             self.sweep(now);
+            let transactions: usize = self.partitions.iter().map(|state| state.transactions.len()).sum();
+            self.crowded = transactions > self.options.transactions_max.saturating_mul(2);
         }
+        self.queue.set_lagging(self.crowded || self.progress.lag(now).ms > self.options.views_lag_max_ms);
     }
 
     /// Retires numbers that are over, some thousand at a time.

@@ -200,6 +200,46 @@ fn the_engine_sweeps_what_is_over() {
     bench.engine.stop().unwrap();
 }
 
+#[test]
+fn more_transactions_than_memory_is_for_are_not_taken() {
+    let bench = fresh(Options { transactions_max: 2, ..Options::default() });
+    let account = bank(&bench);
+    let buy = |seed| {
+        let issued = issue(&bench, account, seed);
+        purchase(&bench, &issued.pan, issued.expiry, seed)
+    };
+    let ask = |command| message(bench.engine.handle().ask_blocking(command)).reason;
+    let last = buy(100);
+    // While the clock stands nothing is swept, and nothing counted.
+    for seed in 0..5 {
+        assert_eq!(ask(buy(seed)), Reason::Approved);
+    }
+    bench.clock.set(NOON + 1000);
+    let mut waited = 0;
+    while bench.engine.handle().look(|_| ()).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+        waited += 1;
+        assert!(waited < 1000, "nobody counted");
+    }
+    assert_eq!(bench.engine.handle().look(|_| ()).err(), Some(mayfly_engine::Refused::ViewsLag));
+    assert_eq!(ask(last), Reason::Overloaded);
+    bench.engine.stop().unwrap();
+}
+
+/// The views lag by how long something waits for them, in the journal's time: a clock that was set back is no lag.
+#[test]
+fn a_clock_behind_the_journal_is_no_lag() {
+    let bench = fresh(Options::default());
+    bench.clock.set(NOON + 3_600_000);
+    bank(&bench);
+    bench.engine.stop().unwrap();
+    let state = replayed(&bench.journal.with(|disk| disk.entries.clone()));
+    let bench = support::start(Partitions::of_one(state), bench.journal.clone(), Options::default());
+    let lag = bench.engine.handle().progress().lag(NOON + 3_600_000);
+    assert!(lag.entries > 0 && lag.ms == 0, "{lag:?}");
+    bench.engine.stop().unwrap();
+}
+
 /// A51: random numbers, none twice: taken ones are drawn again.
 #[test]
 fn a51_numbers_that_are_taken_are_drawn_again() {

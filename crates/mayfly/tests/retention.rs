@@ -6,21 +6,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should panic")]
 #![allow(clippy::print_stdout, reason = "the harness says its seed")]
 
+#[path = "retention/ageing.rs"]
+mod ageing;
 mod harness;
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use ageing::DAY_MS;
 use harness::{Admin, Card, Home, Kind, Message, Peer, Server, until};
-use mayfly_engine::{Ends, Entry, Journal, Record};
-use mayfly_server::config::Settings;
-use mayfly_store::{JournalReader, StoredJournal};
 use mayfly_testing::{Store, on_both};
 use serde_json::{Value, json};
 
-const DAY_MS: u64 = 86_400_000;
 /// How many single-use numbers are bought with, and cards of many uses with which traffic flows.
 const PURCHASES: u32 = 60;
 const CARDS: usize = 4;
@@ -41,46 +40,6 @@ fn approved(peer: &mut Peer, message: &Message) {
 
 fn issue(admin: &mut Admin, account: &str, uses: u32) -> Arc<Card> {
     Arc::new(admin.issue(account, uses).unwrap().unwrap())
-}
-
-/// Writes the journal again, as if it had happened two months ago, an hour between any two entries. The views are gone. Says
-/// how many entries and records that are, and when the first of them is now.
-fn age(home: &Home) -> (u64, u64, u64) {
-    let place = Settings::of_directory(&home.dir).unwrap().home;
-    let entries: Vec<Entry> = JournalReader::open(&place).unwrap().entries(1).map(Result::unwrap).collect();
-    match home.database() {
-        Some(database) => {
-            database.psql("TRUNCATE mayfly_journal.journal, mayfly_journal.entries");
-            database.psql("DROP SCHEMA mayfly_views CASCADE");
-        }
-        None => {
-            for name in ["journal.db", "views.db"] {
-                for suffix in ["", "-wal", "-shm"] {
-                    let _ = fs::remove_file(home.file(&format!("{name}{suffix}")));
-                }
-            }
-        }
-    }
-    let last_ms = entries.last().unwrap().at_ms();
-    let mut journal = StoredJournal::open(&place).unwrap();
-    let mut ends = Ends::start(journal.partitions());
-    let mut records = 0;
-    for (at, entry) in entries.into_iter().enumerate() {
-        let at_ms = last_ms - 60 * DAY_MS + at as u64 * DAY_MS / 24;
-        let aged = |record: Record| {
-            Record::seal(&ends.head(record.partition), record.partition, at_ms, record.count, record.payload)
-        };
-        let aged = Entry { number: entry.number, records: entry.records.into_iter().map(aged).collect() };
-        journal.append(&aged).unwrap();
-        ends.advance(&aged);
-        records += aged.records.len() as u64;
-    }
-    (ends.number, records, last_ms - 60 * DAY_MS)
-}
-
-fn configure(home: &Home, more: &str) {
-    let mut file = OpenOptions::new().append(true).open(home.file("mayfly.toml")).unwrap();
-    file.write_all(more.as_bytes()).unwrap();
 }
 
 /// Of a metric, without labels.
@@ -118,10 +77,11 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     let money = admin.money(&account);
     assert_eq!(money, (-i64::from(PURCHASES) * 1000 - 700, 700));
     server.stop();
-    let (old, records, aged_ms) = age(&home);
+    let aged = ageing::age(&home, home.database(), 60, || DAY_MS / 24);
+    let (old, records, aged_ms) = (aged.times_ms.len() as u64, aged.records, aged.times_ms[0]);
     assert!(old > 100, "{old}");
 
-    configure(&home, "[retention]\njournal_days = 30\nviews_days = 30\n");
+    home.configure_more("[retention]\njournal_days = 30\nviews_days = 30\n");
     let server = home.start();
     let mut admin = server.admin();
     assert_eq!(admin.money(&account), money);

@@ -113,7 +113,7 @@ pub fn copy(
         Home::Database(database) => {
             make_room(database, to)?;
             let copied = fill(from, to, options, &mut progress)?;
-            installation::create(to, root_check, copied.journal.partitions())?;
+            installation::create(to, root_check, copied.journal.ends.partitions())?;
             Ok(copied)
         }
     }

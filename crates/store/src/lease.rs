@@ -42,6 +42,8 @@ pub struct Lease {
     partition: PartitionId,
     owner: String,
     time: Duration,
+    /// How long a statement may take.
+    statement_time_max: Duration,
     statements: Statements,
 }
 
@@ -50,6 +52,14 @@ struct Statements {
     take: String,
     renew: String,
 }
+
+/// Ends connections of our own user that have been at a statement for so many milliseconds, and wait for their client: of a
+/// gateway that stands still, or is lost, while it copies rows. The server ends by itself what is idle in a transaction, but not
+/// those: while it reads from a client it looks at no time limit, and all that time they keep their locks.
+const END_STUCK: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+    AND state = 'active' AND wait_event = 'ClientRead'
+    AND (extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint > ?";
 
 /// Who has a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +99,8 @@ impl Lease {
                 "UPDATE lease SET until_ms = {NOW_MS} + ? WHERE partition = ? AND fence = ? AND owner = ?"
             ),
         };
-        Ok(Self { sql, partition, owner, time, statements })
+        let statement_time_max = database.statement_time_max();
+        Ok(Self { sql, partition, owner, time, statement_time_max, statements })
     }
 
     /// What this one is called.
@@ -114,6 +125,9 @@ impl Lease {
         let asked = Instant::now();
         let values = values![self.partition.0, &self.owner, self.time_ms()];
         let fence = self.sql.one(&self.statements.take, values, |cells| cells.bits())?;
+        if fence.is_some() {
+            self.end_stuck();
+        }
         Ok(fence.map(|fence| Arc::new(Standing::new(fence, self.trusted_until(asked)))))
     }
 
@@ -122,6 +136,7 @@ impl Lease {
         let asked = Instant::now();
         if self.set(standing, self.time_ms())? {
             standing.extend(self.trusted_until(asked));
+            self.end_stuck();
         } else {
             standing.lose();
         }
@@ -138,6 +153,16 @@ impl Lease {
     fn set(&self, standing: &Standing, time_ms: i64) -> Result<bool, StoreError> {
         let values = values![time_ms, self.partition.0, standing.fence as i64, &self.owner];
         self.sql.run(&self.statements.renew, values).map(|changed| changed == 1)
+    }
+
+    /// Whoever stands still holds nobody up who has the lease.
+    fn end_stuck(&self) {
+        let limit_ms = i64::try_from(self.statement_time_max.as_millis()).unwrap_or(i64::MAX);
+        match self.sql.one(END_STUCK, values![limit_ms], |cells| cells.bits()) {
+            Ok(None | Some(0)) => {}
+            Ok(Some(ended)) => tracing::warn!(ended, "connections of a gateway that stands still were ended"),
+            Err(error) => tracing::debug!(%error, "connections that stand still could not be looked for"),
+        }
     }
 
     fn time_ms(&self) -> i64 {

@@ -1,8 +1,6 @@
 //! Verifying a journal: every record's hash, each partition's chain, the numbering, the counts, and that every record stands in
 //! one entry.
 
-use std::num::NonZeroU16;
-
 use mayfly_core::{Event, PartitionId, TimeMs};
 use mayfly_engine::Ends;
 
@@ -17,14 +15,6 @@ pub struct Verified {
     pub ends: Ends,
     /// How many events its records have.
     pub events: u64,
-}
-
-impl Verified {
-    /// How many partitions it has.
-    pub fn partitions(&self) -> NonZeroU16 {
-        // No journal has so many that they could not be counted.
-        NonZeroU16::MIN.saturating_add((self.ends.heads.len() as u16).saturating_sub(1))
-    }
 }
 
 /// Reads the whole journal, with its archive if that is named, from the first entry to the last, and checks each record. `progress` is told after each

@@ -15,7 +15,7 @@ use mayfly_core::{
 };
 use mayfly_engine::{Archive, Lag, Progress};
 use mayfly_keys::NumberIndex;
-use mayfly_store::{FoldOptions, Folder, GENERATION, NumberFilter, Views, ViewsArchive};
+use mayfly_store::{FoldOptions, Folder, GENERATION, Home, NumberFilter, Views, ViewsArchive};
 use proptest::prelude::*;
 
 fn fold(play: &Play, options: FoldOptions) {
@@ -109,6 +109,24 @@ fn the_books_add_up_in_sql(ground: Ground) {
     assert!(number("SELECT count(*) FROM number_list WHERE state = 'used'") > 0);
     let transactions = number("SELECT count(*) FROM transactions");
     assert_eq!(number("SELECT count(*) FROM transaction_list"), transactions);
+    // What people read is the same from either, wherever they are.
+    let zone = if matches!(ground.home, Home::Database(_)) { "SET timezone = 'Asia/Tokyo'; " } else { "" };
+    let readable = format!(
+        "{zone}SELECT count(*) FROM transactions JOIN transaction_list AS list
+        ON list.partition = transactions.partition AND list.id = transactions.id
+        WHERE list.at LIKE '2%-%-%T__:__:__.___Z' AND length(list.stan) = 6 AND length(list.entry_mode) = 3
+        AND CAST(substr(list.at, 12, 2) AS INTEGER) = (transactions.at_ms / 3600000) % 24
+        AND CAST(substr(list.at, 18, 2) AS INTEGER) * 1000 + CAST(substr(list.at, 21, 3) AS INTEGER) =
+            transactions.at_ms % 60000
+        AND CAST(list.stan AS INTEGER) = transactions.stan
+        AND coalesce(length(list.approval), 6) = 6
+        AND coalesce(CAST(list.approval AS INTEGER), -1) = coalesce(transactions.approval, -1)"
+    );
+    assert_eq!(number(&readable), transactions);
+    assert_eq!(
+        number("SELECT count(*) FROM number_list WHERE length(last_four) = 4"),
+        number("SELECT count(*) FROM numbers")
+    );
 }
 
 fn unlinked(transactions: impl IntoIterator<Item = Transaction>) -> Vec<Transaction> {

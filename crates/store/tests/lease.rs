@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::io::Write;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 use common::{Ground, PARTITION, record};
 use mayfly_core::PartitionId;
 use mayfly_engine::{AppendError, Ends, Entry, Journal};
-use mayfly_store::{Database, Home, Lease, LeaseKeeper, Standing, StoredJournal, lease_owner};
+use mayfly_store::{
+    Database, DatabaseOptions, Home, Lease, LeaseKeeper, Standing, StoredJournal, lease_owner,
+};
 
 /// Long enough for a busy machine.
 const TIME: Duration = Duration::from_millis(2500);
@@ -235,4 +238,49 @@ fn nothing_is_written_after_a_record_that_is_gone() {
             assert!(standing.is_lost(), "whoever takes it next begins with what is there");
         }
     }
+}
+
+/// A gateway that stands still while it copies rows is within its statement for the server, whatever time limits there are. So
+/// whoever has the lease ends it: it would hold its locks for as long as it stands still.
+#[test]
+fn who_stands_still_while_copying_holds_nobody_up() {
+    let ground = Ground::postgres();
+    drop(StoredJournal::open(&ground.home).unwrap());
+    let mut still = std::process::Command::new("psql")
+        .args(["--no-psqlrc", "--quiet", &ground.url()])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut words = still.stdin.take().unwrap();
+    let begin = "SET search_path = mayfly_journal; SET statement_timeout = 1000;
+        SET idle_in_transaction_session_timeout = 1000; BEGIN; SELECT version FROM format FOR UPDATE;
+        COPY entries FROM STDIN;\n1\t";
+    words.write_all(begin.as_bytes()).unwrap();
+    words.flush().unwrap();
+    let others =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'";
+    until("the copying to begin", || (ground.raw("journal", others) == 1).then_some(()));
+    let limit = Duration::from_secs(1);
+    let options = DatabaseOptions {
+        url: &ground.url(),
+        password: None,
+        ca_file: None,
+        statement_time_max: limit,
+        connect_time_max: limit,
+    };
+    let database = Arc::new(Database::new(&options).unwrap());
+    let lease = Lease::open(&database, PARTITION, "other".to_owned(), TIME).unwrap();
+    let standing = lease.take().unwrap().unwrap();
+    let keeper = LeaseKeeper::start(lease, standing).unwrap();
+    until("the one that stands still to be ended", || (ground.raw("journal", others) == 0).then_some(()));
+    // Nobody has to wait for what it had locked.
+    assert_eq!(
+        ground.raw("journal", "SELECT count(*) FROM (SELECT version FROM format FOR UPDATE NOWAIT) AS free"),
+        1
+    );
+    assert!(keeper.standing().is_good());
+    keeper.release().unwrap();
+    drop(words);
+    still.wait().unwrap();
 }

@@ -49,8 +49,14 @@ impl Admin {
     /// An issuer with a programme whose numbers begin with `prefix`; gives the issuer's id. The bounds are wide,
     /// for tests that are about something else.
     pub(crate) fn open_issuer(&mut self, name: &str, prefix: &str) -> String {
+        self.open_issuer_with(name, prefix, json!({}))
+    }
+
+    /// The same, with more terms.
+    pub(crate) fn open_issuer_with(&mut self, name: &str, prefix: &str, more: Value) -> String {
         let issuer = id(&self.must(json!({ "open-issuer": { "name": name } })));
-        let terms = json!({ "prefix": prefix, "active_max": 1_000_000, "lifetime_s": 86_400 });
+        let mut terms = json!({ "prefix": prefix, "active_max": 1_000_000, "lifetime_s": 86_400 });
+        terms.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.must(json!({ "open-programme": { "issuer": issuer, "name": name, "terms": terms } }));
         issuer
     }

@@ -151,6 +151,12 @@ impl Home {
         fs::write(self.dir.join("mayfly.toml"), config).unwrap();
     }
 
+    /// Adds sections to its configuration.
+    pub(crate) fn configure_more(&self, more: &str) {
+        let config = fs::read_to_string(self.file("mayfly.toml")).unwrap();
+        self.configure(&format!("{config}{more}"));
+    }
+
     /// The database, if the data are in one.
     pub(crate) fn database(&self) -> Option<&TestDatabase> {
         self.database.as_ref()

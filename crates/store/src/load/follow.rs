@@ -107,14 +107,22 @@ impl Follower {
         }
     }
 
-    /// What is loaded, if its last entry is still there. A primary that was restarted shows what its standby may not have yet:
-    /// what was read then is gone if the standby takes its place.
+    /// What is loaded, if its last entry is still there. It may have been archived while this one stood still. And a primary that
+    /// was restarted shows what its standby may not have yet: what was read then is gone if the standby takes its place.
     fn still_warm(&mut self) -> Result<Option<Warm>, StoreError> {
         let Some(warm) = &self.warm else { return Ok(None) };
         for (partition, head) in &warm.last {
             if self.journal.head_at(*partition, head.sequence)? != Some(*head) {
-                let entry = warm.ends.number;
-                tracing::warn!(entry, "an entry is gone that was read: the state is loaded again");
+                let (entry, begins) = (warm.ends.number, self.journal.base()?.number + 1);
+                if entry < begins {
+                    tracing::warn!(
+                        entry,
+                        begins,
+                        "what was read last was archived: the state is loaded again"
+                    );
+                } else {
+                    tracing::warn!(entry, "an entry is gone that was read: the state is loaded again");
+                }
                 self.warm = None;
                 break;
             }

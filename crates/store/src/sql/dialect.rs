@@ -23,8 +23,13 @@ pub(crate) fn statement(sql: &str) -> String {
     told
 }
 
-/// A schema: `INTEGER` has 64 bits, `BLOB` is called otherwise, and tables need not be told that they are strict. A table of
-/// rows with ids that belong to partitions is keyed by both, the partition first.
+/// A time in milliseconds as people read it, in UTC whatever the reader's own zone is.
+const TIME_SQLITE: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch')";
+const TIME_POSTGRES: &str =
+    "to_char(to_timestamp(at_ms / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+
+/// A schema: `INTEGER` has 64 bits, `BLOB` is called otherwise, tables need not be told that they are strict, and times are shown
+/// by another function. A table of rows with ids that belong to partitions is keyed by both, the partition first.
 pub(crate) fn schema(sql: &str) -> String {
     let sql = sql.replace(
         "    id INTEGER PRIMARY KEY,\n    partition INTEGER NOT NULL,\n",
@@ -37,6 +42,7 @@ pub(crate) fn schema(sql: &str) -> String {
         let code = code
             .replace("INTEGER", "BIGINT")
             .replace("BLOB", "BYTEA")
+            .replace(TIME_SQLITE, TIME_POSTGRES)
             .replace(" AUTOINCREMENT", "")
             .replace(") STRICT, WITHOUT ROWID;", ");")
             .replace(") STRICT;", ");");

@@ -56,6 +56,7 @@ impl Cursor {
 pub(crate) struct Cursors {
     /// The last entry.
     pub(crate) number: u64,
+    partitions: NonZeroU16,
     /// Of each partition.
     of: Vec<Cursor>,
 }
@@ -63,13 +64,12 @@ pub(crate) struct Cursors {
 impl Cursors {
     /// Before the first entry.
     pub(crate) fn start(partitions: NonZeroU16) -> Self {
-        Self { number: 0, of: PartitionId::all(partitions).map(Cursor::start).collect() }
+        Self { number: 0, partitions, of: PartitionId::all(partitions).map(Cursor::start).collect() }
     }
 
     /// How many partitions there are.
     pub(crate) fn partitions(&self) -> NonZeroU16 {
-        // They are made of a count like this.
-        NonZeroU16::MIN.saturating_add((self.of.len() as u16).saturating_sub(1))
+        self.partitions
     }
 
     /// Of one partition.

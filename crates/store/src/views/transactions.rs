@@ -96,30 +96,15 @@ CREATE VIEW ledger_entries AS
     UNION ALL SELECT NULL, partition, NULL, nullif(issuer, 0), nullif(account, 0), currency, 'suspense', suspense
         FROM carried_entries WHERE suspense <> 0;";
 
-/// What people read. Times, and what is printed with so many digits, are printed by functions that differ.
+/// What people read.
 pub(super) const LIST: &str = "
 CREATE VIEW transaction_list AS SELECT
     transactions.id, transactions.partition,
     strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at,
     kinds.name AS kind, messages.name AS message, responses.name AS response, reasons.name AS reason,
-    printf('%06d', approval) AS approval, number, account, issuer, target, amount, currency,
-    acquirer, printf('%06d', stan) AS stan, rrn, terminal, merchant, mcc, country,
-    printf('%03d', entry_mode) AS entry_mode,
-    total_authorised, total_held, total_captured, total_refunded, use_returned,
-    ceiling, reversed, reverses, cardholder, held, settlement, funding, suspense
-    FROM transactions
-    JOIN kinds ON kinds.code = kind
-    JOIN messages ON messages.code = message
-    JOIN responses ON responses.code = response
-    JOIN reasons ON reasons.code = reason;";
-pub(super) const LIST_POSTGRES: &str = "
-CREATE VIEW transaction_list AS SELECT
-    transactions.id, transactions.partition,
-    to_char(to_timestamp(at_ms / 1000.0), 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS at,
-    kinds.name AS kind, messages.name AS message, responses.name AS response, reasons.name AS reason,
-    lpad(CAST(approval AS TEXT), 6, '0') AS approval, number, account, issuer, target, amount, currency,
-    acquirer, lpad(CAST(stan AS TEXT), 6, '0') AS stan, rrn, terminal, merchant, mcc, country,
-    lpad(CAST(entry_mode AS TEXT), 3, '0') AS entry_mode,
+    substr(CAST(1000000 + approval AS TEXT), 2) AS approval, number, account, issuer, target, amount, currency,
+    acquirer, substr(CAST(1000000 + stan AS TEXT), 2) AS stan, rrn, terminal, merchant, mcc, country,
+    substr(CAST(1000 + entry_mode AS TEXT), 2) AS entry_mode,
     total_authorised, total_held, total_captured, total_refunded, use_returned,
     ceiling, reversed, reverses, cardholder, held, settlement, funding, suspense
     FROM transactions

@@ -87,6 +87,20 @@ impl Ground {
         rusqlite::Connection::open(file).unwrap().query_row(sql, (), |row| row.get(0)).unwrap()
     }
 
+    /// How the database is connected to.
+    pub(crate) fn url(&self) -> String {
+        self.database.as_ref().unwrap().url()
+    }
+
+    /// Does something past the store, whatever it gives.
+    pub(crate) fn spoil(&self, name: &str, sql: &str) {
+        if let Some(database) = &self.database {
+            return drop(database.psql(&format!("SET search_path = mayfly_{name}; {sql}")));
+        }
+        let file = self.directory.as_ref().unwrap().path().join(format!("{name}.db"));
+        rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
+    }
+
     /// Changes something past the store. Returns how many rows.
     pub(crate) fn alter(&self, name: &str, sql: &str) -> usize {
         if self.database.is_some() {

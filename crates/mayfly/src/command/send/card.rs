@@ -1,4 +1,4 @@
-//! The card number that a message presents: from options, or from what `number issue --json` printed.
+//! The card number that a message presents: from options, or from what `number issue --json` printed, or the HTTP API answered.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use crate::failure::{Failure, Outcome};
 /// Where the number comes from.
 #[derive(Debug, Args)]
 pub(crate) struct CardArgs {
-    /// Take number, date and CVC2 from this file, as `mayfly number issue --json` prints them (- is standard
-    /// input): they don't show in the list of processes then
+    /// Take number, date and CVC2 from this file, as `mayfly number issue --json` prints them or the HTTP API
+    /// answers them (- is standard input): they don't show in the list of processes then
     #[arg(long, value_name = "FILE")]
     card: Option<PathBuf>,
     /// The card number
@@ -45,6 +45,8 @@ pub(crate) struct Card {
 #[derive(Deserialize)]
 struct Printed {
     number: Secret,
+    /// By the name that it has in the HTTP API, too.
+    #[serde(alias = "expiration_date")]
     expiry: Secret,
     cvc2: Secret,
 }
@@ -76,16 +78,17 @@ impl CardArgs {
 
 fn read(path: &Path) -> Outcome<Printed> {
     let mut text = Zeroizing::new(String::new());
-    let read = if path == Path::new("-") {
+    let is_stdin = path == Path::new("-");
+    let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let read = if is_stdin {
         std::io::stdin().lock().take(65_536).read_to_string(&mut text)
     } else {
         std::fs::File::open(path).and_then(|file| file.take(65_536).read_to_string(&mut text))
     };
-    read.map_err(|error| Failure::unreachable(format!("{} can't be read", path.display()), error))?;
+    read.map_err(|error| Failure::unreachable(format!("{name} can't be read"), error))?;
     serde_json::from_str(&text).map_err(|_| {
         Failure::Usage(format!(
-            "{} is not what `mayfly number issue --json` prints: an object with number, expiry and cvc2",
-            path.display()
+            "{name} is not what `mayfly number issue --json` prints: an object with number, expiry and cvc2"
         ))
     })
 }
@@ -94,4 +97,26 @@ fn read(path: &Path) -> Outcome<Printed> {
 pub(crate) fn expiry(text: &str) -> Result<Expiry, String> {
     Expiry::parse_mmyy(&text.replacen('/', "", 1))
         .map_err(|_| "write the date as MM/YY, 09/29 for example".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_read_as_the_command_line_prints_it_and_as_the_api_answers_it() {
+        let printed =
+            r#"{"id":"num_1","number":"4569401797365348","expiry":"0528","cvc2":"010","expires":"2026"}"#;
+        let answered = r#"{"id":"num_1","number":"4569401797365348","expiration_date":"05/28","cvc2":"010"}"#;
+        for text in [printed, answered] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let card = Some(file.path().to_owned());
+            let args = CardArgs { card, number: None, expiry: None, cvc2: None, any_number: false };
+            let card = args.load().unwrap();
+            assert_eq!(card.number.as_deref().map(String::as_str), Some("4569401797365348"));
+            assert_eq!(card.expiry, Some(expiry("05/28").unwrap()));
+            assert_eq!(card.cvc2.as_deref().map(String::as_str), Some("010"));
+        }
+    }
 }
