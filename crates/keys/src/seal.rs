@@ -32,15 +32,15 @@ impl SealKey {
         Self(Aes256GcmSiv::new(key.expose().into()))
     }
 
-    /// Seals another data key under this one, to be stored at `place`.
+    /// Seals another key under this one, to be stored at `place`.
     ///
     /// # Errors
     ///
     /// As [`seal`](Self::seal).
-    pub fn wrap_key(
+    pub fn wrap_key<const N: usize>(
         &self,
         place: &SealPlace<'_>,
-        key: &SecretKey<32>,
+        key: &SecretKey<N>,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, SealError> {
         self.seal(place, key.expose(), random)
@@ -50,8 +50,12 @@ impl SealKey {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and [`OpenError::NotAKey`] if something else than a key was sealed there.
-    pub fn unwrap_key(&self, place: &SealPlace<'_>, wrapped: &[u8]) -> Result<SecretKey<32>, OpenError> {
+    /// As [`open`](Self::open), and [`OpenError::NotAKey`] if something else than a key of `N` bytes was sealed there.
+    pub fn unwrap_key<const N: usize>(
+        &self,
+        place: &SealPlace<'_>,
+        wrapped: &[u8],
+    ) -> Result<SecretKey<N>, OpenError> {
         let opened = self.open(place, wrapped)?;
         let bytes =
             opened.expose().try_into().map_err(|_| OpenError::NotAKey { bytes: opened.expose().len() })?;
@@ -266,7 +270,7 @@ pub enum OpenError {
     Place(PlacePartTooLong),
     /// Wrong key, other place, or changed bytes.
     NotAuthentic,
-    /// It opened, but holds no data key.
+    /// It opened, but holds no key of the length that was asked for.
     NotAKey {
         /// Length of its content in bytes.
         bytes: usize,
@@ -302,7 +306,7 @@ impl fmt::Display for OpenError {
             ),
             Self::NotAKey { bytes } => write!(
                 f,
-                "a wrapped data key holds {bytes} bytes instead of 32: another kind of value was sealed there; \
+                "a wrapped key holds {bytes} bytes, which is none: another kind of value was sealed there; \
                  check which row is read"
             ),
         }
@@ -412,11 +416,11 @@ mod tests {
     }
 
     #[test]
-    fn a_data_key_travels_wrapped() {
-        let data = SecretKey::generate(&mut Constant(3)).unwrap();
+    fn a_key_travels_wrapped() {
+        let data = SecretKey::<32>::generate(&mut Constant(3)).unwrap();
         let wrapped = key().wrap_key(&PLACE, &data, &mut Constant(9)).unwrap();
-        assert_eq!(key().unwrap_key(&PLACE, &wrapped).unwrap().expose(), data.expose());
-        assert_eq!(key().unwrap_key(&PLACE, &sealed()).err(), Some(OpenError::NotAKey { bytes: 16 }));
+        assert_eq!(key().unwrap_key::<32>(&PLACE, &wrapped).unwrap().expose(), data.expose());
+        assert_eq!(key().unwrap_key::<32>(&PLACE, &sealed()).err(), Some(OpenError::NotAKey { bytes: 16 }));
     }
 
     proptest! {
