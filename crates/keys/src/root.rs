@@ -42,6 +42,11 @@ impl RootKey {
     pub(crate) fn expose(&self) -> &[u8; Self::BYTES] {
         self.0.expose()
     }
+
+    /// The key's bytes, for the ceremony that brings them into a hardware module. Call it there and nowhere else.
+    pub fn expose_to_module(&self) -> &[u8; Self::BYTES] {
+        self.0.expose()
+    }
 }
 
 opaque_debug!(RootKey);
