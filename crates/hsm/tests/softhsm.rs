@@ -16,7 +16,8 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use mayfly_hsm::{Access, Token, TokenError, Unfit};
 use mayfly_keys::{
-    CardBase, CardKeyring, KeyModule, KeyService, KeyVersion, KeyVersions, ModuleError, RootKey,
+    CardBase, CardKeyring, Component, KeyModule, KeyService, KeyVersion, KeyVersions, ModuleError, OsRandom,
+    RootKey,
 };
 use mayfly_testing::SoftHsm;
 
@@ -107,7 +108,7 @@ fn the_module_and_memory_give_the_same_bytes() {
         // What is sealed with one is opened with the other.
         let place = mayfly_keys::SealPlace { tenant: b"t", table: "cards", row: b"1", key_version: 1 };
         let keys = both.map(|service| service.base_keys([]).unwrap());
-        let sealed = keys[0].seal_key(7).seal(&place, b"secret", &mut mayfly_keys::OsRandom).unwrap();
+        let sealed = keys[0].seal_key(7).seal(&place, b"secret", &mut OsRandom).unwrap();
         assert_eq!(keys[1].seal_key(7).open(&place, &sealed).unwrap().expose(), b"secret");
     });
 }
@@ -221,6 +222,26 @@ fn a_root_key_that_was_brought_in_or_drawn_there_never_leaves() {
         let label = LABEL.to_owned();
         assert_eq!(token.import_root(LABEL, &root()), Err(TokenError::KeyExists { label: label.clone() }));
         assert_eq!(token.generate_root(LABEL), Err(TokenError::KeyExists { label }));
+    });
+}
+
+/// The ceremony: two custodians, each with what he wrote down.
+#[test]
+fn two_custodians_bring_a_key_in_that_neither_has() {
+    in_a_module("two_custodians_bring_a_key_in_that_neither_has", || {
+        let written = [(); 2].map(|()| {
+            let component = Component::generate(&mut OsRandom).unwrap();
+            (component.text(), component.check_value())
+        });
+        let [one, other] = written.map(|(text, check)| Component::parse(&text, check).unwrap());
+        let root = RootKey::from_components(&one, &other).unwrap();
+        let token = Token::open(access()).unwrap();
+        let check_value = token.import_root(LABEL, &root).unwrap();
+        assert_ne!(check_value, one.check_value());
+        let module = KeyService::open(Box::new(token.root(LABEL).unwrap())).unwrap();
+        let memory = KeyService::new(&root);
+        assert_eq!(module.check_value(), check_value);
+        assert_eq!(module.password_pepper().expose(), memory.password_pepper().expose());
     });
 }
 
