@@ -11,7 +11,7 @@
 //! * [`CardKey`], [`CardMacs`]: a card's key, and its MACs, each under a label of its own
 //! * [`ReferenceData`], [`PseudoExpiry`]: how a MAC becomes an expiration date
 //! * [`VerificationRequest`], [`issue`]: from the wallet's request to an ETSN
-//! * [`ExpiryMacs::find`], [`MacField`]: from a purchase back to its ETSN
+//! * [`ExpiryMacs::find`], [`CardMacs::find_field`], [`MacField`]: from a purchase back to its ETSN
 //! * [`odds`]: how hard all of that is to guess
 //!
 //! Nothing here reads a clock, does I/O or keeps state, and nothing is allocated where a request waits: a card's key
@@ -33,7 +33,7 @@ pub use etsn::{
 };
 pub use field::{FieldMac, FieldOrigin, MacField, MacFieldError};
 pub use key::{CardKey, Enrolment, KeyMaterial, KeyRefusal};
-pub use macs::{Answer, CardMacs, ExpiryMacs, OpenEtsn, Purchase};
+pub use macs::{Answer, AnswerRefusal, CardMacs, ExpiryMacs, OpenEtsn, Purchase};
 pub use number::{
     Bin, CardNumber, ControlDigit, ControlDigits, NumberRefusal, Numbers, PseudoPan, SpecialBin,
 };

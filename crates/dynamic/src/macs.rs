@@ -7,7 +7,7 @@ use mayfly_keys::{Mac, MacKey, MacState};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::etsn::{AppVersion, Etsn, OPEN_MAX, Tsn};
-use crate::field::FieldMac;
+use crate::field::{FieldMac, MacField};
 use crate::key::CardKey;
 use crate::number::CardNumber;
 use crate::reference::{PseudoExpiry, ReferenceData};
@@ -45,6 +45,46 @@ pub struct Answer {
     /// The one merchant that it pays, if it is bound.
     pub merchant: Option<MerchantId>,
 }
+
+impl Answer {
+    /// The wallet's check: that the server with the card's key has answered the request that carried `sent`.
+    ///
+    /// # Errors
+    ///
+    /// [`AnswerRefusal`]; then nothing of the answer is to be used.
+    pub fn verify(&self, macs: &CardMacs, sent: Tsn, mac: &[u8; Mac::BYTES]) -> Result<(), AnswerRefusal> {
+        if !macs.response(self).verify(mac) {
+            return Err(AnswerRefusal::Mac);
+        }
+        if self.tsn != sent {
+            return Err(AnswerRefusal::OtherRequest);
+        }
+        if self.etsn.as_tsn() > sent { Ok(()) } else { Err(AnswerRefusal::NotGreater) }
+    }
+}
+
+/// Why a wallet does not take an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerRefusal {
+    /// The MAC is wrong: it is not the server's, or was changed.
+    Mac,
+    /// It answers another request.
+    OtherRequest,
+    /// Its ETSN is not greater than the request's TSN.
+    NotGreater,
+}
+
+impl fmt::Display for AnswerRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mac => "the answer is not that of the server that has the card's key, or was changed",
+            Self::OtherRequest => "the answer is that to another request",
+            Self::NotGreater => "the answer's sequence number was used before",
+        })
+    }
+}
+
+impl std::error::Error for AnswerRefusal {}
 
 /// An ETSN for mode E that no purchase has used yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +127,20 @@ impl CardMacs {
     /// TSN is the ETSN.
     pub fn field(&self, version: AppVersion, etsn: Etsn, purchase: &Purchase) -> FieldMac {
         FieldMac::of(&self.field_whole(version, etsn, purchase))
+    }
+
+    /// The open ETSN of a purchase whose MAC field is right, if any: the field's TSN must be that of one which is issued in
+    /// mode F and not over, and its MAC that of this purchase. `open` are those, with the version of the cardholder's software
+    /// that asked for each. A field that is wrong is never looked at as anything else.
+    pub fn find_field(
+        &self,
+        open: impl IntoIterator<Item = (Etsn, AppVersion)>,
+        field: &MacField,
+        purchase: &Purchase,
+    ) -> Option<Etsn> {
+        // The TSN is no secret, so only its ETSN's MAC is computed.
+        let (etsn, version) = open.into_iter().find(|(etsn, _)| field.is_of(*etsn))?;
+        field.verify(&self.field(version, etsn, purchase)).then_some(etsn)
     }
 
     fn field_whole(&self, version: AppVersion, etsn: Etsn, purchase: &Purchase) -> Mac {

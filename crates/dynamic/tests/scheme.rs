@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers are tests too")]
 
-use mayfly_card::{Expiry, MonthIndex, Pan};
+use mayfly_card::{Currency, Expiry, MerchantId, MinorUnits, MonthIndex, Pan};
 use mayfly_dynamic::{
-    AppVersion, AppVersions, Bin, CardKey, CardMacs, CardNumber, CardStanding, ControlDigit, ControlDigits,
-    Enrolment, Etsn, KeyMaterial, KeyRefusal, Months, NumberRefusal, Numbers, OpenEtsn, PseudoPan,
-    ReferenceData, RequestRefusal, SpecialBin, TSN_AHEAD_MAX, Tsn, VerificationRequest, issue, odds,
+    Answer, AnswerRefusal, AppVersion, AppVersions, Bin, CardKey, CardMacs, CardNumber, CardStanding,
+    ControlDigit, ControlDigits, Enrolment, Etsn, FieldOrigin, KeyMaterial, KeyRefusal, MacField, Months,
+    NumberRefusal, Numbers, OpenEtsn, PseudoPan, Purchase, ReferenceData, RequestRefusal, SpecialBin,
+    TSN_AHEAD_MAX, Tsn, VerificationRequest, issue, odds,
 };
 use mayfly_keys::{CardKeyring, KeyService, KeyVersion, KeyVersions, RootKey, SecretKey, VersionError};
 use proptest::prelude::*;
@@ -219,6 +220,57 @@ fn a39_a40_the_open_etsn_of_a_date_is_found() {
 fn more_open_etsns_than_are_issued_are_a_bug() {
     let open = OpenEtsn { etsn: Etsn(1), version: V1, reference: reference(60) };
     let _ = macs([5; 16]).expiry_macs().find(&[open; 9], expiry("1227"));
+}
+
+/// A46, A48: a field is verified by its own rule, against the ETSNs of its own mode, or not at all.
+#[test]
+fn a46_a48_a_mac_field_is_right_or_declined() {
+    let macs = macs([5; 16]);
+    let purchase = Purchase {
+        amount: MinorUnits::new(2498).unwrap(),
+        currency: Currency::parse_alphabetic("USD").unwrap(),
+        merchant: MerchantId::parse("M-001").unwrap(),
+    };
+    let origin = FieldOrigin { acs: 1, method: 1, key: 1 };
+    let field = |etsn, version, purchase: &Purchase| {
+        let mac = macs.field(version, etsn, purchase);
+        MacField::new("Merchant", origin, etsn, &mac).unwrap()
+    };
+    let open = [(Etsn(9), V1), (Etsn(11), AppVersion(2))];
+    let find = |field: &MacField| macs.find_field(open, field, &purchase);
+    for (etsn, version) in open {
+        assert_eq!(find(&field(etsn, version, &purchase)), Some(etsn));
+    }
+    // Of none that is open, of another version, of another purchase.
+    assert_eq!(find(&field(Etsn(10), V1, &purchase)), None);
+    assert_eq!(find(&field(Etsn(9), AppVersion(2), &purchase)), None);
+    let other = Purchase { amount: MinorUnits::new(2499).unwrap(), ..purchase };
+    assert_eq!(find(&field(Etsn(9), V1, &other)), None);
+    assert_eq!(macs.find_field([], &field(Etsn(9), V1, &purchase), &purchase), None);
+}
+
+/// A29: what the wallet takes as reference data and ETSN is what the server said, to this very request.
+#[test]
+fn a29_only_the_servers_answer_to_this_request_is_taken() {
+    let site = macs([5; 16]);
+    let answer = Answer {
+        tsn: Tsn(7),
+        etsn: Etsn(8),
+        reference: reference(60),
+        expires_unix_s: 1_700_000_600,
+        cap: None,
+        merchant: None,
+    };
+    let mac = *site.response(&answer).expose();
+    let wallet = macs([5; 16]);
+    assert_eq!(answer.verify(&wallet, Tsn(7), &mac), Ok(()));
+    assert_eq!(answer.verify(&wallet, Tsn(8), &mac), Err(AnswerRefusal::OtherRequest));
+    assert_eq!(answer.verify(&macs([6; 16]), Tsn(7), &mac), Err(AnswerRefusal::Mac));
+    let changed = Answer { reference: reference(61), ..answer };
+    assert_eq!(changed.verify(&wallet, Tsn(7), &mac), Err(AnswerRefusal::Mac));
+    let again = Answer { etsn: Etsn(7), ..answer };
+    let mac = *site.response(&again).expose();
+    assert_eq!(again.verify(&wallet, Tsn(7), &mac), Err(AnswerRefusal::NotGreater));
 }
 
 /// A33: dates of random keys are even. Chi-squared with 59 degrees of freedom exceeds 98.3 once in a thousand; the keys
