@@ -1,44 +1,100 @@
 //! The base keys: what the key service is asked for at start, and where they live afterwards.
 
+use core::convert::Infallible;
 use core::fmt;
 use std::collections::BTreeMap;
 
+use crate::cards::{AuthenticationKey, CardBinKeys};
 use crate::cvc2::Cvc2Key;
 use crate::directory::DirectoryKeys;
-use crate::encode::{LP_BYTES_MAX, lp};
+use crate::encode::lp;
 use crate::fingerprint::Fingerprinter;
+use crate::holders::{HolderKeys, MorphKeys};
 use crate::index::NumberIndexer;
-use crate::kdf::{SecretKey, kdf};
-use crate::mac::MacKey;
+use crate::kdf::{SecretKey, kdf, kdf_by};
+use crate::mac::{Mac, MacKey};
+use crate::module::{KeyModule, ModuleError};
 use crate::opaque::opaque_debug;
 use crate::partition::Partitioner;
-use crate::root::RootKey;
+use crate::root::{CheckValue, RootKey};
 use crate::seal::SealKey;
 
-/// The key service in software: holds the root key, prepared, and derives base keys from it.
+/// The key service: what can compute with a root key, and the base keys that were derived when it was opened.
 ///
-/// It is asked at start, and when a BIN is set up; never for a request.
+/// The module behind it is asked when it is opened, and when a BIN is set up; never for a request.
 pub struct KeyService {
-    root: MacKey,
+    module: Box<dyn KeyModule>,
+    derived: Derived,
+}
+
+/// The base keys that no BIN enters.
+struct Derived {
+    check_value: CheckValue,
+    numbers: SecretKey<32>,
+    partitions: SecretKey<16>,
+    references: SecretKey<16>,
+    seals: SecretKey<32>,
+    directory_seals: SecretKey<32>,
+    directory_hashes: SecretKey<32>,
+    password_pepper: SecretKey<32>,
+    authentication: SecretKey<32>,
+    holders: SecretKey<32>,
+    morphs: SecretKey<32>,
+}
+
+impl Derived {
+    fn by<E>(mut mac: impl FnMut(&[&[u8]]) -> Result<Mac, E>) -> Result<Self, E> {
+        Ok(Self {
+            check_value: CheckValue::of(&mac(&[&CheckValue::MESSAGE])?),
+            numbers: kdf_by("number-index", b"", &mut mac)?,
+            partitions: kdf_by("partition", b"", &mut mac)?,
+            references: kdf_by("reference", b"", &mut mac)?,
+            seals: kdf_by("seal", b"", &mut mac)?,
+            directory_seals: kdf_by("directory-seal", b"", &mut mac)?,
+            directory_hashes: kdf_by("directory-hash", b"", &mut mac)?,
+            password_pepper: kdf_by("password-pepper", b"", &mut mac)?,
+            authentication: kdf_by("akdk", b"", &mut mac)?,
+            holders: kdf_by("holders", b"", &mut mac)?,
+            morphs: kdf_by("morphs", b"", &mut mac)?,
+        })
+    }
 }
 
 impl KeyService {
-    /// The key service of a root key. The root itself is no longer needed and can be dropped.
+    /// The key service of a root key in memory. The root itself is no longer needed and can be dropped.
     pub fn new(root: &RootKey) -> Self {
-        Self { root: root.prepare() }
+        let key = root.prepare();
+        // Memory never fails.
+        let Ok(derived) = Derived::by(|parts| Ok::<Mac, Infallible>(key.mac(parts)));
+        Self { module: Box::new(key), derived }
+    }
+
+    /// The key service of a root key that a module keeps to itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ModuleError`] if the module fails; then nothing can be started.
+    pub fn open(module: Box<dyn KeyModule>) -> Result<Self, ModuleError> {
+        let derived = Derived::by(|parts| module.root_mac(parts))?;
+        Ok(Self { module, derived })
+    }
+
+    /// The root key's check value.
+    pub fn check_value(&self) -> CheckValue {
+        self.derived.check_value
     }
 
     /// All base keys, with the CVC2 keys of these BINs (ASCII digits).
     ///
     /// # Errors
     ///
-    /// [`InvalidBin`] names the first BIN that is none.
-    pub fn base_keys<'a>(&self, bins: impl IntoIterator<Item = &'a [u8]>) -> Result<BaseKeys, InvalidBin> {
+    /// [`BinKeyError`] of the first BIN that has none. Without BINs there is none.
+    pub fn base_keys<'a>(&self, bins: impl IntoIterator<Item = &'a [u8]>) -> Result<BaseKeys, BinKeyError> {
         let mut keys = BaseKeys {
-            numbers: NumberIndexer(self.derive::<32>("number-index", b"").to_mac_key()),
-            partitions: Partitioner(self.derive::<16>("partition", b"").to_mac_key()),
-            references: Fingerprinter(self.derive::<16>("reference", b"").to_mac_key()),
-            seals: self.derive::<32>("seal", b"").to_mac_key(),
+            numbers: NumberIndexer(self.derived.numbers.to_mac_key()),
+            partitions: Partitioner(self.derived.partitions.to_mac_key()),
+            references: Fingerprinter(self.derived.references.to_mac_key()),
+            seals: self.derived.seals.to_mac_key(),
             cvc2: BTreeMap::new(),
         };
         for bin in bins {
@@ -51,27 +107,55 @@ impl KeyService {
     ///
     /// # Errors
     ///
-    /// [`InvalidBin`] if `bin` is not 1 to 19 ASCII digits.
-    pub fn cvc2_key(&self, bin: &[u8]) -> Result<Cvc2Key, InvalidBin> {
-        Ok(Cvc2Key(self.derive::<16>("cvc2", &bin_context(bin)?).to_mac_key()))
+    /// [`BinKeyError`] if `bin` is not 1 to 19 ASCII digits, or the module fails.
+    pub fn cvc2_key(&self, bin: &[u8]) -> Result<Cvc2Key, BinKeyError> {
+        Ok(Cvc2Key(self.derive_for_bin::<16>("cvc2", bin)?.to_mac_key()))
+    }
+
+    /// The keys from which those of one BIN's cards are derived: `kdf(root, "bin", lp(bin), 256)` and
+    /// `kdf(AKDK, "akbin", lp(bin), 256)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`cvc2_key`](Self::cvc2_key).
+    pub fn card_bin_keys(&self, bin: &[u8]) -> Result<CardBinKeys, BinKeyError> {
+        let own = self.derive_for_bin::<32>("bin", bin)?;
+        let authentication =
+            kdf::<32>(&self.derived.authentication.to_mac_key(), "akbin", &bin_context(bin)?);
+        Ok(CardBinKeys { own: own.to_mac_key(), authentication: authentication.to_mac_key() })
+    }
+
+    /// The authentication key derivation key (AKDK): `kdf(root, "akdk", "", 256)`.
+    pub fn authentication_key(&self) -> AuthenticationKey {
+        AuthenticationKey(self.derived.authentication.to_mac_key())
+    }
+
+    /// From which each cardholder's key is derived: `kdf(root, "holders", "", 256)`.
+    pub fn holder_keys(&self) -> HolderKeys {
+        HolderKeys(self.derived.holders.to_mac_key())
+    }
+
+    /// From which each cardholder's key for morph codes is derived: `kdf(root, "morphs", "", 256)`.
+    pub fn morph_keys(&self) -> MorphKeys {
+        MorphKeys(self.derived.morphs.to_mac_key())
     }
 
     /// The keys of the directory: what stands beside the money path, such as cardholders' names.
     pub fn directory_keys(&self) -> DirectoryKeys {
         DirectoryKeys {
-            seals: SealKey::new(&self.derive::<32>("directory-seal", b"")),
-            hashes: self.derive::<32>("directory-hash", b"").to_mac_key(),
+            seals: SealKey::new(&self.derived.directory_seals),
+            hashes: self.derived.directory_hashes.to_mac_key(),
         }
     }
 
     /// What is mixed into every password's hash, so that whoever has the hashes but not the root key can't even begin
     /// to guess: `kdf(root, "password-pepper", "", 256)`.
     pub fn password_pepper(&self) -> SecretKey<32> {
-        self.derive("password-pepper", b"")
+        self.derived.password_pepper.clone()
     }
 
-    fn derive<const N: usize>(&self, label: &str, context: &[u8]) -> SecretKey<N> {
-        kdf(&self.root, label, context)
+    fn derive_for_bin<const N: usize>(&self, label: &str, bin: &[u8]) -> Result<SecretKey<N>, BinKeyError> {
+        kdf_by(label, &bin_context(bin)?, |parts| self.module.root_mac(parts)).map_err(BinKeyError::Module)
     }
 }
 
@@ -110,8 +194,8 @@ impl BaseKeys {
     ///
     /// # Errors
     ///
-    /// [`InvalidBin`] if `bin` is not 1 to 19 ASCII digits.
-    pub fn add_bin(&mut self, service: &KeyService, bin: &[u8]) -> Result<(), InvalidBin> {
+    /// [`BinKeyError`] if `bin` is not 1 to 19 ASCII digits, or the key module fails.
+    pub fn add_bin(&mut self, service: &KeyService, bin: &[u8]) -> Result<(), BinKeyError> {
         let key = service.cvc2_key(bin)?;
         self.cvc2.insert(bin.into(), key);
         Ok(())
@@ -133,25 +217,19 @@ opaque_debug!(KeyService, BaseKeys);
 /// The most digits that a BIN, or any prefix that stands for one, can have.
 pub const BIN_DIGITS_MAX: usize = 19;
 
-fn bin_context(bin: &[u8]) -> Result<Vec<u8>, InvalidBin> {
+fn bin_context(bin: &[u8]) -> Result<Vec<u8>, BinKeyError> {
     if bin.is_empty() || bin.len() > BIN_DIGITS_MAX {
-        return Err(InvalidBin::Length { digits: bin.len() });
+        return Err(BinKeyError::Length { digits: bin.len() });
     }
     if let Some(position) = bin.iter().position(|byte| !byte.is_ascii_digit()) {
-        return Err(InvalidBin::NotADigit { position });
+        return Err(BinKeyError::NotADigit { position });
     }
-    lp(bin).map_err(|error| InvalidBin::Length { digits: error.bytes })
+    lp(bin).map_err(|error| BinKeyError::Length { digits: error.bytes })
 }
 
-/// The length byte of `lp(number)`, for digits that were parsed before they came here.
-pub(crate) fn number_prefix(number: &[u8]) -> [u8; 1] {
-    assert!(number.len() <= LP_BYTES_MAX, "a card number of more than 255 digits passed the parser");
-    [number.len() as u8]
-}
-
-/// Why a text is no BIN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvalidBin {
+/// Why there are no keys of a BIN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BinKeyError {
     /// It is empty or longer than [`BIN_DIGITS_MAX`].
     Length {
         /// Its length in bytes.
@@ -162,9 +240,11 @@ pub enum InvalidBin {
         /// Where, from 0.
         position: usize,
     },
+    /// The module that has the root key failed.
+    Module(ModuleError),
 }
 
-impl fmt::Display for InvalidBin {
+impl fmt::Display for BinKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length { digits } => {
@@ -173,11 +253,19 @@ impl fmt::Display for InvalidBin {
             Self::NotADigit { position } => {
                 write!(f, "character {} of a BIN is no digit; set digits only", position + 1)
             }
+            Self::Module(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for InvalidBin {}
+impl std::error::Error for BinKeyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Module(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -244,10 +332,10 @@ mod tests {
     #[test]
     fn what_is_no_bin_is_refused() {
         let refused = |bin: &[u8]| service().base_keys([bin]).err();
-        assert_eq!(refused(b""), Some(InvalidBin::Length { digits: 0 }));
-        assert_eq!(refused(&[b'4'; 20]), Some(InvalidBin::Length { digits: 20 }));
-        assert_eq!(refused(b"4569 0"), Some(InvalidBin::NotADigit { position: 4 }));
-        assert!(InvalidBin::NotADigit { position: 4 }.to_string().contains("character 5"));
+        assert_eq!(refused(b""), Some(BinKeyError::Length { digits: 0 }));
+        assert_eq!(refused(&[b'4'; 20]), Some(BinKeyError::Length { digits: 20 }));
+        assert_eq!(refused(b"4569 0"), Some(BinKeyError::NotADigit { position: 4 }));
+        assert!(BinKeyError::NotADigit { position: 4 }.to_string().contains("character 5"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use core::num::NonZeroU64;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::base::number_prefix;
+use crate::encode::number_prefix;
 use crate::mac::MacKey;
 use crate::opaque::opaque_debug;
 

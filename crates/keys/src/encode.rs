@@ -17,6 +17,28 @@ pub(crate) fn update_part(state: &mut MacState<'_>, part: &[u8]) {
     state.update(part);
 }
 
+/// Fills `out` from exactly as many hexadecimal digits as it takes.
+pub(crate) fn decode_hex(digits: &[u8], out: &mut [u8]) -> Option<()> {
+    if digits.len() != out.len() * 2 {
+        return None;
+    }
+    for (pair, byte) in digits.chunks_exact(2).zip(out) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = (high << 4 | low) as u8;
+    }
+    Some(())
+}
+
+/// Appends the bytes as hexadecimal digits. Reserve room for secrets first: growing would leave a copy behind.
+pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or('?'));
+        }
+    }
+}
+
 /// The longest part that [`lp`] can carry, in bytes.
 pub const LP_BYTES_MAX: usize = 255;
 
@@ -31,6 +53,12 @@ pub fn lp(part: &[u8]) -> Result<Vec<u8>, PartTooLong> {
     out.push(prefix);
     out.extend_from_slice(part);
     Ok(out)
+}
+
+/// The length byte of `lp(number)`, for digits that were parsed before they came here.
+pub(crate) fn number_prefix(number: &[u8]) -> [u8; 1] {
+    assert!(number.len() <= LP_BYTES_MAX, "a card number of more than 255 digits passed the parser");
+    [number.len() as u8]
 }
 
 /// The length byte of `lp(part)` alone, for callers that pass it and the part to a MAC without copying.

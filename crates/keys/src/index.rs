@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::base::number_prefix;
+use crate::encode::number_prefix;
 use crate::mac::MacKey;
 use crate::opaque::opaque_debug;
 

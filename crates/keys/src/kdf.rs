@@ -1,5 +1,7 @@
 //! Key derivation, NIST SP 800-108r1 in counter mode with AES-CMAC, and the wiped memory that derived keys live in.
 
+use core::convert::Infallible;
+
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::mac::{Mac, MacKey};
@@ -10,23 +12,30 @@ use crate::random::{Random, RandomError};
 /// Block `i` (from 1) is the CMAC of `i` as u32, `label`, a zero byte, `context`, and the wanted length in bits as
 /// u32; integers are big endian. So keys of different length share no block.
 pub fn kdf<const N: usize>(key: &MacKey, label: &str, context: &[u8]) -> SecretKey<N> {
-    const { assert!(N > 0 && N <= KDF_BYTES_MAX, "a derived key has 1 to KDF_BYTES_MAX bytes") };
-    let bits = (N as u32 * 8).to_be_bytes();
-    let mut out = SecretKey([0; N]);
-    counter_mode(key, &[label.as_bytes(), &[0], context, &bits], &mut out.0);
+    // Memory never fails.
+    let Ok(out) = kdf_by(label, context, |parts| Ok::<Mac, Infallible>(key.mac(parts)));
     out
 }
 
-/// SP 800-108r1 section 4.1: a 32-bit counter before the fixed data, which is the concatenation of `fixed`.
-fn counter_mode(key: &MacKey, fixed: &[&[u8]], out: &mut [u8]) {
+/// As [`kdf`], with whatever has the key and computes its CMAC: memory, or a module that keeps it to itself.
+pub(crate) fn kdf_by<const N: usize, E>(
+    label: &str,
+    context: &[u8],
+    mut mac: impl FnMut(&[&[u8]]) -> Result<Mac, E>,
+) -> Result<SecretKey<N>, E> {
+    const { assert!(N > 0 && N <= KDF_BYTES_MAX, "a derived key has 1 to KDF_BYTES_MAX bytes") };
+    let bits = (N as u32 * 8).to_be_bytes();
+    let mut out = SecretKey([0; N]);
+    counter_mode(&mut out.0, |counter| mac(&[counter, label.as_bytes(), &[0], context, &bits]))?;
+    Ok(out)
+}
+
+/// SP 800-108r1 section 4.1: each block is the MAC of a 32-bit counter and the fixed data, which `block_of` knows.
+fn counter_mode<E>(out: &mut [u8], mut block_of: impl FnMut(&[u8; 4]) -> Result<Mac, E>) -> Result<(), E> {
     for (counter, block) in (1u32..).zip(out.chunks_mut(Mac::BYTES)) {
-        let mut state = key.start();
-        state.update(&counter.to_be_bytes());
-        for part in fixed {
-            state.update(part);
-        }
-        block.copy_from_slice(&state.finish().expose()[..block.len()]);
+        block.copy_from_slice(&block_of(&counter.to_be_bytes())?.expose()[..block.len()]);
     }
+    Ok(())
 }
 
 /// The most bytes that [`kdf`] derives at once.
@@ -104,7 +113,8 @@ mod tests {
         ];
         for (key, fixed, expected) in vectors {
             let mut out = [0; 16];
-            counter_mode(&MacKey::new(&hex(key)).unwrap(), &[&hex(fixed)], &mut out);
+            let (key, fixed) = (MacKey::new(&hex(key)).unwrap(), hex(fixed));
+            let Ok(()) = counter_mode(&mut out, |counter| Ok::<_, Infallible>(key.mac(&[counter, &fixed])));
             assert_eq!(out.as_slice(), hex(expected));
         }
     }

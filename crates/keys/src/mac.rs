@@ -119,7 +119,9 @@ fn double(block: Block) -> Block {
     (block << 1) ^ ((block >> 127) * 0x87)
 }
 
-/// A MAC under way; wiped on drop.
+/// A MAC under way; wiped on drop. A clone continues from where this one stands: what begins many messages is computed
+/// once.
+#[derive(Clone)]
 pub struct MacState<'key> {
     key: &'key MacKey,
     /// The chaining value, into which the current block's bytes are already added.
@@ -189,6 +191,11 @@ pub struct Mac([u8; Mac::BYTES]);
 impl Mac {
     /// Length of a whole MAC in bytes.
     pub const BYTES: usize = 16;
+
+    /// A MAC that was computed elsewhere, as by a hardware module.
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
 
     /// All 16 bytes as a big-endian integer, modulo `bound`.
     pub fn below(&self, bound: NonZeroU64) -> u64 {

@@ -4,9 +4,9 @@ use core::fmt;
 
 use aes_gcm_siv::aead::AeadInOut;
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit, Nonce, Tag};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::encode::{LP_BYTES_MAX, lp};
+use crate::encode::{LP_BYTES_MAX, lp_prefix};
 use crate::kdf::SecretKey;
 use crate::opaque::opaque_debug;
 use crate::random::{Random, RandomError};
@@ -52,10 +52,45 @@ impl SealKey {
     ///
     /// As [`open`](Self::open), and [`OpenError::NotAKey`] if something else than a key was sealed there.
     pub fn unwrap_key(&self, place: &SealPlace<'_>, wrapped: &[u8]) -> Result<SecretKey<32>, OpenError> {
-        let opened = self.open(place, wrapped)?;
-        let bytes =
-            opened.expose().try_into().map_err(|_| OpenError::NotAKey { bytes: opened.expose().len() })?;
-        Ok(SecretKey::from_bytes(bytes))
+        self.unwrap_any(place, wrapped)
+    }
+
+    /// Seals a card's key or share, to be stored at `place`.
+    ///
+    /// # Errors
+    ///
+    /// As [`seal`](Self::seal).
+    pub fn wrap_card_key(
+        &self,
+        place: &SealPlace<'_>,
+        key: &SecretKey<16>,
+        random: &mut dyn Random,
+    ) -> Result<Vec<u8>, SealError> {
+        self.seal(place, key.expose(), random)
+    }
+
+    /// Opens what [`wrap`](Self::wrap_card_key) made; nothing is allocated.
+    ///
+    /// # Errors
+    ///
+    /// As [`unwrap_key`](Self::unwrap_key).
+    pub fn unwrap_card_key(&self, place: &SealPlace<'_>, wrapped: &[u8]) -> Result<SecretKey<16>, OpenError> {
+        self.unwrap_any(place, wrapped)
+    }
+
+    fn unwrap_any<const N: usize>(
+        &self,
+        place: &SealPlace<'_>,
+        wrapped: &[u8],
+    ) -> Result<SecretKey<N>, OpenError> {
+        let bytes = checked_length(wrapped)?;
+        if bytes != N {
+            // Whether it is something else, or damaged.
+            return self.open(place, wrapped).and(Err(OpenError::NotAKey { bytes }));
+        }
+        let mut key = Zeroizing::new([0; N]);
+        self.open_into(place, wrapped, &mut *key)?;
+        Ok(SecretKey::from_bytes(&key))
     }
 
     /// Seals `plaintext` for one place. The result is: format (1 byte), nonce (12), ciphertext, tag (16).
@@ -72,7 +107,8 @@ impl SealKey {
         if plaintext.len() > SEAL_PLAINTEXT_BYTES_MAX {
             return Err(SealError::PlaintextTooLong { bytes: plaintext.len() });
         }
-        let associated = place.associated_data()?;
+        let mut associated = [0; ASSOCIATED_BYTES_MAX];
+        let associated = place.associated_data(&mut associated)?;
         let mut nonce = [0; NONCE_BYTES];
         random.fill(&mut nonce)?;
         // Reserved whole at once: growing would leave a copy of the plaintext behind.
@@ -80,7 +116,7 @@ impl SealKey {
         out.push(FORMAT);
         out.extend_from_slice(&nonce);
         out.extend_from_slice(plaintext);
-        match self.encrypt_in_place(&nonce, &associated, &mut out[HEAD_BYTES..]) {
+        match self.encrypt_in_place(&nonce, associated, &mut out[HEAD_BYTES..]) {
             Ok(tag) => {
                 out.extend_from_slice(&tag);
                 Ok(out)
@@ -98,26 +134,23 @@ impl SealKey {
     ///
     /// [`OpenError`]; a wrong key, another place and changed bytes look alike: [`OpenError::NotAuthentic`].
     pub fn open(&self, place: &SealPlace<'_>, sealed: &[u8]) -> Result<Opened, OpenError> {
-        let bytes = sealed.len();
-        if bytes < SEAL_OVERHEAD_BYTES {
-            return Err(OpenError::TooShort { bytes });
-        }
-        if bytes > SEAL_PLAINTEXT_BYTES_MAX + SEAL_OVERHEAD_BYTES {
-            return Err(OpenError::TooLong { bytes });
-        }
-        if sealed[0] != FORMAT {
-            return Err(OpenError::UnknownFormat { found: sealed[0] });
-        }
-        let associated = place.associated_data()?;
+        let mut opened = Opened(vec![0; checked_length(sealed)?]);
+        self.open_into(place, sealed, &mut opened.0)?;
+        Ok(opened)
+    }
+
+    /// Opens what was sealed into room of just its length; nothing is allocated.
+    fn open_into(&self, place: &SealPlace<'_>, sealed: &[u8], out: &mut [u8]) -> Result<(), OpenError> {
+        let mut associated = [0; ASSOCIATED_BYTES_MAX];
+        let associated = place.associated_data(&mut associated)?;
         let (head, rest) = sealed.split_at(HEAD_BYTES);
         let (ciphertext, tag) = rest.split_at(rest.len() - TAG_BYTES);
-        let mut opened = Opened(ciphertext.to_vec());
         let nonce = Nonce::try_from(&head[1..]).map_err(|_| OpenError::NotAuthentic)?;
         let tag = Tag::try_from(tag).map_err(|_| OpenError::NotAuthentic)?;
+        out.copy_from_slice(ciphertext);
         self.0
-            .decrypt_inout_detached(&nonce, &associated, opened.0.as_mut_slice().into(), &tag)
-            .map_err(|_| OpenError::NotAuthentic)?;
-        Ok(opened)
+            .decrypt_inout_detached(&nonce, associated, out.into(), &tag)
+            .map_err(|_| OpenError::NotAuthentic)
     }
 
     fn encrypt_in_place(
@@ -149,16 +182,43 @@ pub struct SealPlace<'a> {
 }
 
 impl SealPlace<'_> {
-    /// `"SEAL\0" format lp(tenant) lp(table) lp(row) key_version`.
-    fn associated_data(&self) -> Result<Vec<u8>, PlacePartTooLong> {
-        let mut out = b"SEAL\0".to_vec();
-        out.push(FORMAT);
+    /// `"SEAL\0" format lp(tenant) lp(table) lp(row) key_version`, in `out`.
+    fn associated_data<'a>(
+        &self,
+        out: &'a mut [u8; ASSOCIATED_BYTES_MAX],
+    ) -> Result<&'a [u8], PlacePartTooLong> {
+        let mut length = 0;
+        let mut push = |bytes: &[u8]| {
+            out[length..length + bytes.len()].copy_from_slice(bytes);
+            length += bytes.len();
+        };
+        push(b"SEAL\0");
+        push(&[FORMAT]);
         for (name, part) in [("tenant", self.tenant), ("table", self.table.as_bytes()), ("row", self.row)] {
-            out.extend(lp(part).map_err(|error| PlacePartTooLong { name, bytes: error.bytes })?);
+            push(&[lp_prefix(part).map_err(|error| PlacePartTooLong { name, bytes: error.bytes })?]);
+            push(part);
         }
-        out.extend_from_slice(&self.key_version.to_be_bytes());
-        Ok(out)
+        push(&self.key_version.to_be_bytes());
+        Ok(&out[..length])
     }
+}
+
+/// The longest associated data: label, format, three parts with their lengths, key version.
+const ASSOCIATED_BYTES_MAX: usize = 5 + 1 + 3 * (1 + LP_BYTES_MAX) + 4;
+
+/// How long the plaintext of a sealed value is, if it can be one.
+fn checked_length(sealed: &[u8]) -> Result<usize, OpenError> {
+    let bytes = sealed.len();
+    if bytes < SEAL_OVERHEAD_BYTES {
+        return Err(OpenError::TooShort { bytes });
+    }
+    if bytes > SEAL_PLAINTEXT_BYTES_MAX + SEAL_OVERHEAD_BYTES {
+        return Err(OpenError::TooLong { bytes });
+    }
+    if sealed[0] != FORMAT {
+        return Err(OpenError::UnknownFormat { found: sealed[0] });
+    }
+    Ok(bytes - SEAL_OVERHEAD_BYTES)
 }
 
 /// What was sealed: no readable `Debug`, wiped on drop.
@@ -266,7 +326,7 @@ pub enum OpenError {
     Place(PlacePartTooLong),
     /// Wrong key, other place, or changed bytes.
     NotAuthentic,
-    /// It opened, but holds no data key.
+    /// It opened, but holds no key of the length that was asked for.
     NotAKey {
         /// Length of its content in bytes.
         bytes: usize,
@@ -302,7 +362,7 @@ impl fmt::Display for OpenError {
             ),
             Self::NotAKey { bytes } => write!(
                 f,
-                "a wrapped data key holds {bytes} bytes instead of 32: another kind of value was sealed there; \
+                "a wrapped key holds {bytes} bytes, which is none: another kind of value was sealed there; \
                  check which row is read"
             ),
         }
@@ -412,11 +472,15 @@ mod tests {
     }
 
     #[test]
-    fn a_data_key_travels_wrapped() {
+    fn a_key_travels_wrapped() {
         let data = SecretKey::generate(&mut Constant(3)).unwrap();
         let wrapped = key().wrap_key(&PLACE, &data, &mut Constant(9)).unwrap();
         assert_eq!(key().unwrap_key(&PLACE, &wrapped).unwrap().expose(), data.expose());
         assert_eq!(key().unwrap_key(&PLACE, &sealed()).err(), Some(OpenError::NotAKey { bytes: 16 }));
+        let card = SecretKey::generate(&mut Constant(3)).unwrap();
+        let of_card = key().wrap_card_key(&PLACE, &card, &mut Constant(9)).unwrap();
+        assert_eq!(key().unwrap_card_key(&PLACE, &of_card).unwrap().expose(), card.expose());
+        assert_eq!(key().unwrap_card_key(&PLACE, &wrapped).err(), Some(OpenError::NotAKey { bytes: 32 }));
     }
 
     proptest! {

@@ -38,7 +38,21 @@ fn debug_of_a_secret_shows_its_name_and_nothing_else() {
     let seal_key = keys.seal_key(1);
     let place = crate::SealPlace { tenant: b"t", table: "t", row: b"1", key_version: 1 };
     let sealed = seal_key.seal(&place, b"plaintext", &mut Constant(1)).unwrap();
+    let versions = crate::KeyVersions::first(service.check_value());
+    let mut ring = crate::CardKeyring::new(versions);
+    ring.load(crate::KeyVersion::FIRST, &service, [&b"541999"[..]]).unwrap();
+    let wrapping_key = crate::file::WrappingKey::generate(&mut Constant(7)).unwrap();
+    let passphrase = crate::Passphrase::new("correct horse battery").unwrap();
     let shown = [
+        (format!("{ring:?}"), "CardKeyring(..)"),
+        (format!("{:?}", ring.base(ring.current(), b"541999").unwrap()), "CardBase(..)"),
+        (format!("{:?}", service.card_bin_keys(b"541999").unwrap()), "CardBinKeys(..)"),
+        (format!("{:?}", service.authentication_key()), "AuthenticationKey(..)"),
+        (format!("{:?}", service.holder_keys()), "HolderKeys(..)"),
+        (format!("{:?}", service.morph_keys()), "MorphKeys(..)"),
+        (format!("{:?}", crate::Component::generate(&mut Constant(7)).unwrap()), "Component(..)"),
+        (format!("{wrapping_key:?}"), "WrappingKey(..)"),
+        (format!("{passphrase:?}"), "Passphrase(..)"),
         (format!("{root:?}"), "RootKey(..)"),
         (format!("{service:?}"), "KeyService(..)"),
         (format!("{keys:?}"), "BaseKeys(..)"),
@@ -68,6 +82,7 @@ fn what_holds_key_bytes_wipes_them() {
     wiped::<crate::Mac>();
     wiped::<crate::Cvc2>();
     wiped::<crate::Opened>();
+    wiped::<crate::Passphrase>();
     wiped::<aes::Aes128Enc>();
     wiped::<aes::Aes256Enc>();
     wiped::<aes::Aes256>();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers are tests too")]
 
-use mayfly_keys::{Cvc2, KeyService, MacKey, RootKey, kdf, lp};
+use mayfly_keys::{CardBase, Cvc2, KeyService, MacKey, RootKey, SecretKey, kdf, lp, with_share};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -49,29 +49,46 @@ fn cvc2() {
 #[test]
 fn key_hierarchy() {
     let vectors = vectors();
-    let (root, keys) = (MacKey::aes256(&root(&vectors)), &vectors["keys"]);
-    let (bin, pan) = (&vectors["special_bin"], &vectors["pan"]);
+    let (root, keys) = (root(&vectors), &vectors["keys"]);
+    let (bin, pan) = (text(&vectors["special_bin"]).as_bytes(), text(&vectors["pan"]).as_bytes());
 
-    let bin_key = kdf::<32>(&root, "bin", &joined(&[bin]));
+    let by_hand = MacKey::aes256(&root);
+    let bin_key = kdf::<32>(&by_hand, "bin", &lp(bin).unwrap());
     assert_eq!(bin_key.expose()[..], bytes(&keys["bin_key"]));
-    let akdk = kdf::<32>(&root, "akdk", b"");
+    let akdk = kdf::<32>(&by_hand, "akdk", b"");
     assert_eq!(akdk.expose()[..], bytes(&keys["authentication_key_derivation_key"]));
 
-    let without_pseudo = kdf::<16>(&bin_key.to_mac_key(), "cardr", &joined(&[pan]));
+    let service = KeyService::new(&RootKey::from_bytes(&root));
+    let (akdk, bin_keys) = (service.authentication_key(), service.card_bin_keys(bin).unwrap());
+    let base = CardBase::new(&akdk, &bin_keys);
+    let without_pseudo = base.of_pan(pan);
     assert_eq!(without_pseudo.expose()[..], bytes(&keys["card_key_without_pseudo"]));
-    let with_share = kdf::<16>(&without_pseudo.to_mac_key(), "share", &bytes(&keys["share"]));
-    assert_eq!(with_share.expose()[..], bytes(&keys["card_key_with_share"]));
+    let share = SecretKey::from_bytes(bytes(&keys["share"]).as_slice().try_into().unwrap());
+    assert_eq!(with_share(&without_pseudo, &share).expose()[..], bytes(&keys["card_key_with_share"]));
 
-    let per_bin = kdf::<32>(&akdk.to_mac_key(), "akbin", &joined(&[bin]));
     for card in keys["cards"].as_array().unwrap() {
-        let pseudo = &card["pseudo"];
+        let pseudo = text(&card["pseudo"]).as_bytes();
         let key = match card["process"].as_u64().unwrap() {
-            0 => kdf::<16>(&akdk.to_mac_key(), "card0", &joined(&[pseudo])),
-            1 => kdf::<16>(&per_bin.to_mac_key(), "card1", &joined(&[pseudo])),
-            _ => kdf::<16>(&bin_key.to_mac_key(), "card2", &joined(&[pan, pseudo])),
+            0 => base.of_number(pseudo),
+            1 => base.of_number_and_bin(pseudo),
+            2 => base.of_pan_and_number(pan, pseudo),
+            other => panic!("process {other} has no derivation"),
         };
         assert_eq!(key.expose()[..], bytes(&card["key"]), "process {}", card["process"]);
     }
+}
+
+#[test]
+fn cardholders_keys() {
+    let vectors = vectors();
+    let service = KeyService::new(&RootKey::from_bytes(&root(&vectors)));
+    let vector = &vectors["one_time_numbers"];
+    let cardholder = text(&vector["cardholder"]).as_bytes();
+    let key = service.holder_keys().key(cardholder).unwrap();
+    assert_eq!(key.expose()[..], bytes(&vector["cardholder_key"]));
+    // The cardholder of all vectors.
+    let key = service.morph_keys().key(cardholder).unwrap();
+    assert_eq!(key.expose()[..], bytes(&vectors["morph"]["key"]));
 }
 
 #[test]

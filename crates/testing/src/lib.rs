@@ -6,12 +6,14 @@
 #![allow(clippy::panic, reason = "it is for tests, which fail that way")]
 
 mod cluster;
+mod softhsm;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use cluster::{TestCluster, TestPair, TestPatroni};
+pub use softhsm::SoftHsm;
 
 /// Where the software under test keeps its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
