@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use mayfly_card::{Expiry, Pan};
 use mayfly_core::state::{Programme, Register};
 use mayfly_core::{Cvc2Check, Hash64, IssuerId, PartitionId, Presented, ProgrammeId};
-use mayfly_keys::{BaseKeys, Cvc2, Cvc2Key, InvalidBin, KeyService, NumberIndex};
+use mayfly_keys::{BaseKeys, BinKeyError, Cvc2, Cvc2Key, KeyService, NumberIndex};
 
 /// Programmes and keys: read by many, changed when an operator opens a programme. Nothing is ever taken out.
 pub struct Catalogue {
@@ -36,7 +36,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Never for the software key service; a key service that can't be reached says so here, at start.
-    pub fn new(service: KeyService) -> Result<Self, InvalidBin> {
+    pub fn new(service: KeyService) -> Result<Self, BinKeyError> {
         let keys = service.base_keys([])?;
         Ok(Self { service, keys, partitions: NonZeroU16::MIN, entries: RwLock::default() })
     }

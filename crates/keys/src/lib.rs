@@ -67,8 +67,6 @@ mod seal;
 mod testing;
 mod version;
 
-/// How the error was called when it could only be the BIN's fault.
-pub use base::BinKeyError as InvalidBin;
 pub use base::{BIN_DIGITS_MAX, BaseKeys, BinKeyError, KeyService};
 pub use cards::{AuthenticationKey, CardBase, CardBinKeys, with_share};
 pub use component::{Component, ComponentError};
