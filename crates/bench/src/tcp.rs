@@ -149,7 +149,7 @@ fn write_numbers(path: &Path, credentials: &[Credential]) -> Result<(), BenchErr
     let mut file = BufWriter::new(File::create(path)?);
     let count = credentials.len();
     // A step that has no factor in common with the count visits each number once.
-    let step = (1..).map(|odd| 2 * odd + count / 3).find(|step| gcd(*step, count) == 1).unwrap_or(1);
+    let step = step(count);
     for at in 0..count {
         let credential = &credentials[at * step % count];
         file.write_all(&credential.digits.to_le_bytes())?;
@@ -157,6 +157,11 @@ fn write_numbers(path: &Path, credentials: &[Credential]) -> Result<(), BenchErr
     }
     file.flush()?;
     Ok(())
+}
+
+/// A third of the count or little more, and without a factor in common with it.
+fn step(count: usize) -> usize {
+    (count / 3 + 1..).find(|step| gcd(*step, count) == 1).unwrap_or(1)
 }
 
 fn gcd(one: usize, other: usize) -> usize {
@@ -177,4 +182,19 @@ fn read_numbers(path: &Path) -> Result<Arc<[(Pan, Expiry)]>, BenchError> {
         numbers.push((pan, expiry));
     }
     Ok(numbers.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_is_presented_once() {
+        for count in (1..200).chain([50_000, 100_000, 1_000_000]) {
+            let step = step(count);
+            let mut seen = vec![false; count];
+            (0..count).for_each(|at| seen[at * step % count] = true);
+            assert!(seen.into_iter().all(|seen| seen), "{count}");
+        }
+    }
 }
