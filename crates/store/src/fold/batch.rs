@@ -18,12 +18,13 @@ use mayfly_engine::Ends;
 use mayfly_keys::NumberIndex;
 
 use super::ahead::Happened;
-use super::tables::{self, Links, Quarantined, Tables, Touch};
+use super::rows::{self, Links, Quarantined, Table, Touch};
+use super::tables::Tables;
 use crate::StoreError;
 use crate::sql::Sql;
 use crate::views::accounts::AccountRow;
 use crate::views::cursor::{self, Cursors};
-use crate::views::lookups::{GENERATION, Lookup};
+use crate::views::lookups;
 use crate::views::numbers::Retired;
 use crate::views::{issuers, pending};
 
@@ -49,11 +50,13 @@ enum NumberChange {
 }
 
 /// Whether an account's row has to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Pending {
     /// It stands in the table as it is here.
     Nothing,
-    /// It stands there and has changed.
+    /// It stands there, and transactions have changed what they change.
+    Moved,
+    /// It stands there, and more has changed.
     Change,
     /// It does not stand there yet.
     Row,
@@ -97,18 +100,26 @@ pub(crate) struct Memory {
 /// How many accounts are remembered: some 25 MB.
 const ACCOUNTS_MAX: usize = 1 << 18;
 
-/// Entries of a look-up table, to be written in the order of their key.
-#[derive(Default)]
-struct Entries(Vec<tables::Entry>);
+/// Entries of a look-up table, to be written in the order of their key: generation, hash as it sorts in the table, id.
+struct Entries {
+    /// How many ids one generation has.
+    generation: u64,
+    entries: Vec<(u64, i64, u64)>,
+}
 
 impl Entries {
-    fn add(&mut self, hash: u64, id: u64) {
-        self.0.push((id / GENERATION, hash as i64, id));
+    fn new(sql: &Sql) -> Self {
+        Self { generation: lookups::generation(sql), entries: Vec::new() }
     }
 
-    fn write(&mut self, what: Lookup, tables: &mut impl Tables) -> Result<()> {
-        self.0.sort_unstable();
-        tables.add_lookups(what, &self.0)
+    fn add(&mut self, hash: u64, id: u64) {
+        self.entries.push((id / self.generation, hash as i64, id));
+    }
+
+    fn write(&mut self, table: Table, tables: &mut impl Tables) -> Result<()> {
+        self.entries.sort_unstable();
+        let mut rows = self.entries.iter().map(|(of, hash, id)| rows::looked_up(table, *of, *hash, *id));
+        rows.try_for_each(|row| tables.add(row))
     }
 }
 
@@ -139,9 +150,9 @@ impl<'c, T: Tables> Batch<'c, T> {
             sql,
             tables,
             memory,
-            references: Entries::default(),
-            indices: Entries::default(),
-            keys: Entries::default(),
+            references: Entries::new(sql),
+            indices: Entries::new(sql),
+            keys: Entries::new(sql),
             changed_accounts: Vec::new(),
             touched: HashMap::new(),
             books: BTreeMap::new(),
@@ -210,7 +221,7 @@ impl<'c, T: Tables> Batch<'c, T> {
                 let id = cursor.next_kept;
                 cursor.next_kept += 1;
                 self.keys.add(event.key.0, id);
-                self.tables.keep(id, event, at_ms)
+                self.tables.add(rows::kept(id, event, at_ms)?)
             }
             Event::HookSet { issuer, hook } => issuers::set_hook(self.sql, *issuer, *hook),
             Event::AccountClosed { account, closed } => {
@@ -228,7 +239,7 @@ impl<'c, T: Tables> Batch<'c, T> {
             Event::Resolved(resolved) => pending::remove(self.sql, resolved.question),
             // The journal has it; it changes nothing.
             Event::AnsweredLate(_) => Ok(()),
-            Event::NumberClaimed(claimed) => self.tables.add_alias(partition, claimed),
+            Event::NumberClaimed(claimed) => self.tables.add(rows::alias(partition, claimed)),
             Event::AccountOpened(event) => {
                 self.account_opened(event);
                 Ok(())
@@ -249,11 +260,11 @@ impl<'c, T: Tables> Batch<'c, T> {
         self.write_accounts()?;
         self.write_touched()?;
         for ((partition, issuer, currency), books) in &self.books {
-            self.tables.post(*partition, *issuer, *currency, books)?;
+            self.tables.change(rows::posted(*partition, *issuer, *currency, books))?;
         }
-        self.references.write(Lookup::Reference, &mut self.tables)?;
-        self.indices.write(Lookup::Number, &mut self.tables)?;
-        self.keys.write(Lookup::Kept, &mut self.tables)?;
+        self.references.write(Table::References, &mut self.tables)?;
+        self.indices.write(Table::NumberIndices, &mut self.tables)?;
+        self.keys.write(Table::KeptKeys, &mut self.tables)?;
         self.tables.finish()?;
         self.cursors.reach(ends);
         cursor::set(self.sql, self.before, &self.cursors)?;
@@ -281,7 +292,7 @@ impl<'c, T: Tables> Batch<'c, T> {
             row.account.active_numbers += 1;
             previous = row.last_number.replace(id);
         })?;
-        self.tables.add_number(event, at_ms, previous)?;
+        self.tables.add(rows::number(event, at_ms, previous)?)?;
         self.indices.add(event.number.index.0, id.0);
         let owner = (event.account, event.programme);
         self.memory.numbers.push((id, NumberChange::Issued { uses: event.uses, owner }));
@@ -296,7 +307,7 @@ impl<'c, T: Tables> Batch<'c, T> {
         let books = event.effect.books();
         let mut by_account = None;
         if let Some(account) = event.account {
-            self.change_account(account, |row| {
+            self.alter_account(account, Pending::Moved, |row| {
                 row.account.balance += books.cardholder;
                 row.account.held += books.held;
                 by_account = row.last_transaction.replace(event.id);
@@ -320,7 +331,7 @@ impl<'c, T: Tables> Batch<'c, T> {
             touch.at_ms = at_ms;
         }
         self.references.add(event.reference.0, event.id.0);
-        self.tables.add_transaction(event, at_ms, Links { follow_up, by_number, by_account })
+        self.tables.add(rows::transaction(event, at_ms, Links { follow_up, by_number, by_account }))
     }
 
     /// What a transaction does to the purchase that it belongs to. Returns what was done to that before.
@@ -385,8 +396,18 @@ impl<'c, T: Tables> Batch<'c, T> {
         self.memory.numbers.push((number.id, change));
     }
 
-    /// Changes an account, if there is one of that id.
+    /// Changes whatever there is of an account, if there is one of that id.
     fn change_account(&mut self, id: AccountId, change: impl FnOnce(&mut AccountRow)) -> Result<()> {
+        self.alter_account(id, Pending::Change, change)
+    }
+
+    /// Changes an account, if there is one of that id, as far as `pending` says.
+    fn alter_account(
+        &mut self,
+        id: AccountId,
+        pending: Pending,
+        change: impl FnOnce(&mut AccountRow),
+    ) -> Result<()> {
         let slot = match self.memory.accounts.entry(id) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match self.tables.accounts(&[id])?.pop() {
@@ -396,9 +417,9 @@ impl<'c, T: Tables> Batch<'c, T> {
         };
         change(&mut slot.row);
         if slot.pending == Pending::Nothing {
-            slot.pending = Pending::Change;
             self.changed_accounts.push(id);
         }
+        slot.pending = slot.pending.max(pending);
         Ok(())
     }
 
@@ -407,8 +428,10 @@ impl<'c, T: Tables> Batch<'c, T> {
         for id in &self.changed_accounts {
             if let Some(slot) = self.memory.accounts.get_mut(id) {
                 match slot.pending {
-                    Pending::Row => self.tables.add_account(&slot.row)?,
-                    _ => self.tables.set_account(&slot.row)?,
+                    Pending::Nothing => {}
+                    Pending::Moved => self.tables.change(rows::account_moved(&slot.row))?,
+                    Pending::Change => self.tables.change(rows::account_changed(&slot.row))?,
+                    Pending::Row => self.tables.add(rows::account(&slot.row))?,
                 }
                 slot.pending = Pending::Nothing;
             }
@@ -443,7 +466,7 @@ impl<'c, T: Tables> Batch<'c, T> {
             quarantined.extend(over.map(|free| Quarantined { free, id, index, why }));
         }
         quarantined.sort_unstable_by_key(|quarantined| (quarantined.free, quarantined.id));
-        quarantined.into_iter().try_for_each(|quarantined| self.tables.add_quarantined(quarantined))
+        quarantined.into_iter().try_for_each(|quarantined| self.tables.add(rows::quarantined(quarantined)))
     }
 
     /// What stands in the tables of those numbers that retire and were not issued in this batch.
@@ -509,7 +532,7 @@ impl<'c, T: Tables> Batch<'c, T> {
                         Stands::Retired => continue,
                     };
                     stands = Stands::Retired;
-                    self.tables.add_retired(*id, &usage, *retired)?;
+                    self.tables.add(rows::retired(*id, &usage, *retired))?;
                     let Some((account, programme)) = owned else { continue };
                     let Retired { why, at_ms } = *retired;
                     let last = usage.last_transaction;
@@ -523,11 +546,14 @@ impl<'c, T: Tables> Batch<'c, T> {
             }
         }
         if let Some(last) = followed {
-            self.tables.follow_retired(*id, last)?;
+            self.tables.change(rows::retired_followed(*id, last))?;
         }
         match stands {
-            Stands::New(usage, _) => self.tables.add_active(*id, &usage),
-            Stands::Row(changes) => self.tables.change_active(*id, &changes),
+            Stands::New(usage, _) => self.tables.add(rows::active(*id, &usage)),
+            Stands::Row(changes) => match rows::active_used(*id, &changes) {
+                Some(used) => self.tables.change(used),
+                None => self.tables.change(rows::active_changed(*id, &changes)),
+            },
             Stands::Retired => Ok(()),
         }
     }
@@ -535,6 +561,6 @@ impl<'c, T: Tables> Batch<'c, T> {
     fn write_touched(&mut self) -> Result<()> {
         let mut touched: Vec<_> = self.touched.drain().collect();
         touched.sort_unstable_by_key(|(id, _)| *id);
-        touched.iter().try_for_each(|(id, touch)| self.tables.touch(*id, touch))
+        touched.iter().try_for_each(|(id, touch)| self.tables.change(rows::touched(*id, touch)))
     }
 }

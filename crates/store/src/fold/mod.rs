@@ -6,6 +6,7 @@ mod batch;
 mod copier;
 mod folder;
 mod postgres;
+mod rows;
 mod sqlite;
 mod tables;
 mod writer;

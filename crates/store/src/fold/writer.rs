@@ -58,8 +58,9 @@ const LOG_PATIENCE: u64 = 4;
 const PAGE_BYTES: u64 = 16_384;
 /// Fewer events than these are never worth a transaction, if there are more.
 const EVENTS_MIN: u64 = 1000;
-/// How many events one transaction takes in a database.
-const DATABASE_EVENTS_MAX: u64 = 16_384;
+/// How many events one transaction takes in a database, where rows and columns travel as a whole: some 50 MB. Whoever is behind
+/// takes many at once, since neighbours are found together and an account that many of them change is changed once.
+const DATABASE_EVENTS_MAX: u64 = 65_536;
 /// Has a database go by the ids in a transaction, and by no table from its beginning to its end.
 const BY_ID: &str =
     "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off";
@@ -98,8 +99,6 @@ impl ViewsWriter {
         match sql.as_sqlite_mut() {
             // Takes the place of the automatic checkpoint.
             Some(connection) => connection.wal_hook(Some(count)).at(location)?,
-            // The views' writes and the journal's go through one log there: a commit of the journal waits for all of a large
-            // transaction's that came before it.
             None => options.events_max = options.events_max.min(DATABASE_EVENTS_MAX),
         }
         let cursors = views::cursors(&sql, partitions)?;

@@ -18,7 +18,7 @@ use crate::sql::postgres::Rows;
 use crate::sql::{Access as Begin, Backend, Sql, values};
 use crate::views::cursor::Cursor;
 use crate::views::cut::{self, Cut, List};
-use crate::views::lookups::{GENERATION, Lookup};
+use crate::views::lookups::{Lookup, generation};
 use crate::views::{issuers, transactions};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -299,9 +299,10 @@ impl<'v> ViewsCutter<'v> {
     fn forget(&self, sql: &Sql, lookup: Lookup, table: &str, hash: &str) -> Result<()> {
         let forget = format!(
             "DELETE FROM {} WHERE partition = ? AND (generation, hash, id) IN
-            (SELECT t.id / {GENERATION}, t.{hash}, t.id FROM dropping d
+            (SELECT t.id / {}, t.{hash}, t.id FROM dropping d
             JOIN {table} t ON t.partition = d.partition AND t.id = d.id WHERE d.partition = ?)",
-            lookup.table()
+            lookup.table(),
+            generation(sql),
         );
         sql.run(&forget, values![self.partition.0, self.partition.0]).map(drop)
     }

@@ -1,9 +1,12 @@
 //! Finding by a keyed hash: transactions by reference, numbers by index.
 //!
 //! Hashes are spread over all 64 bits. In one index over a table that grows without end each new one would land
-//! on a page of its own, read from the disk and written back. So entries are kept by generations, each of
-//! [`GENERATION`] ids: new ones fall on the few megabytes of the newest generation, which stay in memory, and
+//! on a page of its own, read from the disk and written back. So entries are kept by generations of so many
+//! ids: new ones fall on the few megabytes of the newest generation, which stay in memory, and
 //! older generations are only read. A look-up asks each generation, the newest first.
+//!
+//! Each partition has a newest generation. A database usually has 64 of them, and writes each page that changes once more as a whole
+//! after a checkpoint: so generations are smaller there.
 
 use mayfly_core::PartitionId;
 
@@ -35,11 +38,18 @@ CREATE TABLE number_lookup (
     PRIMARY KEY (partition, generation, hash, id)
 ) STRICT, WITHOUT ROWID;";
 
-/// How many ids one generation has.
+/// How many ids one generation has in a file.
 pub const GENERATION: u64 = 1 << 18;
+/// How many it has in a database.
+const DATABASE_GENERATION: u64 = 1 << 13;
+
+/// How many ids one generation has there.
+pub(crate) fn generation(sql: &Sql) -> u64 {
+    if sql.is_sqlite() { GENERATION } else { DATABASE_GENERATION }
+}
 
 /// How many generations one statement looks into.
-const PROBED: u64 = 64;
+const PROBED: u64 = 256;
 
 /// What is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +80,7 @@ impl Lookup {
     /// Forgets a generation all of whose ids are below `first`, if there is one. One at a time, since it takes a while.
     pub(crate) fn forget(self, sql: &Sql, partition: PartitionId, first: u64) -> Result<()> {
         let oldest = self.oldest(sql, partition)?;
-        if let Some(oldest) = oldest.filter(|oldest| (*oldest as u64 + 1) * GENERATION <= first) {
+        if let Some(oldest) = oldest.filter(|oldest| (*oldest as u64 + 1) * generation(sql) <= first) {
             let forget = format!("DELETE FROM {} WHERE partition = ? AND generation = ?", self.table());
             sql.run(&forget, values![partition.0, oldest])?;
         }
@@ -97,7 +107,7 @@ impl Lookup {
         let mut found = Vec::new();
         let Some(oldest) = self.oldest(sql, partition)? else { return Ok(found) };
         let oldest = oldest as u64;
-        let mut newest = Some(next / GENERATION);
+        let mut newest = Some(next / generation(sql));
         while let Some(from) = newest.filter(|newest| *newest >= oldest && found.len() < limit) {
             let to = from.saturating_sub(PROBED - 1).max(oldest);
             let rest = (limit - found.len()) as i64;
@@ -121,17 +131,18 @@ mod tests {
         on_both(|home| {
             let sql = home.open(&views::FORMAT, Access::Create, 1 << 20).unwrap();
             let partition = PartitionId(3);
-            let ids = [1, 5, GENERATION - 1, GENERATION, 3 * GENERATION + 7, 200 * GENERATION];
+            let generation = generation(&sql);
+            let ids = [1, 5, generation - 1, generation, 3 * generation + 7, 800 * generation];
             let add = "INSERT INTO reference_lookup (partition, generation, hash, id) VALUES (?, ?, ?, ?)";
             for id in ids {
                 for (hash, id) in [(u64::MAX - 1, id), (7, id + 1)] {
-                    let generation = (id / GENERATION) as i64;
-                    sql.run(add, values![partition.0, generation, hash as i64, id as i64]).unwrap();
+                    let of = (id / generation) as i64;
+                    sql.run(add, values![partition.0, of, hash as i64, id as i64]).unwrap();
                 }
             }
             let find =
                 |hash, next, limit| Lookup::Reference.find(&sql, partition, hash, next, limit).unwrap();
-            let next = 200 * GENERATION + 2;
+            let next = 800 * generation + 2;
             let newest_first: Vec<_> = ids.into_iter().rev().collect();
             assert_eq!(find(u64::MAX - 1, next, 100), newest_first);
             assert_eq!(find(u64::MAX - 1, next, 2), newest_first[..2]);
@@ -139,7 +150,7 @@ mod tests {
             let other = Lookup::Reference.find(&sql, PartitionId(0), 7, next, 100).unwrap();
             assert!(other.is_empty());
             assert!(Lookup::Number.find(&sql, partition, 7, next, 100).unwrap().is_empty());
-            Lookup::Reference.forget(&sql, partition, GENERATION).unwrap();
+            Lookup::Reference.forget(&sql, partition, generation).unwrap();
             assert_eq!(find(u64::MAX - 1, next, 100), newest_first[..3]);
         });
     }

@@ -75,7 +75,7 @@ ALTER TABLE accounts SET (fillfactor = 50);
 ALTER TABLE number_state SET (fillfactor = 50);";
 
 /// Views of another version are built again: there are no steps from one to the next.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// Notes that the views can't be folded any further, so that the next start builds them again: what is wrong with
 /// them may not be seen by looking at them.

@@ -39,6 +39,18 @@ impl Rows {
         self.bytes.put_slice(bytes);
     }
 
+    /// All of these, one after the other.
+    pub(crate) fn joined(all: impl Iterator<Item = Self>) -> Self {
+        let all: Vec<_> = all.filter(|rows| !rows.bytes.is_empty()).collect();
+        let mut bytes = BytesMut::with_capacity(all.iter().map(|rows| rows.bytes.len() + 2).sum());
+        for (at, rows) in all.iter().enumerate() {
+            // Each begins as a copy does.
+            let from = if at == 0 { 0 } else { SIGNATURE.len() };
+            bytes.put_slice(rows.bytes.get(from..).unwrap_or_default());
+        }
+        Self { bytes }
+    }
+
     /// All of them, ready to be sent; none are left.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         if self.bytes.is_empty() {
