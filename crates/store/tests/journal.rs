@@ -205,7 +205,7 @@ fn other_files_are_left_alone() {
     let path = directory.path().join(JOURNAL_FILE);
     drop(StoredJournal::open(&directory.path().into()).unwrap());
     raw(directory.path()).execute_batch("PRAGMA user_version = 9").unwrap();
-    let newer = StoreError::Newer { location: (&path).into(), version: 9, known: 3 };
+    let newer = StoreError::Newer { location: (&path).into(), version: 9, known: 4 };
     assert_eq!(StoredJournal::open(&directory.path().into()).err(), Some(newer.clone()));
     assert!(newer.to_string().contains("update it"), "{newer}");
 
