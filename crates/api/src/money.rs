@@ -19,6 +19,24 @@ pub struct Amount {
     pub currency: CurrencyCode,
 }
 
+/// What many movements come to: an account's money, which is bounded far above a single amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "minor": 100_000, "currency": "USD" }))]
+pub struct Sum {
+    /// In minor units of the currency: cents, where it has them.
+    #[schema(minimum = -1_000_999_999_999_999_i64, maximum = 1_000_999_999_999_999_i64)]
+    pub minor: i64,
+    /// In which currency.
+    pub currency: CurrencyCode,
+}
+
+impl Sum {
+    /// Of so many minor units.
+    pub(crate) fn of(minor: i64, currency: Currency) -> Self {
+        Self { minor, currency: Shown(currency) }
+    }
+}
+
 impl Amount {
     /// Of so many minor units.
     pub(crate) fn of(minor: i64, currency: Currency) -> Self {
@@ -59,6 +77,15 @@ impl Amount {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The largest balance with the largest limit on top of it is what an account may have to spend.
+    #[test]
+    fn an_accounts_money_is_within_its_description() {
+        let described = serde_json::to_value(<Sum as utoipa::PartialSchema>::schema()).unwrap();
+        let minor = &described["properties"]["minor"];
+        let most = mayfly_core::ACCOUNT_MAX + MinorUnits::MAX.signed();
+        assert_eq!((minor["minimum"].as_i64(), minor["maximum"].as_i64()), (Some(-most), Some(most)));
+    }
 
     #[test]
     fn amounts_are_bounded_and_of_one_currency() {

@@ -27,7 +27,7 @@ pub use command::{
     Candidate, ClaimNumber, Command, Cvc2Check, Facts, IssueNumber, MessageKind, Once, OnceKey, Operation,
     Original, Presented, Processing, Request, Resolution,
 };
-pub use decide::decide;
+pub use decide::{ACCOUNT_MAX, decide};
 pub use event::{
     AccountOpened, AnswerKept, EVENTS_VERSION, Effect, Event, EventsError, IssuerOpened, Kind, NumberClaimed,
     NumberIssued, NumberRef, Outcome, Previous, ProgrammeOpened, Retirement, Revival, TotalsChange,

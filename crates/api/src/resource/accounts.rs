@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::{Created, NewState};
 use crate::caller::{Issuer, Reader};
 use crate::extract::{Id, Params, Posted};
-use crate::money::Amount;
+use crate::money::{Amount, Sum};
 use crate::page::{List, part};
 use crate::problem::Problem;
 use crate::routes::ApiRouter;
@@ -29,11 +29,11 @@ pub struct Account {
     #[schema(required)]
     pub credit_limit: Option<Amount>,
     /// What the cardholder has, or owes if negative.
-    pub balance: Amount,
+    pub balance: Sum,
     /// Set aside for what was authorised and not yet completed; not in the balance any more.
-    pub held: Amount,
+    pub held: Sum,
     /// What may be spent.
-    pub available: Amount,
+    pub available: Sum,
     /// The channels that are switched off.
     pub blocked_channels: Vec<ChannelName>,
     /// How many active numbers it has.
@@ -209,18 +209,18 @@ fn limit(asked: Option<Amount>, currency: mayfly_card::Currency) -> Result<Credi
 }
 
 pub(super) fn shown((id, account): (AccountId, state::Account)) -> Account {
-    let amount = |minor| Amount::of(minor, account.currency);
+    let sum = |minor| Sum::of(minor, account.currency);
     Account {
         id: Shown(id),
         issuer: Shown(account.issuer),
         currency: Shown(account.currency),
         credit_limit: match account.limit {
             CreditLimit::Prepaid => None,
-            CreditLimit::Credit(limit) => Some(amount(limit.signed())),
+            CreditLimit::Credit(limit) => Some(Amount::of(limit.signed(), account.currency)),
         },
-        balance: amount(account.balance),
-        held: amount(account.held),
-        available: amount(account.available()),
+        balance: sum(account.balance),
+        held: sum(account.held),
+        available: sum(account.available()),
         blocked_channels: Channel::ALL.into_iter().filter(|it| account.blocks(*it)).map(Shown).collect(),
         active_numbers: account.active_numbers,
         closed: account.closed,

@@ -120,7 +120,7 @@ fn was_taken_back(state: &State, earlier: &Transaction) -> bool {
 }
 
 /// The largest balance of an account, in minor units: ten million million units of most currencies.
-const ACCOUNT_MAX: i64 = 1_000_000_000_000_000;
+pub const ACCOUNT_MAX: i64 = 1_000_000_000_000_000;
 /// The largest balance of an issuer's book: half of what 63 bits hold.
 const BOOK_MAX: i64 = i64::MAX / 2;
 
