@@ -5,23 +5,35 @@
 //! answers are there with one write. Answers leave in the order in which they become durable, not in the order of
 //! the requests: the peer pairs them by STAN and reference.
 //!
+//! An [`IssuerLink`] is the other direction: questions that go out to issuer hosts, and their answers.
+//!
 //! Everything has a bound, see [`Options`]. What is over a bound is refused, or waits in the peer's own buffers
 //! (back-pressure); one connection can neither slow another down nor make this process grow. Nothing here decides
 //! anything about money, nothing here keeps a card number longer than its request is being answered, and nothing
 //! here writes the contents of a message to a log: at level TRACE it writes them masked.
 
+mod backoff;
 mod buffer;
 mod connection;
 mod digest;
+mod forward;
+mod forwarder;
+mod link;
 mod listener;
 mod management;
 mod meter;
 mod options;
 mod pending;
+mod reasons;
 mod reply;
 mod translate;
 
 pub use connection::Closed;
+pub use forward::{Due, Forward, ForwardOptions, Sent, Settled};
+pub use forwarder::{Reversals, forward};
+pub use link::{
+    Ended, Host, IssuerLink, Late, LateAnswers, LinkError, LinkMeter, LinkOptions, LinkStartError, Setting,
+};
 pub use listener::{Endpoint, Network, StartError, Stopped};
 pub use meter::{Counter, LATENCY_BOUNDS_US, Latency, Meter, Traffic};
 pub use options::Options;
