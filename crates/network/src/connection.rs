@@ -1,10 +1,10 @@
 //! One connection: reads messages, asks the engine, writes answers. One task, which waits for whatever comes next.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use std::io;
 
 use mayfly_card::ApprovalCode;
 use mayfly_core::{Answer, Command, MessageAnswer, Reason, ResponseCode};

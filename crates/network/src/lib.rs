@@ -5,7 +5,8 @@
 //! answers are there with one write. Answers leave in the order in which they become durable, not in the order of
 //! the requests: the peer pairs them by STAN and reference.
 //!
-//! An [`IssuerLink`] is the other direction: questions that go out to issuer hosts, and their answers.
+//! The other direction is an [`IssuerLink`](link::IssuerLink): questions that go out to issuer hosts, and their
+//! answers. What a host must be told in any case is [forwarded](forward) until it has acknowledged it.
 //!
 //! Everything has a bound, see [`Options`]. What is over a bound is refused, or waits in the peer's own buffers
 //! (back-pressure); one connection can neither slow another down nor make this process grow. Nothing here decides
@@ -16,9 +17,8 @@ mod backoff;
 mod buffer;
 mod connection;
 mod digest;
-mod forward;
-mod forwarder;
-mod link;
+pub mod forward;
+pub mod link;
 mod listener;
 mod management;
 mod meter;
@@ -29,11 +29,6 @@ mod reply;
 mod translate;
 
 pub use connection::Closed;
-pub use forward::{Due, Forward, ForwardOptions, Sent, Settled};
-pub use forwarder::{Reversals, forward};
-pub use link::{
-    Ended, Host, IssuerLink, Late, LateAnswers, LinkError, LinkMeter, LinkOptions, LinkStartError, Setting,
-};
 pub use listener::{Endpoint, Network, StartError, Stopped};
 pub use meter::{Counter, LATENCY_BOUNDS_US, Latency, Meter, Traffic};
 pub use options::Options;

@@ -84,8 +84,7 @@ impl IssuerHost {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let shared =
-            Arc::new(Shared { dialect, ledger, plan: Mutex::default(), open: Mutex::default() });
+        let shared = Arc::new(Shared { dialect, ledger, plan: Mutex::default(), open: Mutex::default() });
         let accepting = tokio::spawn(accept(shared.clone(), listener));
         Ok(Self { address, shared, accepting })
     }

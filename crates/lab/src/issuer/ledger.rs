@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use mayfly_card::{AcquirerId, Currency, Expiry, LastFour, MinorUnits, MonthIndex, Pan, Rrn, Stan, TerminalId};
+use mayfly_card::{
+    AcquirerId, Currency, Expiry, LastFour, MinorUnits, MonthIndex, Pan, Rrn, Stan, TerminalId,
+};
 use mayfly_iso8583::{De, Message, MessageBuilder, Mti};
 use zeroize::Zeroize;
 
@@ -392,11 +394,7 @@ fn amount(question: &Message<'_>) -> Option<MinorUnits> {
 }
 
 /// What an element holds; the empty text where it is missing or no such thing.
-fn text<T: Default, E>(
-    question: &Message<'_>,
-    element: De,
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> T {
+fn text<T: Default, E>(question: &Message<'_>, element: De, parse: impl FnOnce(&str) -> Result<T, E>) -> T {
     question.text(element).and_then(|text| parse(text).ok()).unwrap_or_default()
 }
 

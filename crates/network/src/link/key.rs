@@ -29,7 +29,8 @@ impl Key {
 
     /// The key of an answer; none if it is none, or lacks what every answer has.
     pub(crate) fn of_answer(message: &Message<'_>) -> Option<Self> {
-        message.mti().is_response().then(|| Self::read(message.mti(), message).ok())?
+        let answers = message.mti().is_response() && message.has(De::RESPONSE_CODE);
+        answers.then(|| Self::read(message.mti(), message).ok())?
     }
 
     fn read(answer: Mti, message: &Message<'_>) -> Result<Self, LinkError> {
@@ -41,9 +42,7 @@ impl Key {
         Ok(Self {
             answer,
             stan: Stan::parse(stan).map_err(|_| malformed(De::STAN))?,
-            transmitted: message
-                .number(De::TRANSMISSION_TIME)
-                .ok_or(malformed(De::TRANSMISSION_TIME))?,
+            transmitted: message.number(De::TRANSMISSION_TIME).ok_or(malformed(De::TRANSMISSION_TIME))?,
             acquirer: AcquirerId::parse(text(De::ACQUIRER)).map_err(|_| malformed(De::ACQUIRER))?,
             rrn: Rrn::parse(text(De::RRN)).map_err(|_| malformed(De::RRN))?,
             terminal: TerminalId::parse(text(De::TERMINAL)).map_err(|_| malformed(De::TERMINAL))?,
@@ -106,6 +105,8 @@ pub(crate) mod tests {
     fn every_part_of_the_key_counts() {
         let mut answer = question(5);
         answer.set_mti(Mti::AUTHORISATION_RESPONSE);
+        assert_eq!(read(&answer, Key::of_answer), None, "it does not say what it answers");
+        answer.set(De::RESPONSE_CODE, "00");
         assert_eq!(read(&answer, Key::of_answer), Some(key(5)));
         for (element, other) in [
             (De::STAN, "6"),

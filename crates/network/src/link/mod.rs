@@ -132,7 +132,7 @@ impl Hub {
     fn with_mux<T>(&self, act: impl FnOnce(&mut Mux<Waiter>) -> T) -> T {
         let mut mux = self.mux();
         let result = act(&mut mux);
-        mux.to_wake().for_each(|line| self.wakes[line].notify_one());
+        mux.drain_wakes().for_each(|line| self.wakes[line].notify_one());
         result
     }
 
@@ -261,6 +261,11 @@ impl IssuerLink {
         self.0.hub.mux().len()
     }
 
+    /// Whether it stops, or has stopped: nothing more is asked.
+    pub fn is_stopping(&self) -> bool {
+        *self.0.hub.phase.borrow() > Phase::Running
+    }
+
     /// What it counts.
     pub fn meter(&self) -> Arc<LinkMeter> {
         self.0.hub.meter.clone()
@@ -272,7 +277,14 @@ impl IssuerLink {
     pub async fn stop(&self) -> usize {
         let hub = &*self.0.hub;
         let limit = Duration::from_millis(hub.options.stop_ms_max);
-        let enter = |phase| hub.phase.send_if_modified(|now| *now < phase && { *now = phase; true });
+        let enter = |phase| {
+            hub.phase.send_if_modified(|now| {
+                *now < phase && {
+                    *now = phase;
+                    true
+                }
+            })
+        };
         enter(Phase::Draining);
         let drained = async {
             while self.under_way() > 0 {
@@ -314,6 +326,7 @@ impl<'a> Asked<'a> {
         let body = wire.get(hub.dialect.header().header_len()..).unwrap_or_default();
         // What was just written by the same dialect can be read by it.
         let message = Message::parse(hub.dialect, body).map_err(|_| LinkError::Malformed(De::STAN))?;
+        tracing::trace!(message = %message.describe(), "asked");
         let (waiter, answer) = oneshot::channel();
         let asked = hub.with_mux(|mux| {
             // Under the lock, so that a stop that has seen nothing under way is right.

@@ -43,7 +43,7 @@ pub(crate) struct Mux<W> {
     last_turn: u64,
     last_stan: u32,
     next_line: usize,
-    /// The connections that have something to write since [`Mux::to_wake`] was looked at last.
+    /// The connections that have got something to write since [`Mux::drain_wakes`].
     to_wake: Vec<usize>,
     hasher: RandomState,
 }
@@ -101,13 +101,8 @@ pub(crate) struct Down<W> {
 impl<W> Mux<W> {
     /// For connections to these hosts, none of which is there yet. `stan` is where STANs begin.
     pub(crate) fn new(hosts: impl IntoIterator<Item = usize>, bounds: Bounds, stan: u64) -> Self {
-        let line = |host| Line {
-            host,
-            in_service: false,
-            in_flight: 0,
-            outbox: Wire::default(),
-            unwritten: 0,
-        };
+        let line =
+            |host| Line { host, in_service: false, in_flight: 0, outbox: Wire::default(), unwritten: 0 };
         Self {
             bounds,
             lines: hosts.into_iter().map(line).collect(),
@@ -147,8 +142,8 @@ impl<W> Mux<W> {
         self.lines.iter().filter(|line| line.in_service).count()
     }
 
-    /// The connections that have something to write.
-    pub(crate) fn to_wake(&mut self) -> impl Iterator<Item = usize> {
+    /// The connections that have got something to write since this was asked last.
+    pub(crate) fn drain_wakes(&mut self) -> impl Iterator<Item = usize> {
         self.to_wake.drain(..)
     }
 

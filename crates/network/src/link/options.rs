@@ -138,10 +138,7 @@ mod tests {
         for (options, term) in [
             (LinkOptions { in_flight_max: 0, ..defaults }, "questions in flight"),
             (LinkOptions { queue_max: 65_537, ..defaults }, "waiting questions"),
-            (
-                LinkOptions { in_flight_max: 65_536, ..defaults },
-                "questions of all connections and the queue",
-            ),
+            (LinkOptions { in_flight_max: 65_536, ..defaults }, "questions of all connections and the queue"),
             (LinkOptions { late_max: 0, ..defaults }, "questions given up"),
             (LinkOptions { message_bytes_max: 1, ..defaults }, "longest message"),
             (LinkOptions { output_bytes_max: 1, ..defaults }, "waiting output"),

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod owed;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use mayfly_iso8583::{De, Dialect, MessageBuilder};
 use mayfly_keys::OsRandom;
 use mayfly_lab::issuer::{Account, IssuerHost, Ledger, SharedLedger};
 use mayfly_lab::{Acceptor, Card, Register};
-use mayfly_network::{Host, IssuerLink, LateAnswers, LinkOptions, Setting};
+use mayfly_network::link::{Host, IssuerLink, LateAnswers, LinkOptions, Setting};
 
 /// 2023-11-14 22:13:20 UTC.
 pub const AT_MS: u64 = 1_700_000_000_000;

@@ -21,7 +21,7 @@ fn ask(mux: &mut Mux<u32>, stan: u32) -> Result<(Key, u64), LinkError> {
 
 fn answer(mux: &mut Mux<u32>, line: usize, stan: u32) -> Came<u32> {
     let mut answer = question(stan);
-    answer.set_mti(Mti::AUTHORISATION_RESPONSE);
+    answer.set_mti(Mti::AUTHORISATION_RESPONSE).set(De::RESPONSE_CODE, "00");
     read(&answer, |message| mux.came(line, message))
 }
 
@@ -31,7 +31,7 @@ fn nothing_is_taken_before_a_connection_is_signed_on() {
     assert_eq!(ask(&mut mux, 1), Err(LinkError::NotSignedOn));
     mux.up(1);
     ask(&mut mux, 1).unwrap();
-    assert_eq!(mux.to_wake().collect::<Vec<_>>(), [1]);
+    assert_eq!(mux.drain_wakes().collect::<Vec<_>>(), [1]);
     assert_eq!(answer(&mut mux, 1, 1), Came::For(1));
     assert_eq!(answer(&mut mux, 1, 1), Came::Unmatched, "only once");
 }
@@ -74,7 +74,7 @@ fn an_answer_that_contradicts_is_not_delivered() {
     mux.up(0);
     ask(&mut mux, 1).unwrap();
     let mut wrong = question(1);
-    wrong.set_mti(Mti::AUTHORISATION_RESPONSE).set(De::AMOUNT, "1");
+    wrong.set_mti(Mti::AUTHORISATION_RESPONSE).set(De::RESPONSE_CODE, "00").set(De::AMOUNT, "1");
     assert_eq!(read(&wrong, |message| mux.came(0, message)), Came::Contradicts);
     assert_eq!(answer(&mut mux, 0, 1), Came::For(1));
 }

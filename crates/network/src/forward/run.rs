@@ -1,7 +1,8 @@
-//! Forwards what is owed to issuer hosts over a link, until it is acknowledged.
+//! Sends what is owed over a link, until it is acknowledged.
 
 use std::fmt;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_iso8583::MessageBuilder;
@@ -9,14 +10,14 @@ use mayfly_keys::Random;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use crate::forward::{Due, Forward, ForwardOptions, Sent, Settled};
+use super::{Due, Forward, ForwardMeter, ForwardOptions, Sent, Settled};
 use crate::link::{IssuerLink, LinkError};
 
 /// How often it is looked whether a host is there again.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Where it is written down what is owed: the journal, or what follows from it. This is what survives a restart; all
-/// that [`forward`] keeps of it can be lost.
+/// that [`run`] keeps of it can be lost.
 pub trait Reversals: Send {
     /// What names one. They ascend in the order in which they came to be owed: the place in a journal does.
     type Id: Copy + Eq + Ord + Hash + fmt::Debug + Send + 'static;
@@ -41,11 +42,12 @@ pub trait Reversals: Send {
 
 /// Forwards for as long as it is polled. It may be dropped at any moment: what is not settled then is found, and sent
 /// as a repeat, by the next.
-pub async fn forward<R: Reversals>(
+pub async fn run<R: Reversals>(
     link: IssuerLink,
     mut reversals: R,
     options: ForwardOptions,
     mut random: Box<dyn Random + Send>,
+    meter: Arc<ForwardMeter>,
 ) {
     let mut queue = Forward::new(options);
     let mut under_way: JoinSet<(R::Id, Result<MessageBuilder, LinkError>)> = JoinSet::new();
@@ -72,9 +74,11 @@ pub async fn forward<R: Reversals>(
             if repeat {
                 message.set_mti(message.mti().with_repeat());
             }
+            meter.sends(repeat);
             let link = link.clone();
             under_way.spawn(async move { (id, link.send(message).await) });
         }
+        meter.set_owed(queue.len());
         let next_at = if in_service { queue.next_at() } else { None };
         let next = next_at.unwrap_or_else(|| Instant::now() + LOOK);
         tokio::select! {
@@ -84,6 +88,7 @@ pub async fn forward<R: Reversals>(
                 }
                 let settled = queue.sent(id, Sent::of(&result), Instant::now(), chance(&mut *random));
                 if let Some(how) = settled {
+                    meter.settled(how);
                     if let Settled::Refused(code) = how {
                         let code = String::from_utf8_lossy(&code).into_owned();
                         tracing::warn!(?id, code, "the issuer host refused a reversal");

@@ -1,5 +1,4 @@
-//! Store and forward: what an issuer host must be told until it has acknowledged it. Pure: it has no clock, no socket,
-//! and no store; what is owed is written down elsewhere, and is known here by its id alone.
+//! What is to be sent when. Pure: it has no clock, no socket, and no store; what is owed is known here by its id alone.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
