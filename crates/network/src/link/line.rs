@@ -114,8 +114,8 @@ impl<'a> Connection<'a> {
             }
             let may_read = self.output.rest().len() < hub.options.output_bytes_max;
             let may_write = !self.output.rest().is_empty();
+            // Whichever is ready, by chance: questions that come without end must hold up neither writing nor reading.
             let happened = tokio::select! {
-                biased;
                 // The link outlives its connections, so this is no error.
                 _ = phase.changed() => Ok(()),
                 () = hub.wakes[self.line].notified() => Ok(()),
