@@ -19,7 +19,7 @@ use mayfly_network::link::{IssuerLink, LinkOptions};
 use tokio::task::JoinHandle;
 
 const FORWARD: ForwardOptions =
-    ForwardOptions { at_once_max: 4, known_max: 8, retry_ms_first: 5, retry_ms_max: 50 };
+    ForwardOptions { at_once_max: 4, known_max: 8, not_found_max: 2, retry_ms_first: 5, retry_ms_max: 50 };
 
 const HASTY: LinkOptions = LinkOptions { answer_ms_max: 100, ..OPTIONS };
 
@@ -96,11 +96,18 @@ async fn a_refusal_is_the_last_word() {
     let (owed, mut register) = (Owed::default(), register());
     let question = known_sale(&link, &mut register, 10);
     assert_eq!(code(&link.send(question.clone()).await.unwrap()), "00");
-    host.script([Some(Fault::Say(*b"25"))]);
+    host.script([Some(Fault::Say(*b"12"))]);
     owed.add(reversal(&link, &mut register, &question));
     let forwarding = forwarding(&link, &owed);
     all_settled(&owed).await;
-    assert_eq!(owed.outcomes(), [Settled::Refused(*b"25")]);
+    assert_eq!(owed.outcomes(), [Settled::Refused(*b"12")]);
+    // That the original is not known may be said too soon.
+    host.script([Some(Fault::Say(*b"25")), None, Some(Fault::Say(*b"25")), Some(Fault::Say(*b"25"))]);
+    for expected in [Settled::Accepted, Settled::Refused(*b"25")] {
+        owed.add(reversal(&link, &mut register, &question));
+        all_settled(&owed).await;
+        assert_eq!(owed.outcomes().last(), Some(&expected));
+    }
     forwarding.abort();
 }
 

@@ -13,6 +13,10 @@ use crate::link::LinkError;
 /// With these codes the host says that it could not take the message now. Every other code is its last word.
 const TRY_AGAIN: [&str; 6] = ["09", "19", "90", "91", "92", "96"];
 
+/// With these codes the host says that it does not know what is to be reversed. It may not know it yet: a reversal can
+/// overtake its original, over another connection or in the host itself.
+const NOT_FOUND: [&str; 2] = ["25", "76"];
+
 /// The bounds of a [`Forward`]. [`ForwardOptions::check`] holds the bounds of the bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardOptions {
@@ -24,22 +28,32 @@ pub struct ForwardOptions {
     /// The first wait before a repeat, in milliseconds. It doubles with every repeat, and up to half of it is left to
     /// chance. Default 1,000; 1 to 600,000.
     pub retry_ms_first: u64,
+    /// How often a host may say that it does not know the original before that is its last word: as long as an original
+    /// may still be on its way. Default 8, which is one to two minutes; 1 to 100.
+    pub not_found_max: u32,
     /// The longest of these waits, in milliseconds. Default 300,000; 1 to 86,400,000, and not less than the first.
     pub retry_ms_max: u64,
 }
 
 impl Default for ForwardOptions {
     fn default() -> Self {
-        Self { at_once_max: 16, known_max: 65_536, retry_ms_first: 1_000, retry_ms_max: 300_000 }
+        Self {
+            at_once_max: 16,
+            known_max: 65_536,
+            not_found_max: 8,
+            retry_ms_first: 1_000,
+            retry_ms_max: 300_000,
+        }
     }
 }
 
 impl ForwardOptions {
     /// Whether every bound is within its own bounds.
     pub fn check(&self) -> Result<(), LimitError> {
-        let bounds: [(bool, &str, &str); 4] = [
+        let bounds: [(bool, &str, &str); 5] = [
             ((1..=1_024).contains(&self.at_once_max), "reversals under way", "1 to 1024"),
             ((1..=1 << 20).contains(&self.known_max), "waiting reversals", "1 to 1048576"),
+            ((1..=100).contains(&self.not_found_max), "answers that an original is not known", "1 to 100"),
             ((1..=600_000).contains(&self.retry_ms_first), "first wait", "1 ms to 10 minutes"),
             (
                 (self.retry_ms_first..=86_400_000).contains(&self.retry_ms_max),
@@ -68,8 +82,10 @@ pub struct Due<I> {
 pub enum Sent {
     /// The host acknowledged it: it did as it was told.
     Accepted,
-    /// The host acknowledged it and will not do it, with this code (DE 39): it knows no such purchase, say.
+    /// The host acknowledged it and will not do it, with this code (DE 39).
     Refused([u8; 2]),
+    /// The host does not know the original, with this code (DE 39), at least not yet.
+    NotFound([u8; 2]),
     /// The host may have it or not, or can't take it now.
     Unknown,
     /// It never left.
@@ -80,13 +96,16 @@ impl Sent {
     /// By what became of a message that was sent over a link.
     pub fn of(result: &Result<MessageBuilder, LinkError>) -> Self {
         match result {
-            Ok(answer) => match answer.text(De::RESPONSE_CODE).map(|code| (code, code.as_bytes())) {
-                Some(("00", _)) => Self::Accepted,
-                Some((code, &[first, second])) if !TRY_AGAIN.contains(&code) => {
-                    Self::Refused([first, second])
+            Ok(answer) => {
+                let Some(text) = answer.text(De::RESPONSE_CODE) else { return Self::Unknown };
+                match text.as_bytes() {
+                    b"00" => Self::Accepted,
+                    _ if TRY_AGAIN.contains(&text) => Self::Unknown,
+                    &[first, second] if NOT_FOUND.contains(&text) => Self::NotFound([first, second]),
+                    &[first, second] => Self::Refused([first, second]),
+                    _ => Self::Unknown,
                 }
-                _ => Self::Unknown,
-            },
+            }
             Err(error) if error.may_have_arrived() => Self::Unknown,
             Err(_) => Self::NotSent,
         }
@@ -118,6 +137,8 @@ pub struct Forward<I> {
 #[derive(Debug)]
 struct Entry {
     failures: u32,
+    /// How often the host has said that it does not know the original.
+    not_found: u32,
     repeat: bool,
     /// Its place among those that wait; none while it is under way.
     place: Option<(Instant, u64)>,
@@ -150,7 +171,7 @@ impl<I: Copy + Eq + Hash> Forward<I> {
         if self.room() == 0 || self.known.contains_key(&id) {
             return false;
         }
-        self.known.insert(id, Entry { failures: 0, repeat, place: None });
+        self.known.insert(id, Entry { failures: 0, not_found: 0, repeat, place: None });
         self.wait(id, now);
         true
     }
@@ -179,15 +200,20 @@ impl<I: Copy + Eq + Hash> Forward<I> {
     pub fn sent(&mut self, id: I, sent: Sent, now: Instant, chance: u64) -> Option<Settled> {
         let entry = self.known.get_mut(&id).filter(|entry| entry.place.is_none())?;
         self.under_way -= 1;
+        if let Sent::NotFound(_) = sent {
+            entry.not_found += 1;
+        }
         let settled = match sent {
             Sent::Accepted => Settled::Accepted,
             Sent::Refused(code) => Settled::Refused(code),
-            Sent::Unknown | Sent::NotSent => {
-                entry.repeat |= sent == Sent::Unknown;
+            Sent::NotFound(code) if entry.not_found >= self.options.not_found_max => Settled::Refused(code),
+            _ => {
+                let left = sent != Sent::NotSent;
+                entry.repeat |= left;
                 // What never left says nothing of how the host fares: it is tried again soon.
-                entry.failures = if sent == Sent::Unknown { entry.failures.saturating_add(1) } else { 1 };
-                let wait = self.backoff().wait(self.known[&id].failures, chance);
-                self.wait(id, now + wait);
+                entry.failures = if left { entry.failures.saturating_add(1) } else { 1 };
+                let failures = entry.failures;
+                self.wait(id, now + self.backoff().wait(failures, chance));
                 return None;
             }
         };
@@ -233,8 +259,13 @@ mod tests {
 
     use super::*;
 
-    const OPTIONS: ForwardOptions =
-        ForwardOptions { at_once_max: 2, known_max: 4, retry_ms_first: 100, retry_ms_max: 1_000 };
+    const OPTIONS: ForwardOptions = ForwardOptions {
+        at_once_max: 2,
+        known_max: 4,
+        not_found_max: 3,
+        retry_ms_first: 100,
+        retry_ms_max: 1_000,
+    };
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -278,7 +309,21 @@ mod tests {
         let mut forward = Forward::new(OPTIONS);
         forward.add(7, true, now);
         assert_eq!(forward.next(now), Some(Due { id: 7, repeat: true }));
-        assert_eq!(forward.sent(7, Sent::Refused(*b"25"), now, 0), Some(Settled::Refused(*b"25")));
+        assert_eq!(forward.sent(7, Sent::Refused(*b"12"), now, 0), Some(Settled::Refused(*b"12")));
+    }
+
+    #[test]
+    fn an_original_that_is_not_known_may_still_be_on_its_way() {
+        let mut now = Instant::now();
+        let mut forward = Forward::new(OPTIONS);
+        forward.add(7, false, now);
+        for sent in [Sent::NotFound(*b"25"), Sent::Unknown, Sent::NotFound(*b"25"), Sent::NotSent] {
+            assert!(forward.next(now).is_some());
+            assert_eq!(forward.sent(7, sent, now, 0), None);
+            now += forward.wait_max();
+        }
+        assert_eq!(forward.next(now), Some(Due { id: 7, repeat: true }));
+        assert_eq!(forward.sent(7, Sent::NotFound(*b"25"), now, 0), Some(Settled::Refused(*b"25")));
     }
 
     #[test]
@@ -306,7 +351,8 @@ mod tests {
             Sent::of(&Ok(answer))
         };
         assert_eq!(answered("00"), Sent::Accepted);
-        assert_eq!(answered("25"), Sent::Refused(*b"25"));
+        assert_eq!(answered("12"), Sent::Refused(*b"12"));
+        assert_eq!(answered("25"), Sent::NotFound(*b"25"));
         assert_eq!(answered("91"), Sent::Unknown);
         assert_eq!(Sent::of(&Ok(MessageBuilder::new(Mti::REVERSAL_RESPONSE))), Sent::Unknown);
         assert_eq!(Sent::of(&Err(LinkError::Lost)), Sent::Unknown);
@@ -322,6 +368,7 @@ mod tests {
         for options in [
             ForwardOptions { at_once_max: 0, ..defaults },
             ForwardOptions { known_max: 0, ..defaults },
+            ForwardOptions { not_found_max: 0, ..defaults },
             ForwardOptions { retry_ms_first: 0, ..defaults },
             ForwardOptions { retry_ms_max: 999, ..defaults },
         ] {
@@ -359,10 +406,10 @@ mod tests {
                     let sent = match outcome {
                         0 | 1 => Sent::Unknown,
                         2 | 3 => Sent::NotSent,
-                        4 => Sent::Refused(*b"25"),
+                        4 => Sent::NotFound(*b"25"),
                         _ => Sent::Accepted,
                     };
-                    if sent == Sent::Unknown {
+                    if sent != Sent::NotSent {
                         arrived.insert(id);
                     }
                     if forward.sent(id, sent, now, chance).is_some() {
