@@ -71,7 +71,7 @@ async fn a_reversal_is_repeated_until_it_is_acknowledged() {
     ]);
     let question = known_sale(&link, &mut register, 2498);
     assert!(link.send(question.clone()).await.unwrap_err().may_have_arrived());
-    assert_eq!(host.ledger().standing(), 2498);
+    assert_eq!(host.ledger(|ledger| ledger.standing()), 2498);
     owed.add(reversal(&link, &mut register, &question));
     all_settled(&owed).await;
     assert_eq!(owed.outcomes(), [Settled::Accepted]);
@@ -83,7 +83,7 @@ async fn a_reversal_is_repeated_until_it_is_acknowledged() {
         .map(|m| m.text(De::STAN).unwrap().to_owned())
         .collect();
     assert!(stans.iter().all(|stan| *stan == stans[0]));
-    assert_eq!(host.ledger().standing(), 0);
+    assert_eq!(host.ledger(|ledger| ledger.standing()), 0);
     eventually("nothing is owed", || meter.owed() == 0).await;
     assert_eq!((meter.first.value(), meter.repeats.value(), meter.accepted.value()), (1, 5, 1));
     forwarding.abort();
@@ -212,12 +212,11 @@ async fn agree(seed: u64) {
     all_settled(&owed).await;
     forwarder.abort();
     assert!(unknown > 10, "seed {seed}: the faults happen");
-    {
-        let ledger = host.ledger();
+    host.ledger(|ledger| {
         assert_eq!(ledger.standing(), told, "seed {seed}");
         assert!(ledger.adds_up());
         assert_eq!(ledger.balance(&card().pan).unwrap().booked, linking::FUNDS as i64 - told as i64);
-    }
+    });
     let meter = link.meter();
     assert!(meter.unmatched.value() > 0 && meter.contradicting.value() > 0, "seed {seed}");
     assert_eq!(host.before_sign_on(), 0);

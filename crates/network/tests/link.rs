@@ -35,7 +35,7 @@ async fn every_dialect_is_spoken_and_nothing_is_asked_before_the_sign_on() {
         assert_eq!(answer.text(De::RRN), question.text(De::RRN));
         assert_eq!(link.stop().await, 0);
         let (meter, told) = (link.meter(), host.heard());
-        assert_eq!((host.before_sign_on(), host.ledger().standing()), (0, 2498));
+        assert_eq!((host.before_sign_on(), host.ledger(|ledger| ledger.standing())), (0, 2498));
         let codes: Vec<_> = told.iter().map(|message| message.text(De::NETWORK_CODE)).collect();
         assert_eq!(codes, [Some("001"), Some("001"), None, Some("002"), Some("002")]);
         assert_eq!(told[0].text(De::FORWARDER), Some("400009"));
@@ -72,8 +72,8 @@ async fn whoever_asks_at_the_same_time_gets_his_own_answer() {
     }
     eventually("what came twice is counted", || link.meter().unmatched.value() > 0).await;
     assert_eq!(link.meter().answered.value(), 400);
-    assert_eq!(host.ledger().standing(), 400 * 401 / 2);
-    assert!(host.ledger().adds_up());
+    assert_eq!(host.ledger(|ledger| ledger.standing()), 400 * 401 / 2);
+    assert!(host.ledger(|ledger| ledger.adds_up()));
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn an_answer_that_comes_too_late_is_handed_out_as_late() {
     let reference = question.text(De::RRN).map(str::to_owned);
     let error = link.send(question).await.unwrap_err();
     assert!(matches!(error, LinkError::Timeout { .. }) && error.may_have_arrived());
-    assert_eq!((host.held(), host.ledger().standing()), (1, 700));
+    assert_eq!((host.held(), host.ledger(|ledger| ledger.standing())), (1, 700));
     host.release();
     let answer = late.next().await.unwrap().answer;
     assert_eq!((code(&answer), answer.text(De::RRN).map(str::to_owned)), ("00", reference));
@@ -186,7 +186,7 @@ async fn a_connection_that_breaks_loses_its_questions_and_comes_back() {
         host.script([Some(fault)]);
         let error = link.send(sale(&mut register, 10)).await.unwrap_err();
         assert!(error == LinkError::Lost && error.may_have_arrived(), "{fault:?}: {error}");
-        assert_eq!(host.ledger().standing(), booked, "{fault:?}");
+        assert_eq!(host.ledger(|ledger| ledger.standing()), booked, "{fault:?}");
         assert_eq!(link.meter().closed(why).value(), before + 1, "{fault:?}");
         eventually("it is back", || link.in_service() == 1).await;
     }
@@ -216,7 +216,7 @@ async fn a_repeat_of_what_was_lost_gets_the_answer_of_its_first() {
     eventually("it is back", || link.in_service() == 1).await;
     question.set_mti(question.mti().with_repeat());
     assert_eq!(code(&link.send(question).await.unwrap()), "00");
-    assert_eq!(host.ledger().standing(), 10);
+    assert_eq!(host.ledger(|ledger| ledger.standing()), 10);
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn hosts_take_turns_and_one_does_the_work_of_both() {
         assert_eq!(code(&link.send(sale(&mut register, 1)).await.unwrap()), "00");
     }
     assert_eq!((asked(&first), asked(&second)), (5, 20));
-    assert_eq!(first.ledger().balance(&card().pan).unwrap().booked, FUNDS as i64 - 30);
+    assert_eq!(first.ledger(|ledger| ledger.balance(&card().pan).unwrap().booked), FUNDS as i64 - 30);
 }
 
 #[tokio::test]
@@ -286,7 +286,7 @@ async fn so_many_are_under_way_so_many_wait_and_the_rest_is_refused() {
     host.cut_all();
     assert_eq!(second.await.unwrap().unwrap_err(), LinkError::Lost);
     assert_eq!(third.await.unwrap().unwrap_err(), LinkError::NotSignedOn);
-    assert_eq!(host.ledger().standing(), 2);
+    assert_eq!(host.ledger(|ledger| ledger.standing()), 2);
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn a_log_tells_no_secrets() {
     said += &link.send(wrong).await.unwrap_err().to_string();
     assert!(host.say(&theirs.sale(AT_MS, &card(), MinorUnits::new(1).unwrap())));
     eventually("it is answered", || link.meter().asked_by_host.value() == 1).await;
-    said += &format!("{:?} {:?}", link.meter(), host.ledger());
+    said += &format!("{:?} {}", link.meter(), host.ledger(|ledger| format!("{ledger:?}")));
     link.stop().await;
     let log = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
     assert!(log.contains("received") && log.contains("signed on"));

@@ -94,9 +94,9 @@ impl IssuerHost {
         self.address
     }
 
-    /// What it books in.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        lock(&self.shared.ledger)
+    /// Looks at what it books in, or changes it. It books nothing in the meantime.
+    pub fn ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> T {
+        look(&mut lock(&self.shared.ledger))
     }
 
     /// The next questions about cards meet these faults, in the order in which they come; none is no fault.
