@@ -131,6 +131,22 @@ async fn whoever_waits_no_longer_has_given_up() {
 }
 
 #[tokio::test]
+async fn an_answer_that_nobody_has_looked_at_is_late_too() {
+    let host = host().await;
+    let (link, mut late) = link(&[&host], OPTIONS).await;
+    let mut asking = Box::pin(link.send(sale(&mut register(), 700)));
+    tokio::select! {
+        biased;
+        _ = &mut asking => panic!("nothing was sent yet"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(link.under_way(), 1);
+    eventually("it is answered", || link.under_way() == 0).await;
+    drop(asking);
+    assert_eq!(code(&late.next().await.unwrap().answer), "00");
+}
+
+#[tokio::test]
 async fn wrong_answers_are_counted_and_delivered_to_nobody() {
     let host = host().await;
     let (link, _late) = link(&[&host], HASTY).await;
