@@ -5,17 +5,39 @@
 mod linking;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use linking::{
     AT_MS, FUNDS, OPTIONS, card, code, dialect, eventually, host, host_at, ledger, link, register,
 };
 use linking::{sale, start};
-use mayfly_card::MinorUnits;
+use mayfly_card::{AcquirerId, MinorUnits};
+use mayfly_engine::SystemClock;
 use mayfly_iso8583::{De, Mti};
+use mayfly_keys::OsRandom;
 use mayfly_lab::issuer::{Chances, Fault, IssuerHost, SignOn};
 use mayfly_network::Traffic;
-use mayfly_network::link::{Ended, LinkError, LinkOptions};
+use mayfly_network::link::{Ended, Host, IssuerLink, LinkError, LinkOptions, LinkStartError, Setting};
+
+#[tokio::test]
+async fn a_link_that_can_not_work_is_not_started() {
+    let setting = |institution, options| Setting {
+        hosts: vec![Host { address: "127.0.0.1:9".into(), connections: 1 }],
+        dialect: dialect("ascii87"),
+        institution: AcquirerId::parse(institution).unwrap(),
+        options,
+        clock: Arc::new(SystemClock),
+        random: Box::new(OsRandom),
+    };
+    let started = |institution, options| IssuerLink::start(setting(institution, options)).map(drop);
+    assert_eq!(started("400009", OPTIONS), Ok(()));
+    assert!(matches!(started("no digits", OPTIONS), Err(LinkStartError::SignOn(_))));
+    let unbounded = LinkOptions { in_flight_max: 0, ..OPTIONS };
+    assert!(matches!(started("400009", unbounded), Err(LinkStartError::Options(_))));
+    let nowhere = Setting { hosts: Vec::new(), ..setting("", OPTIONS) };
+    assert!(matches!(IssuerLink::start(nowhere), Err(LinkStartError::Options(_))));
+}
 
 /// Soon enough for a test that waits for nothing to come.
 const HASTY: LinkOptions = LinkOptions { answer_ms_max: 300, ..OPTIONS };

@@ -73,6 +73,8 @@ pub enum LinkStartError {
         /// What it lacks.
         lacks: De,
     },
+    /// A sign-on can't be written in the hosts' dialect: because of the institution's number (DE 33), say.
+    SignOn(EncodeError),
 }
 
 impl fmt::Display for LinkStartError {
@@ -82,6 +84,7 @@ impl fmt::Display for LinkStartError {
             Self::Dialect { name, lacks } => {
                 write!(f, "dialect {name} lacks {lacks}, which a link to an issuer host needs")
             }
+            Self::SignOn(error) => write!(f, "a sign-on can't be written: {error}"),
         }
     }
 }

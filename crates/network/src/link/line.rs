@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, tz::TimeZone};
+use mayfly_card::{AcquirerId, Stan};
 use mayfly_core::ResponseCode;
 use mayfly_iso8583::{De, FrameError, Message, MessageBuilder, Mti, MtiClass, ParseFailure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -183,14 +184,7 @@ impl<'a> Connection<'a> {
     fn ask(&mut self, what: Management) {
         let Some(code) = what.code() else { return };
         let stan = self.hub.mux().next_stan();
-        let mut message = MessageBuilder::new(Mti::NETWORK_REQUEST);
-        message
-            .set(De::TRANSMISSION_TIME, &transmission_time(self.hub.clock.now_ms()))
-            .set_number(De::STAN, stan.value().into())
-            .set(De::NETWORK_CODE, code);
-        if !self.hub.institution.is_empty() {
-            message.set(De::FORWARDER, self.hub.institution.as_str());
-        }
+        let message = management(code, stan, self.hub.clock.now_ms(), self.hub.institution);
         if what == Management::Echo {
             self.hub.meter.echoes.one();
         }
@@ -204,7 +198,7 @@ impl<'a> Connection<'a> {
         }
         tracing::trace!(message = %message.describe(self.hub.dialect), "sent");
         if let Err(error) = message.encode(self.hub.dialect, self.output.bytes()) {
-            // Start has made sure that the dialect has what is needed; a forwarder's name may still not fit.
+            // What is asked was tried at the start; what is answered came in by the same dialect.
             tracing::error!(%error, "a message can't be written in this dialect");
         }
     }
@@ -335,6 +329,19 @@ impl<'a> Connection<'a> {
             drop(waiter.send(Err(LinkError::NotSignedOn)));
         }
     }
+}
+
+/// A message of network management.
+pub(super) fn management(code: &str, stan: Stan, at_ms: u64, institution: AcquirerId) -> MessageBuilder {
+    let mut message = MessageBuilder::new(Mti::NETWORK_REQUEST);
+    message
+        .set(De::TRANSMISSION_TIME, &transmission_time(at_ms))
+        .set_number(De::STAN, stan.value().into())
+        .set(De::NETWORK_CODE, code);
+    if !institution.is_empty() {
+        message.set(De::FORWARDER, institution.as_str());
+    }
+    message
 }
 
 /// DE 7, MMDDhhmmss in UTC.

@@ -5,7 +5,7 @@
 //! by everything that both have in common, and what fits nothing is counted and delivered to nobody. Every question
 //! gets exactly one result: its answer, or a [`LinkError`] that says whether the host may have acted on it.
 //!
-//! What happens when is decided by [`Mux`] and [`Session`], which have neither sockets nor clocks; `line` moves bytes.
+//! What happens when is decided by `mux` and `session`, which have neither sockets nor clocks; `line` moves bytes.
 //! The link knows nothing of cards or money: who asked decides what follows from an answer, or from none.
 
 mod ended;
@@ -191,6 +191,10 @@ impl IssuerLink {
         if let Some(lacks) = NEEDED.into_iter().find(|element| !dialect.specifies(*element)) {
             return Err(LinkStartError::Dialect { name: dialect.name(), lacks });
         }
+        // Better said now than by a host that never hears of us.
+        line::management("001", Stan::default(), clock.now_ms(), institution)
+            .encode(dialect, &mut Vec::new())
+            .map_err(LinkStartError::SignOn)?;
         let bounds = Bounds {
             in_flight_max: options.in_flight_max,
             queue_max: options.queue_max,

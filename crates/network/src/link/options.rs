@@ -10,7 +10,7 @@ use crate::backoff::Backoff;
 /// STANs, so that a free one is always found soon.
 const UNDER_WAY_MAX: usize = 500_000;
 
-/// The bounds of an [`IssuerLink`](crate::IssuerLink). [`LinkOptions::check`] holds the bounds of the bounds;
+/// The bounds of an [`IssuerLink`](super::IssuerLink). [`LinkOptions::check`] holds the bounds of the bounds;
 /// [`LinkOptions::default`] has the defaults.
 ///
 /// The times of a connection are looked at in a beat of a quarter of the shortest of them, and of a second at the
