@@ -97,9 +97,18 @@ pub(crate) struct Output {
 impl Output {
     /// For appending an answer.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
-        if self.bytes.capacity() - self.bytes.len() < ANSWER_LEN {
+        self.room(ANSWER_LEN)
+    }
+
+    /// Appends what was written elsewhere.
+    pub(crate) fn append(&mut self, wire: &[u8]) {
+        self.room(wire.len()).extend_from_slice(wire);
+    }
+
+    fn room(&mut self, needed: usize) -> &mut Vec<u8> {
+        if self.bytes.capacity() - self.bytes.len() < needed {
             // Growing by itself would leave a copy behind.
-            let mut larger = Vec::with_capacity((self.bytes.len() + ANSWER_LEN).next_power_of_two());
+            let mut larger = Vec::with_capacity((self.bytes.len() + needed).next_power_of_two());
             larger.extend_from_slice(&self.bytes);
             self.bytes.zeroize();
             self.bytes = larger;

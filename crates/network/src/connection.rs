@@ -1,10 +1,10 @@
 //! One connection: reads messages, asks the engine, writes answers. One task, which waits for whatever comes next.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
 use mayfly_card::ApprovalCode;
 use mayfly_core::{Answer, Command, MessageAnswer, Reason, ResponseCode};
@@ -20,37 +20,16 @@ use crate::listener::{OVER, STOPPING, Service};
 use crate::management::Management;
 use crate::meter::Traffic;
 use crate::pending::Pending;
+use crate::reasons::reasons;
 use crate::reply::Echo;
 use crate::translate::{Fault, translate};
 
 /// How long a peer has to notice that nothing more comes before the connection is closed in earnest.
 const LINGER: Duration = Duration::from_millis(500);
 
-macro_rules! closed {
-    ($($(#[$doc:meta])* $name:ident => $label:literal, $words:literal;)*) => {
-        /// Why a connection was closed.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Closed { $($(#[$doc])* $name,)* }
-
-        impl Closed {
-            /// All of them.
-            pub const ALL: [Self; [$($label,)*].len()] = [$(Self::$name,)*];
-
-            /// Its name in metrics.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$name => $label,)* }
-            }
-        }
-
-        impl fmt::Display for Closed {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$name => $words,)* })
-            }
-        }
-    };
-}
-
-closed! {
+reasons! {
+    /// Why a connection was closed.
+    Closed:
     /// The peer was done.
     ByPeer => "by-peer", "the peer closed it";
     /// The peer closed it within a message.

@@ -5,19 +5,26 @@
 //! answers are there with one write. Answers leave in the order in which they become durable, not in the order of
 //! the requests: the peer pairs them by STAN and reference.
 //!
+//! The other direction is an [`IssuerLink`](link::IssuerLink): questions that go out to issuer hosts, and their
+//! answers. What a host must be told in any case is [forwarded](forward) until it has acknowledged it.
+//!
 //! Everything has a bound, see [`Options`]. What is over a bound is refused, or waits in the peer's own buffers
 //! (back-pressure); one connection can neither slow another down nor make this process grow. Nothing here decides
 //! anything about money, nothing here keeps a card number longer than its request is being answered, and nothing
 //! here writes the contents of a message to a log: at level TRACE it writes them masked.
 
+mod backoff;
 mod buffer;
 mod connection;
 mod digest;
+pub mod forward;
+pub mod link;
 mod listener;
 mod management;
 mod meter;
 mod options;
 mod pending;
+mod reasons;
 mod reply;
 mod translate;
 

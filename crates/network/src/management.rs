@@ -29,6 +29,16 @@ impl Management {
         }
     }
 
+    /// DE 70; none for what can't be asked.
+    pub(crate) fn code(self) -> Option<&'static str> {
+        match self {
+            Self::SignOn => Some("001"),
+            Self::SignOff => Some("002"),
+            Self::Echo => Some("301"),
+            Self::Unknown | Self::Missing => None,
+        }
+    }
+
     pub(crate) fn response(self) -> ResponseCode {
         match self {
             Self::SignOn | Self::SignOff | Self::Echo => ResponseCode::Approved,

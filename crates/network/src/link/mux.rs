@@ -1,0 +1,369 @@
+//! Which question waits for which answer, on which connection. Pure: it has no socket and no clock.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::RandomState;
+
+use mayfly_card::Stan;
+use mayfly_iso8583::Message;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::LinkError;
+use super::key::{Content, Key};
+
+/// STANs are drawn from 1 to this. Zero is what is written where a STAN is not known.
+const STAN_MAX: u32 = 999_999;
+
+/// A message as it goes over the wire. It holds a card number.
+pub(crate) type Wire = Zeroizing<Vec<u8>>;
+
+/// The bounds of a [`Mux`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) in_flight_max: usize,
+    pub(crate) queue_max: usize,
+    pub(crate) late_max: usize,
+    pub(crate) output_bytes_max: usize,
+}
+
+/// All questions of a link. `W` is who waits for an answer.
+pub(crate) struct Mux<W> {
+    bounds: Bounds,
+    lines: Vec<Line>,
+    waiting: HashMap<Key, Waiting<W>>,
+    /// Of those in `waiting`.
+    stans: HashSet<Stan>,
+    /// What waits for room on a connection, in the order in which it came. What was given up may still be in it.
+    queue: VecDeque<(Key, u64, Wire)>,
+    /// How many in the queue are not given up.
+    queued: usize,
+    /// What was given up after it had left: the host, and which question it was.
+    late: HashMap<Key, (usize, u64)>,
+    /// The order in which it was given up, so that the oldest is forgotten first. What came may still be in it.
+    late_order: VecDeque<(Key, u64)>,
+    last_turn: u64,
+    last_stan: u32,
+    next_line: usize,
+    /// The connections that have got something to write since [`Mux::drain_wakes`].
+    to_wake: Vec<usize>,
+    hasher: RandomState,
+}
+
+/// One connection, whether it is there or not.
+struct Line {
+    host: usize,
+    in_service: bool,
+    in_flight: usize,
+    outbox: Wire,
+    /// What was taken from the outbox and is not written yet, in bytes.
+    unwritten: usize,
+}
+
+struct Waiting<W> {
+    turn: u64,
+    content: Content,
+    waiter: W,
+    /// The connection that has it; none while it is in the queue.
+    line: Option<usize>,
+}
+
+/// What an answer that came in is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Came<W> {
+    /// The answer that this one waits for.
+    For(W),
+    /// The answer to a question that was given up.
+    Late,
+    /// It has the key of a question, and says another number, processing, amount or currency. The question waits on.
+    Contradicts,
+    /// No question has this key, or it was asked elsewhere, or is answered.
+    Unmatched,
+}
+
+/// What became of a question whose asker waits no longer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum GivenUp {
+    /// A host may have it.
+    Sent,
+    /// It never left the queue.
+    Queued,
+    /// It was answered or lost in the same moment: who waited was told.
+    Told,
+}
+
+/// Who waited for answers that will not come over a connection.
+pub(crate) struct Down<W> {
+    /// A host may have their questions.
+    pub(crate) sent: Vec<W>,
+    /// Theirs never left the queue, and no connection is left for them.
+    pub(crate) queued: Vec<W>,
+}
+
+impl<W> Mux<W> {
+    /// For connections to these hosts, none of which is there yet. `stan` is where STANs begin.
+    pub(crate) fn new(hosts: impl IntoIterator<Item = usize>, bounds: Bounds, stan: u64) -> Self {
+        let line =
+            |host| Line { host, in_service: false, in_flight: 0, outbox: Wire::default(), unwritten: 0 };
+        Self {
+            bounds,
+            lines: hosts.into_iter().map(line).collect(),
+            waiting: HashMap::new(),
+            stans: HashSet::new(),
+            queue: VecDeque::new(),
+            queued: 0,
+            late: HashMap::new(),
+            late_order: VecDeque::new(),
+            last_turn: 0,
+            // Less than a million.
+            last_stan: (stan % u64::from(STAN_MAX)) as u32,
+            next_line: 0,
+            to_wake: Vec::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// A STAN that no question under way has; the same comes again after a million others.
+    pub(crate) fn next_stan(&mut self) -> Stan {
+        loop {
+            self.last_stan = self.last_stan % STAN_MAX + 1;
+            // Far fewer are under way than there are, by the bound on the bounds: one is free.
+            if let Some(stan) = Stan::from_value(self.last_stan).filter(|stan| !self.stans.contains(stan)) {
+                return stan;
+            }
+        }
+    }
+
+    /// How many questions are under way or wait in the queue.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many connections are in service.
+    pub(crate) fn in_service(&self) -> usize {
+        self.lines.iter().filter(|line| line.in_service).count()
+    }
+
+    /// The connections that have got something to write since this was asked last.
+    pub(crate) fn drain_wakes(&mut self) -> impl Iterator<Item = usize> {
+        self.to_wake.drain(..)
+    }
+
+    /// Takes a question: gives it to the connection that has the fewest in flight, or queues it. Says under which key
+    /// and turn it is known.
+    pub(crate) fn ask(
+        &mut self,
+        question: &Message<'_>,
+        wire: &[u8],
+        waiter: W,
+    ) -> Result<(Key, u64), LinkError> {
+        let key = Key::of_question(question)?;
+        if self.stans.contains(&key.stan) {
+            return Err(LinkError::Duplicate);
+        }
+        let line = self.free_line();
+        if line.is_none() {
+            if self.in_service() == 0 {
+                return Err(LinkError::NotSignedOn);
+            }
+            if self.queued >= self.bounds.queue_max {
+                return Err(LinkError::Busy);
+            }
+        }
+        self.last_turn += 1;
+        let turn = self.last_turn;
+        let content = Content::of(question, &self.hasher);
+        // A repeat of what was given up: whatever answer comes now is the one that is waited for.
+        self.late.remove(&key);
+        self.stans.insert(key.stan);
+        self.waiting.insert(key, Waiting { turn, content, waiter, line });
+        match line {
+            Some(at) => self.put(at, wire),
+            None => {
+                if self.queue.len() > 2 * self.bounds.queue_max {
+                    let waiting = &self.waiting;
+                    self.queue.retain(|(key, turn, _)| waiting.get(key).is_some_and(|of| of.turn == *turn));
+                }
+                self.queue.push_back((key, turn, Wire::new(wire.to_vec())));
+                self.queued += 1;
+            }
+        }
+        Ok((key, turn))
+    }
+
+    /// The connection in service with the fewest in flight, if it has room; of several they take turns.
+    fn free_line(&mut self) -> Option<usize> {
+        let count = self.lines.len();
+        let turns = (self.next_line..self.next_line + count).map(|at| at % count);
+        let free = turns
+            .filter(|at| self.lines[*at].has_room(&self.bounds))
+            .min_by_key(|at| self.lines[*at].in_flight)?;
+        self.next_line = free + 1;
+        Some(free)
+    }
+
+    /// An answer came in over a connection.
+    pub(crate) fn came(&mut self, line: usize, answer: &Message<'_>) -> Came<W> {
+        let Some(key) = Key::of_answer(answer) else { return Came::Unmatched };
+        let host = self.lines[line].host;
+        let Some(waiting) = self.waiting.get(&key) else {
+            if self.late.get(&key).is_some_and(|(of, _)| *of == host) {
+                self.late.remove(&key);
+                return Came::Late;
+            }
+            return Came::Unmatched;
+        };
+        // Another host can't answer it, and nobody can before it was sent.
+        let Some(asked) = waiting.line.filter(|asked| self.lines[*asked].host == host) else {
+            return Came::Unmatched;
+        };
+        if !waiting.content.agrees(&Content::of(answer, &self.hasher)) {
+            return Came::Contradicts;
+        }
+        match self.forget(&key) {
+            Some(waiting) => {
+                self.lines[asked].in_flight -= 1;
+                self.fill(asked);
+                Came::For(waiting.waiter)
+            }
+            None => Came::Unmatched,
+        }
+    }
+
+    /// Whoever asked waits no longer.
+    pub(crate) fn give_up(&mut self, key: &Key, turn: u64) -> GivenUp {
+        if self.waiting.get(key).is_none_or(|waiting| waiting.turn != turn) {
+            return GivenUp::Told;
+        }
+        match self.forget(key).and_then(|waiting| waiting.line) {
+            Some(line) => {
+                self.lines[line].in_flight -= 1;
+                self.remember(*key, self.lines[line].host, turn);
+                self.fill(line);
+                GivenUp::Sent
+            }
+            None => {
+                self.queued -= 1;
+                // Askers wait for the same time, so those that gave up are in front.
+                while self.queue.front().is_some_and(|(key, turn, _)| !self.is_waiting(key, *turn)) {
+                    self.queue.pop_front();
+                }
+                GivenUp::Queued
+            }
+        }
+    }
+
+    /// A connection is signed on: it takes questions.
+    pub(crate) fn up(&mut self, line: usize) {
+        self.lines[line].in_service = true;
+        self.fill(line);
+    }
+
+    /// A connection takes no more questions, but what was asked may still be answered. Gives back who waits in the
+    /// queue if no connection is left.
+    pub(crate) fn out_of_service(&mut self, line: usize) -> Vec<W> {
+        self.lines[line].in_service = false;
+        if self.in_service() > 0 {
+            return Vec::new();
+        }
+        self.queued = 0;
+        let queue = std::mem::take(&mut self.queue);
+        let waits = |(key, turn, _): (Key, u64, Wire)| {
+            self.is_waiting(&key, turn).then(|| self.forget(&key))?.map(|waiting| waiting.waiter)
+        };
+        queue.into_iter().filter_map(waits).collect()
+    }
+
+    /// A connection was closed. What was asked over it is known to be late, should the host answer it elsewhere.
+    pub(crate) fn down(&mut self, line: usize) -> Down<W> {
+        let queued = self.out_of_service(line);
+        let on_it = |(key, waiting): (&Key, &Waiting<W>)| (waiting.line == Some(line)).then_some(*key);
+        let keys: Vec<Key> = self.waiting.iter().filter_map(on_it).collect();
+        let host = self.lines[line].host;
+        let mut sent = Vec::new();
+        for key in keys {
+            if let Some(waiting) = self.forget(&key) {
+                self.remember(key, host, waiting.turn);
+                sent.push(waiting.waiter);
+            }
+        }
+        let line = &mut self.lines[line];
+        line.outbox.zeroize();
+        (line.in_flight, line.unwritten) = (0, 0);
+        Down { sent, queued }
+    }
+
+    /// Hands out what is to be written over a connection, and is told how many bytes before it are still unwritten.
+    pub(crate) fn take_outbox(&mut self, line: usize, unwritten: usize, take: impl FnOnce(&[u8])) {
+        self.lines[line].unwritten = unwritten;
+        self.fill(line);
+        let line = &mut self.lines[line];
+        if !line.outbox.is_empty() {
+            take(&line.outbox);
+        }
+        line.unwritten = unwritten + line.outbox.len();
+        line.outbox.as_mut_slice().zeroize();
+        line.outbox.clear();
+    }
+
+    fn is_waiting(&self, key: &Key, turn: u64) -> bool {
+        self.waiting.get(key).is_some_and(|waiting| waiting.turn == turn)
+    }
+
+    fn forget(&mut self, key: &Key) -> Option<Waiting<W>> {
+        self.stans.remove(&key.stan);
+        self.waiting.remove(key)
+    }
+
+    fn remember(&mut self, key: Key, host: usize, turn: u64) {
+        self.late.insert(key, (host, turn));
+        self.late_order.push_back((key, turn));
+        if self.late_order.len() > self.bounds.late_max
+            && let Some((oldest, turn)) = self.late_order.pop_front()
+            && self.late.get(&oldest).is_some_and(|(_, of)| *of == turn)
+        {
+            self.late.remove(&oldest);
+        }
+    }
+
+    /// Moves what waits in the queue to a connection, as far as that has room.
+    fn fill(&mut self, line: usize) {
+        while self.lines[line].has_room(&self.bounds)
+            && let Some((key, turn, wire)) = self.queue.pop_front()
+        {
+            if let Some(waiting) = self.waiting.get_mut(&key).filter(|waiting| waiting.turn == turn) {
+                waiting.line = Some(line);
+                self.queued -= 1;
+                self.put(line, &wire);
+            }
+        }
+    }
+
+    fn put(&mut self, line: usize, wire: &[u8]) {
+        self.lines[line].in_flight += 1;
+        self.append(line, wire);
+    }
+
+    fn append(&mut self, line: usize, wire: &[u8]) {
+        let outbox = &mut self.lines[line].outbox;
+        if outbox.is_empty() {
+            self.to_wake.push(line);
+        }
+        if outbox.capacity() - outbox.len() < wire.len() {
+            // Growing by itself would leave a copy behind.
+            let mut larger = Wire::new(Vec::with_capacity((outbox.len() + wire.len()).next_power_of_two()));
+            larger.extend_from_slice(outbox);
+            *outbox = larger;
+        }
+        outbox.extend_from_slice(wire);
+    }
+}
+
+impl Line {
+    fn has_room(&self, bounds: &Bounds) -> bool {
+        self.in_service
+            && self.in_flight < bounds.in_flight_max
+            && self.outbox.len() + self.unwritten < bounds.output_bytes_max
+    }
+}
+
+#[cfg(test)]
+mod tests;
