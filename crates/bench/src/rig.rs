@@ -44,10 +44,9 @@ from_error!(
 );
 
 /// Keys that everybody knows: the numbers of a benchmark are nobody's.
-pub(crate) fn catalogue(partitions: NonZeroU16) -> Result<Arc<Catalogue>, BenchError> {
+pub(crate) fn catalogue(partitions: NonZeroU16) -> Arc<Catalogue> {
     let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
-    let catalogue = Catalogue::new(service).map_err(|error| BenchError(error.to_string()))?;
-    Ok(Arc::new(catalogue.among(partitions)))
+    Arc::new(Catalogue::new(service).among(partitions))
 }
 
 /// What becomes of the views while something is measured.
@@ -86,7 +85,7 @@ impl Rig {
         let begun = Instant::now();
         let opened = mayfly_store::open(home, &OpenOptions::default(), |_| ())?;
         let opened_in = begun.elapsed();
-        let catalogue = catalogue(opened.partitions.count())?;
+        let catalogue = catalogue(opened.partitions.count());
         let progress = Arc::new(Progress::default());
         let fold = || Folder::start(home, FoldOptions::default(), progress.clone(), |_| ());
         let folder = (folding == Folding::On).then(fold).transpose()?;

@@ -5,6 +5,7 @@ use std::fmt;
 use mayfly_card::{Pan, TextError};
 use mayfly_keys::{Random, RandomError};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// The first six digits of a number: where the network sends it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -154,7 +155,7 @@ impl PseudoPan {
 
     /// Of its parts; the body is reduced to its eight digits.
     pub fn new(bin: Bin, digit: ControlDigit, body: u32) -> Self {
-        let mut payload = [0; Self::DIGITS - 1];
+        let mut payload = Zeroizing::new([0; Self::DIGITS - 1]);
         let (head, tail) = payload.split_at_mut(Self::CONTROL_AT);
         head.copy_from_slice(bin.digits());
         tail[0] = digit.digit();
@@ -163,7 +164,7 @@ impl PseudoPan {
             *place = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
-        let pan = Pan::with_check_digit(payload).expect("fifteen digits make a number");
+        let pan = Pan::with_check_digit(&payload[..]).expect("fifteen digits make a number");
         Self { pan, digit }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use mayfly_card::{Expiry, Pan};
 use mayfly_core::state::{Programme, Register};
 use mayfly_core::{Cvc2Check, Hash64, IssuerId, PartitionId, Presented, ProgrammeId};
-use mayfly_keys::{BaseKeys, BinKeyError, Cvc2, Cvc2Key, KeyService, NumberIndex};
+use mayfly_keys::{BaseKeys, Cvc2, Cvc2Key, KeyService, NumberIndex};
 
 /// Programmes and keys: read by many, changed when an operator opens a programme. Nothing is ever taken out.
 pub struct Catalogue {
@@ -33,12 +33,9 @@ impl fmt::Debug for Catalogue {
 
 impl Catalogue {
     /// Without programmes.
-    ///
-    /// # Errors
-    /// Never for the software key service; a key service that can't be reached says so here, at start.
-    pub fn new(service: KeyService) -> Result<Self, BinKeyError> {
-        let keys = service.base_keys([])?;
-        Ok(Self { service, keys, partitions: NonZeroU16::MIN, entries: RwLock::default() })
+    pub fn new(service: KeyService) -> Self {
+        let keys = service.base_keys();
+        Self { service, keys, partitions: NonZeroU16::MIN, entries: RwLock::default() }
     }
 
     /// Among so many partitions, if not one.
@@ -65,7 +62,8 @@ impl Catalogue {
     pub(crate) fn update(&self, register: &Register) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         for programme in register.programmes().iter().skip(entries.len()) {
-            // A prefix has at least two digits, so its BIN is always one: without a key no CVC2 would be right.
+            // A prefix has at least two digits, so its BIN is always one, and a root key in memory never fails. One in a
+            // module may: whoever opens such a service must ask it before the programme is opened, and not here.
             let cvc2 = self.service.cvc2_key(&programme.terms.prefix.bin()).ok();
             entries.push(Arc::new(Listing { programme: programme.clone(), cvc2 }));
         }

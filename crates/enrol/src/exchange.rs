@@ -74,13 +74,13 @@ impl Half {
     /// [`EnrolError::NoPoint`], [`EnrolError::Reflected`].
     pub fn wrap(self, wallet: &Point, number: &CardNumber, key: &CardKey) -> Result<Enrolled, EnrolError> {
         let agreed = self.agree(wallet)?;
-        let bound = Bound::new(wallet, &self.point, number);
+        let bound = bound(wallet, &self.point, number);
         let mut wrapped = [0; WRAPPED_BYTES];
         let (content, room) = wrapped.split_at_mut(KEY_BYTES);
         content.copy_from_slice(key.expose().expose());
         let tag = agreed
             .cipher
-            .encrypt_inout_detached(&ONLY_NONCE.into(), bound.bytes(), content.into())
+            .encrypt_inout_detached(&ONLY_NONCE.into(), &bound, content.into())
             .expect("a key is short enough to be encrypted");
         room.copy_from_slice(&tag);
         Ok(Enrolled { wrapped, share: agreed.share })
@@ -98,14 +98,14 @@ impl Half {
         wrapped: &[u8; WRAPPED_BYTES],
     ) -> Result<CardKey, EnrolError> {
         let agreed = self.agree(server)?;
-        let bound = Bound::new(&self.point, server, number);
+        let bound = bound(&self.point, server, number);
         let (content, tag) = wrapped.split_at(KEY_BYTES);
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         key.copy_from_slice(content);
         let tag = Tag::try_from(tag).map_err(|_| EnrolError::NotAuthentic)?;
         agreed
             .cipher
-            .decrypt_inout_detached(&ONLY_NONCE.into(), bound.bytes(), key.as_mut_slice().into(), &tag)
+            .decrypt_inout_detached(&ONLY_NONCE.into(), &bound, key.as_mut_slice().into(), &tag)
             .map_err(|_| EnrolError::NotAuthentic)?;
         Ok(CardKey::from_secret(SecretKey::from_bytes(&key)).with_share(&agreed.share))
     }
@@ -135,28 +135,10 @@ struct Agreed {
 const ONLY_NONCE: [u8; 12] = [0; 12];
 
 /// What a wrapped key is bound to: `"ENRL\0" wallet's point, server's point, lp(number)`.
-struct Bound {
-    bytes: Zeroizing<[u8; Bound::BYTES_MAX]>,
-    length: usize,
-}
-
-impl Bound {
-    const BYTES_MAX: usize = 5 + 2 * POINT_BYTES + 1 + 19;
-
-    fn new(wallet: &Point, server: &Point, number: &CardNumber) -> Self {
-        let mut bound = Self { bytes: Zeroizing::new([0; Self::BYTES_MAX]), length: 0 };
-        let digits = number.pan().digits();
-        // A card number has at most 19 digits.
-        for part in [b"ENRL\0", &wallet.0[..], &server.0, &[digits.len() as u8], digits] {
-            bound.bytes[bound.length..bound.length + part.len()].copy_from_slice(part);
-            bound.length += part.len();
-        }
-        bound
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
+fn bound(wallet: &Point, server: &Point, number: &CardNumber) -> Zeroizing<Vec<u8>> {
+    let digits = number.pan().digits();
+    // A card number has at most 19 digits. Reserved whole at once: growing would leave a copy of them behind.
+    Zeroizing::new([&b"ENRL\0"[..], &wallet.0, &server.0, &[digits.len() as u8], digits].concat())
 }
 
 impl Point {

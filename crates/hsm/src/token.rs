@@ -63,7 +63,7 @@ impl Token {
         match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             // Another token of the same module is open in this process.
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-            Err(error) => return Err(failed(&error).into()),
+            Err(error) => return Err(error.into()),
         }
         let slot = find_token(&context, access.token)?;
         let can_sign =
@@ -71,7 +71,7 @@ impl Token {
         if !can_sign {
             return Err(TokenError::NoCmac);
         }
-        let session = context.open_ro_session(slot).map_err(|error| failed(&error))?;
+        let session = context.open_ro_session(slot)?;
         match session.login(UserType::User, Some(&AuthPin::from(access.pin))) {
             // Another session of this process is; the token knows one user for all of them.
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
@@ -79,7 +79,7 @@ impl Token {
                 return Err(TokenError::Pin { locked: false });
             }
             Err(Error::Pkcs11(RvError::PinLocked, _)) => return Err(TokenError::Pin { locked: true }),
-            Err(error) => return Err(failed(&error).into()),
+            Err(error) => return Err(error.into()),
         }
         Ok(Self { context, slot, session: Arc::new(Mutex::new(session)) })
     }
@@ -92,7 +92,7 @@ impl Token {
     /// [`TokenError::Module`].
     pub fn root(&self, label: &str) -> Result<TokenRoot, TokenError> {
         let session = lock(&self.session);
-        let found = session.find_objects(&named(label)).map_err(|error| failed(&error))?;
+        let found = session.find_objects(&named(label))?;
         let key = match found.as_slice() {
             [] => return Err(TokenError::NoKey { label: label.to_owned() }),
             [key] => *key,
@@ -100,9 +100,9 @@ impl Token {
                 return Err(TokenError::SeveralKeys { label: label.to_owned(), count: several.len() });
             }
         };
-        match fitness(&session, key)? {
-            Ok(()) => Ok(TokenRoot { session: Arc::clone(&self.session), key }),
-            Err(reason) => Err(TokenError::Unfit { label: label.to_owned(), reason }),
+        match unfit(&session, key)? {
+            None => Ok(TokenRoot { session: Arc::clone(&self.session), key }),
+            Some(reason) => Err(TokenError::Unfit { label: label.to_owned(), reason }),
         }
     }
 
@@ -147,11 +147,11 @@ impl Token {
         expected: Option<CheckValue>,
         make: impl FnOnce(&Session, Vec<Attribute>) -> Result<ObjectHandle, Error>,
     ) -> Result<CheckValue, TokenError> {
-        let writing = self.context.open_rw_session(self.slot).map_err(|error| failed(&error))?;
-        if !writing.find_objects(&named(label)).map_err(|error| failed(&error))?.is_empty() {
+        let writing = self.context.open_rw_session(self.slot)?;
+        if !writing.find_objects(&named(label))?.is_empty() {
             return Err(TokenError::KeyExists { label: label.to_owned() });
         }
-        let made = make(&writing, template(label)).map_err(|error| failed(&error))?;
+        let made = make(&writing, template(label))?;
         let checked = self.root(label).and_then(|root| {
             let found = KeyService::open(Box::new(root))?.check_value();
             match expected {
@@ -171,9 +171,7 @@ impl KeyModule for TokenRoot {
     fn root_mac(&self, parts: &[&[u8]]) -> Result<Mac, ModuleError> {
         // Labels and BINs, no secrets.
         let message = parts.concat();
-        let mac = lock(&self.session)
-            .sign(&Mechanism::AesCMac, self.key, &message)
-            .map_err(|error| failed(&error))?;
+        let mac = lock(&self.session).sign(&Mechanism::AesCMac, self.key, &message).map_err(failed)?;
         let length = ModuleError::MacLength { bytes: mac.len() };
         mac.try_into().map(Mac::from_bytes).map_err(|_| length)
     }
@@ -192,10 +190,10 @@ impl fmt::Debug for TokenRoot {
 }
 
 fn find_token(context: &Pkcs11, label: &str) -> Result<Slot, TokenError> {
-    let slots = context.get_slots_with_initialized_token().map_err(|error| failed(&error))?;
+    let slots = context.get_slots_with_initialized_token()?;
     let (mut matching, mut others) = (Vec::new(), Vec::new());
     for slot in slots {
-        let info = context.get_token_info(slot).map_err(|error| failed(&error))?;
+        let info = context.get_token_info(slot)?;
         if info.label() == label { matching.push(slot) } else { others.push(info.label().to_owned()) }
     }
     match matching.as_slice() {
@@ -234,19 +232,20 @@ fn template(label: &str) -> Vec<Attribute> {
     template
 }
 
-fn fitness(session: &Session, key: ObjectHandle) -> Result<Result<(), Unfit>, ModuleError> {
+/// Why a key can't be a root key, if it can't.
+fn unfit(session: &Session, key: ObjectHandle) -> Result<Option<Unfit>, TokenError> {
     let asked =
         [AttributeType::Sensitive, AttributeType::Extractable, AttributeType::Sign, AttributeType::ValueLen];
-    let attributes = session.get_attributes(key, &asked).map_err(|error| failed(&error))?;
+    let attributes = session.get_attributes(key, &asked)?;
     let has = |wanted: &Attribute| attributes.contains(wanted);
     Ok(if !has(&Attribute::Sensitive(true)) || !has(&Attribute::Extractable(false)) {
-        Err(Unfit::Exposed)
+        Some(Unfit::Exposed)
     } else if !has(&Attribute::Sign(true)) {
-        Err(Unfit::NoSign)
+        Some(Unfit::NoSign)
     } else if !has(&Attribute::ValueLen((RootKey::BYTES as u64).into())) {
-        Err(Unfit::Length)
+        Some(Unfit::Length)
     } else {
-        Ok(())
+        None
     })
 }
 
@@ -255,8 +254,14 @@ fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl From<Error> for TokenError {
+    fn from(error: Error) -> Self {
+        Self::Module(failed(error))
+    }
+}
+
 /// The module's own names for function and reason: they say nothing of PINs or keys.
-fn failed(error: &Error) -> ModuleError {
+fn failed(error: Error) -> ModuleError {
     match error {
         Error::Pkcs11(reason, function) => {
             ModuleError::Failed { function: format!("C_{function:?}"), reason: format!("{reason:?}") }

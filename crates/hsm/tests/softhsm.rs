@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers are tests too")]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -33,17 +33,22 @@ fn in_a_module(test: &str, body: impl FnOnce()) {
         return body();
     }
     let module = SoftHsm::with_token(TOKEN);
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--test-threads", "1"])
-        .env(SoftHsm::VARIABLE, module.configuration())
-        .output()
-        .unwrap();
+    let output = again(test, &module);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && said.contains("1 passed"),
         "{said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Runs a test once more, in a process of its own that was started with this module.
+fn again(test: &str, module: &SoftHsm) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture", "--test-threads", "1"])
+        .env(SoftHsm::VARIABLE, module.configuration())
+        .output()
+        .unwrap()
 }
 
 fn access() -> Access<'static> {
@@ -83,7 +88,7 @@ fn the_module_and_memory_give_the_same_bytes() {
         assert_eq!(module.password_pepper().expose(), memory.password_pepper().expose());
         let both = [&module, &memory];
         let [in_module, in_memory] = both.map(|service| {
-            let base_keys = service.base_keys([BIN]).unwrap();
+            let base_keys = service.base_keys();
             let (akdk, bin) = (service.authentication_key(), service.card_bin_keys(BIN).unwrap());
             let base = CardBase::new(&akdk, &bin);
             let directory = service.directory_keys();
@@ -91,7 +96,7 @@ fn the_module_and_memory_give_the_same_bytes() {
                 base_keys.numbers().index(PAN).to_string().into_bytes(),
                 vec![base_keys.partitions().partition(PAN, 199.try_into().unwrap()) as u8],
                 base_keys.references().fingerprint("request", &[PAN]).to_string().into_bytes(),
-                base_keys.cvc2_key(BIN).unwrap().compute(PAN, *b"1227").expose().to_vec(),
+                service.cvc2_key(BIN).unwrap().compute(PAN, *b"1227").expose().to_vec(),
                 directory.hash("login-name", &[b"ada"]).to_vec(),
                 base.of_number(PSEUDO).expose().to_vec(),
                 base.of_number_and_bin(PSEUDO).expose().to_vec(),
@@ -107,7 +112,7 @@ fn the_module_and_memory_give_the_same_bytes() {
 
         // What is sealed with one is opened with the other.
         let place = mayfly_keys::SealPlace { tenant: b"t", table: "cards", row: b"1", key_version: 1 };
-        let keys = both.map(|service| service.base_keys([]).unwrap());
+        let keys = both.map(|service| service.base_keys());
         let sealed = keys[0].seal_key(7).seal(&place, b"secret", &mut OsRandom).unwrap();
         assert_eq!(keys[1].seal_key(7).open(&place, &sealed).unwrap().expose(), b"secret");
     });
@@ -281,12 +286,7 @@ fn the_keys_of_a_new_process_are_those_of_the_old_one() {
     }
     let module = SoftHsm::with_token(TOKEN);
     let [drawn, found] = [(); 2].map(|()| {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([test, "--exact", "--nocapture", "--test-threads", "1"])
-            .env(SoftHsm::VARIABLE, module.configuration())
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
+        let said = String::from_utf8(again(test, &module).stdout).unwrap();
         let at = said.find("check ").unwrap_or_else(|| panic!("{said}"));
         said[at..at + "check 123456".len()].to_owned()
     });
@@ -358,8 +358,8 @@ fn a_module_that_fails_later_says_so() {
         let session = bare_session();
         let key = session.find_objects(&[Attribute::Label(LABEL.into())]).unwrap()[0];
         session.destroy_object(key).unwrap();
-        assert_eq!(service.base_keys([]).unwrap().numbers().index(PAN), {
-            KeyService::new(&root()).base_keys([]).unwrap().numbers().index(PAN)
+        assert_eq!(service.base_keys().numbers().index(PAN), {
+            KeyService::new(&root()).base_keys().numbers().index(PAN)
         });
         let error = service.card_bin_keys(BIN).unwrap_err();
         let function = "C_SignInit".to_owned();

@@ -2,7 +2,6 @@
 
 use core::convert::Infallible;
 use core::fmt;
-use std::collections::BTreeMap;
 
 use crate::cards::{AuthenticationKey, CardBinKeys};
 use crate::cvc2::Cvc2Key;
@@ -84,23 +83,14 @@ impl KeyService {
         self.derived.check_value
     }
 
-    /// All base keys, with the CVC2 keys of these BINs (ASCII digits).
-    ///
-    /// # Errors
-    ///
-    /// [`BinKeyError`] of the first BIN that has none. Without BINs there is none.
-    pub fn base_keys<'a>(&self, bins: impl IntoIterator<Item = &'a [u8]>) -> Result<BaseKeys, BinKeyError> {
-        let mut keys = BaseKeys {
+    /// The base keys that no BIN enters, prepared.
+    pub fn base_keys(&self) -> BaseKeys {
+        BaseKeys {
             numbers: NumberIndexer(self.derived.numbers.to_mac_key()),
             partitions: Partitioner(self.derived.partitions.to_mac_key()),
             references: Fingerprinter(self.derived.references.to_mac_key()),
             seals: self.derived.seals.to_mac_key(),
-            cvc2: BTreeMap::new(),
-        };
-        for bin in bins {
-            keys.add_bin(self, bin)?;
         }
-        Ok(keys)
     }
 
     /// The CVC2 key of one BIN: `kdf(root, "cvc2", lp(bin), 128)`.
@@ -109,7 +99,7 @@ impl KeyService {
     ///
     /// [`BinKeyError`] if `bin` is not 1 to 19 ASCII digits, or the module fails.
     pub fn cvc2_key(&self, bin: &[u8]) -> Result<Cvc2Key, BinKeyError> {
-        Ok(Cvc2Key(self.derive_for_bin::<16>("cvc2", bin)?.to_mac_key()))
+        Ok(Cvc2Key(self.derive::<16>("cvc2", &bin_context(bin)?)?.to_mac_key()))
     }
 
     /// The keys from which those of one BIN's cards are derived: `kdf(root, "bin", lp(bin), 256)` and
@@ -119,9 +109,9 @@ impl KeyService {
     ///
     /// As [`cvc2_key`](Self::cvc2_key).
     pub fn card_bin_keys(&self, bin: &[u8]) -> Result<CardBinKeys, BinKeyError> {
-        let own = self.derive_for_bin::<32>("bin", bin)?;
-        let authentication =
-            kdf::<32>(&self.derived.authentication.to_mac_key(), "akbin", &bin_context(bin)?);
+        let context = bin_context(bin)?;
+        let own = self.derive::<32>("bin", &context)?;
+        let authentication = kdf::<32>(&self.derived.authentication.to_mac_key(), "akbin", &context);
         Ok(CardBinKeys { own: own.to_mac_key(), authentication: authentication.to_mac_key() })
     }
 
@@ -154,8 +144,8 @@ impl KeyService {
         self.derived.password_pepper.clone()
     }
 
-    fn derive_for_bin<const N: usize>(&self, label: &str, bin: &[u8]) -> Result<SecretKey<N>, BinKeyError> {
-        kdf_by(label, &bin_context(bin)?, |parts| self.module.root_mac(parts)).map_err(BinKeyError::Module)
+    fn derive<const N: usize>(&self, label: &str, context: &[u8]) -> Result<SecretKey<N>, BinKeyError> {
+        kdf_by(label, context, |parts| self.module.root_mac(parts)).map_err(BinKeyError::Module)
     }
 }
 
@@ -165,8 +155,6 @@ pub struct BaseKeys {
     partitions: Partitioner,
     references: Fingerprinter,
     seals: MacKey,
-    /// By BIN. Few, and looked up by reference: no allocation.
-    cvc2: BTreeMap<Box<[u8]>, Cvc2Key>,
 }
 
 impl BaseKeys {
@@ -183,22 +171,6 @@ impl BaseKeys {
     /// Fingerprints of message references and identities, under `kdf(root, "reference", "", 128)`.
     pub fn references(&self) -> &Fingerprinter {
         &self.references
-    }
-
-    /// The CVC2 key of a BIN that was asked for at start or added since.
-    pub fn cvc2_key(&self, bin: &[u8]) -> Option<&Cvc2Key> {
-        self.cvc2.get(bin)
-    }
-
-    /// Adds the CVC2 key of a BIN that is set up while running.
-    ///
-    /// # Errors
-    ///
-    /// [`BinKeyError`] if `bin` is not 1 to 19 ASCII digits, or the key module fails.
-    pub fn add_bin(&mut self, service: &KeyService, bin: &[u8]) -> Result<(), BinKeyError> {
-        let key = service.cvc2_key(bin)?;
-        self.cvc2.insert(bin.into(), key);
-        Ok(())
     }
 
     /// The data key of one period (or key version): `kdf(kdf(root, "seal", "", 256), "period", period u32, 256)`, in
@@ -282,7 +254,7 @@ mod tests {
     }
 
     fn base() -> BaseKeys {
-        service().base_keys([&b"456940"[..]]).unwrap()
+        service().base_keys()
     }
 
     /// Generated with CMAC and AESGCMSIV of the Python package `cryptography`, from the formulas in the doc comments:
@@ -320,18 +292,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bin_is_asked_for_or_added_before_it_has_a_key() {
-        let mut keys = base();
-        assert!(keys.cvc2_key(b"456940").is_some());
-        assert!(keys.cvc2_key(b"541999").is_none());
-        keys.add_bin(&service(), b"541999").unwrap();
-        let same = service().cvc2_key(b"541999").unwrap().compute(NUMBER, *b"1227");
-        assert!(keys.cvc2_key(b"541999").unwrap().verify(NUMBER, *b"1227", &same));
-    }
-
-    #[test]
     fn what_is_no_bin_is_refused() {
-        let refused = |bin: &[u8]| service().base_keys([bin]).err();
+        let refused = |bin: &[u8]| service().cvc2_key(bin).err();
         assert_eq!(refused(b""), Some(BinKeyError::Length { digits: 0 }));
         assert_eq!(refused(&[b'4'; 20]), Some(BinKeyError::Length { digits: 20 }));
         assert_eq!(refused(b"4569 0"), Some(BinKeyError::NotADigit { position: 4 }));

@@ -32,53 +32,26 @@ impl SealKey {
         Self(Aes256GcmSiv::new(key.expose().into()))
     }
 
-    /// Seals another data key under this one, to be stored at `place`.
+    /// Seals another key under this one, to be stored at `place`.
     ///
     /// # Errors
     ///
     /// As [`seal`](Self::seal).
-    pub fn wrap_key(
+    pub fn wrap_key<const N: usize>(
         &self,
         place: &SealPlace<'_>,
-        key: &SecretKey<32>,
+        key: &SecretKey<N>,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, SealError> {
         self.seal(place, key.expose(), random)
     }
 
-    /// Opens what [`wrap`](Self::wrap_key) made.
+    /// Opens what [`wrap_key`](Self::wrap_key) made of a key of that length; nothing is allocated.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and [`OpenError::NotAKey`] if something else than a key was sealed there.
-    pub fn unwrap_key(&self, place: &SealPlace<'_>, wrapped: &[u8]) -> Result<SecretKey<32>, OpenError> {
-        self.unwrap_any(place, wrapped)
-    }
-
-    /// Seals a card's key or share, to be stored at `place`.
-    ///
-    /// # Errors
-    ///
-    /// As [`seal`](Self::seal).
-    pub fn wrap_card_key(
-        &self,
-        place: &SealPlace<'_>,
-        key: &SecretKey<16>,
-        random: &mut dyn Random,
-    ) -> Result<Vec<u8>, SealError> {
-        self.seal(place, key.expose(), random)
-    }
-
-    /// Opens what [`wrap`](Self::wrap_card_key) made; nothing is allocated.
-    ///
-    /// # Errors
-    ///
-    /// As [`unwrap_key`](Self::unwrap_key).
-    pub fn unwrap_card_key(&self, place: &SealPlace<'_>, wrapped: &[u8]) -> Result<SecretKey<16>, OpenError> {
-        self.unwrap_any(place, wrapped)
-    }
-
-    fn unwrap_any<const N: usize>(
+    /// As [`open`](Self::open), and [`OpenError::NotAKey`] if something else than such a key was sealed there.
+    pub fn unwrap_key<const N: usize>(
         &self,
         place: &SealPlace<'_>,
         wrapped: &[u8],
@@ -473,14 +446,14 @@ mod tests {
 
     #[test]
     fn a_key_travels_wrapped() {
-        let data = SecretKey::generate(&mut Constant(3)).unwrap();
+        let data = SecretKey::<32>::generate(&mut Constant(3)).unwrap();
         let wrapped = key().wrap_key(&PLACE, &data, &mut Constant(9)).unwrap();
-        assert_eq!(key().unwrap_key(&PLACE, &wrapped).unwrap().expose(), data.expose());
-        assert_eq!(key().unwrap_key(&PLACE, &sealed()).err(), Some(OpenError::NotAKey { bytes: 16 }));
-        let card = SecretKey::generate(&mut Constant(3)).unwrap();
-        let of_card = key().wrap_card_key(&PLACE, &card, &mut Constant(9)).unwrap();
-        assert_eq!(key().unwrap_card_key(&PLACE, &of_card).unwrap().expose(), card.expose());
-        assert_eq!(key().unwrap_card_key(&PLACE, &wrapped).err(), Some(OpenError::NotAKey { bytes: 32 }));
+        assert_eq!(key().unwrap_key::<32>(&PLACE, &wrapped).unwrap().expose(), data.expose());
+        assert_eq!(key().unwrap_key::<32>(&PLACE, &sealed()).err(), Some(OpenError::NotAKey { bytes: 16 }));
+        let card = SecretKey::<16>::generate(&mut Constant(3)).unwrap();
+        let of_card = key().wrap_key(&PLACE, &card, &mut Constant(9)).unwrap();
+        assert_eq!(key().unwrap_key::<16>(&PLACE, &of_card).unwrap().expose(), card.expose());
+        assert_eq!(key().unwrap_key::<16>(&PLACE, &wrapped).err(), Some(OpenError::NotAKey { bytes: 32 }));
     }
 
     proptest! {

@@ -32,7 +32,7 @@ fn debug_of_a_secret_shows_its_name_and_nothing_else() {
     let bytes = [0xA7; 32];
     let root = crate::RootKey::from_bytes(&bytes);
     let service = crate::KeyService::new(&root);
-    let keys = service.base_keys([&b"456940"[..]]).unwrap();
+    let keys = service.base_keys();
     let key = crate::MacKey::aes256(&bytes);
     let cvc2_key = service.cvc2_key(b"456940").unwrap();
     let seal_key = keys.seal_key(1);

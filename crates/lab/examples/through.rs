@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seconds = arguments.next().transpose()?.unwrap_or(5);
     let numbers = arguments.next().transpose()?.unwrap_or(2_000_000);
     let dialect = Dialect::builtin("ascii87").ok_or("built in")?;
-    let catalogue = Arc::new(Catalogue::new(KeyService::new(&RootKey::from_bytes(&[7; 32])))?);
+    let catalogue = Arc::new(Catalogue::new(KeyService::new(&RootKey::from_bytes(&[7; 32]))));
     let progress = Arc::new(Progress::default());
     let engine = Engine::start(Parts {
         partitions: Partitions::new(NonZeroU16::MIN),

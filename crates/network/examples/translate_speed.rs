@@ -20,7 +20,7 @@ const ROUNDS: usize = 50;
 const MESSAGES: u32 = 20_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let catalogue = Catalogue::new(KeyService::new(&RootKey::from_bytes(&[7; 32])))?;
+    let catalogue = Catalogue::new(KeyService::new(&RootKey::from_bytes(&[7; 32])));
     let mut request = MessageBuilder::new(Mti::AUTHORISATION_REQUEST);
     for (element, content) in [
         (De::PAN, "4569409360110520"),

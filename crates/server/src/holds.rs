@@ -160,7 +160,7 @@ mod tests {
             let shared: Arc<dyn Clock> = clock.clone();
             let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
             let records = Arc::new(Directory::open(&path.into(), service.directory_keys()).unwrap());
-            let catalogue = Arc::new(Catalogue::new(service).unwrap());
+            let catalogue = Arc::new(Catalogue::new(service));
             let progress = Arc::new(Progress::default());
             let folder =
                 Folder::start(&path.into(), FoldOptions::default(), progress.clone(), |_| ()).unwrap();

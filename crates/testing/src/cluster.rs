@@ -30,7 +30,7 @@ impl TestCluster {
     /// The same.
     #[must_use]
     pub fn with(settings: &[&str]) -> Self {
-        let directory = new_directory();
+        let directory = new_directory("cluster");
         let url = script("start", &directory, settings);
         Self { directory, url }
     }
@@ -65,7 +65,7 @@ impl TestCluster {
     /// If that does not work.
     #[must_use]
     pub fn restore(&self, time: &str) -> Self {
-        let directory = new_directory();
+        let directory = new_directory("cluster");
         let path = |name: &str| self.directory.join(name).to_string_lossy().into_owned();
         let url = script("restore", &directory, &[&path("backup"), &path("archive"), time]);
         Self { directory, url }
@@ -141,7 +141,7 @@ impl TestPair {
     /// If PostgreSQL is not installed, or does not start.
     #[must_use]
     pub fn start() -> Self {
-        let (primary, standby) = (new_directory(), new_directory());
+        let (primary, standby) = (new_directory("cluster"), new_directory("cluster"));
         script("start", &primary, &[]);
         let url = script("standby", &standby, &[&primary.to_string_lossy()]);
         Self { primary, standby, url }
@@ -251,7 +251,7 @@ impl TestPatroni {
     /// If Patroni or etcd is not installed, or they do not start.
     #[must_use]
     pub fn start() -> Self {
-        let directory = new_directory();
+        let directory = new_directory("cluster");
         let url = run_script("patroni", "start", &directory, &[]);
         Self { directory, url }
     }
@@ -285,9 +285,9 @@ fn processes(directory: &Path) -> Vec<i32> {
     [postmaster].into_iter().chain(children).collect()
 }
 
-fn new_directory() -> PathBuf {
+pub(crate) fn new_directory(what: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("mayfly-cluster-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("mayfly-{what}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     std::env::temp_dir().join(name)
 }
 

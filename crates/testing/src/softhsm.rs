@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::cluster::new_directory;
 
 /// Tokens of SoftHSM2, and the configuration that leads to them; all of it is removed with this.
 ///
@@ -25,9 +26,7 @@ impl SoftHsm {
     /// If SoftHSM2 is not installed, or makes no token.
     #[must_use]
     pub fn with_token(label: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("mayfly-softhsm-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let made = Self { directory: std::env::temp_dir().join(name) };
+        let made = Self { directory: new_directory("softhsm") };
         let tokens = made.directory.join("tokens");
         std::fs::create_dir_all(&tokens).expect("a temporary directory");
         let configuration = format!(

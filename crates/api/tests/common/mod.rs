@@ -178,7 +178,7 @@ impl Rig {
         let (data, _database, home) = place(store);
         let service = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap());
         let directory = Arc::new(Directory::open(&home, service.directory_keys()).unwrap());
-        let catalogue = Arc::new(Catalogue::new(service).unwrap());
+        let catalogue = Arc::new(Catalogue::new(service));
         let opened = mayfly_store::open(&home, &OpenOptions::default(), |_| {}).unwrap();
         let progress = Arc::new(Progress::default());
         let fold = FoldOptions::default();

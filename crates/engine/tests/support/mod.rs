@@ -159,7 +159,7 @@ pub struct Bench {
 /// On a journal that has so much, and partitions that follow from it.
 pub fn start(partitions: Partitions, journal: MemoryJournal, options: Options) -> Bench {
     let clock = Arc::new(ManualClock::at(NOON));
-    let catalogue = Catalogue::new(KeyService::new(&RootKey::from_bytes(&[9; 32]))).unwrap();
+    let catalogue = Catalogue::new(KeyService::new(&RootKey::from_bytes(&[9; 32])));
     let catalogue = Arc::new(catalogue.among(partitions.count()));
     let ends = journal.with(|disk| {
         disk.partitions = Some(partitions.count());

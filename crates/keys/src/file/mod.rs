@@ -105,17 +105,7 @@ pub fn create_wrapped(
     wrapping: Wrapping<'_>,
     random: &mut dyn Random,
 ) -> Result<(), KeyFileError> {
-    create_at_cost(path, root, wrapping, PassphraseCost::DEFAULT, random)
-}
-
-fn create_at_cost(
-    path: &Path,
-    root: &RootKey,
-    wrapping: Wrapping<'_>,
-    cost: PassphraseCost,
-    random: &mut dyn Random,
-) -> Result<(), KeyFileError> {
-    let text = text::wrapped(root, wrapping, cost, random)
+    let text = text::wrapped(root, wrapping, PassphraseCost::DEFAULT, random)
         .map_err(|error| KeyFileError { path: path.to_owned(), reason: KeyFileReason::NotDrawn(error) })?;
     write_new(path, &text)
 }

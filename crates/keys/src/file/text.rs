@@ -100,16 +100,13 @@ fn compose(
 ) -> Zeroizing<String> {
     // Reserved whole at once: growing would leave a copy of the key behind.
     let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX));
-    let mut push = |parts: &[&str]| parts.iter().for_each(|part| text.push_str(part));
-    push(&[kind.title(), version, "\n"]);
+    text.extend([kind.title(), version, "\n"]);
     if let Some(line) = wrapped {
-        push(&[WRAPPED_LINE, line, "\n"]);
+        text.extend([WRAPPED_LINE, line, "\n"]);
     }
-    push(&[KEY]);
+    text.push_str(KEY);
     push_hex(&mut text, key);
-    let check = check.to_string();
-    let mut push = |parts: &[&str]| parts.iter().for_each(|part| text.push_str(part));
-    push(&["\n", CHECK, &check, "\n"]);
+    text.extend(["\n", CHECK, check.to_string().as_str(), "\n"]);
     text
 }
 

@@ -76,7 +76,7 @@ impl Archive for Nothing {
 }
 
 pub fn catalogue() -> Arc<Catalogue> {
-    Arc::new(Catalogue::new(KeyService::new(&RootKey::from_bytes(&[7; 32]))).unwrap())
+    Arc::new(Catalogue::new(KeyService::new(&RootKey::from_bytes(&[7; 32]))))
 }
 
 pub fn dialect(name: &str) -> &'static Dialect {

@@ -52,11 +52,7 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     let service = key_service(&settings)?;
     *found = true;
     let (directory_keys, pepper) = (service.directory_keys(), service.password_pepper());
-    // The software key service has an answer for every label.
-    let catalogue = Catalogue::new(service).map_err(|error| StartError::System {
-        what: "the key service could not be asked",
-        error: std::io::Error::other(error),
-    })?;
+    let catalogue = Catalogue::new(service);
     // Looked at first, so that a second server is told so, and not that its address is taken.
     let lock = DirectoryLock::acquire(&settings.data_dir).map_err(StartError::Store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

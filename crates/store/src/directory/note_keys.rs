@@ -64,7 +64,7 @@ impl Directory {
             Some(wrapped) => wrapped,
             None => {
                 let mut random = OsRandom;
-                let key = SecretKey::generate(&mut random).map_err(failed)?;
+                let key = SecretKey::<32>::generate(&mut random).map_err(failed)?;
                 let wrapped = self.keys.seals().wrap_key(&place, &key, &mut random).map_err(failed)?;
                 self.find_or_add(day, wrapped).map_err(failed)?
             }
