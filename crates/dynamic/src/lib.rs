@@ -8,6 +8,7 @@
 //! Here stands all of it that both sides compute alike, and what is decided by arithmetic alone:
 //!
 //! * [`PseudoPan`], [`ControlDigit`], [`SpecialBin`]: numbers in the place of a card's own, and which key process they name
+//! * [`Conversion`]: which card a number stands for
 //! * [`CardKey`], [`CardMacs`]: a card's key, and its MACs, each under a label of its own
 //! * [`ReferenceData`], [`PseudoExpiry`]: how a MAC becomes an expiration date
 //! * [`VerificationRequest`], [`issue`]: from the wallet's request to an ETSN
@@ -18,6 +19,7 @@
 //! schedule is computed once for a request, and each open ETSN costs one block more. No key, MAC or date shows in `Debug`
 //! or in an error.
 
+mod conversion;
 mod etsn;
 mod field;
 mod key;
@@ -27,6 +29,7 @@ pub mod odds;
 mod reference;
 mod request;
 
+pub use conversion::Conversion;
 pub use etsn::{
     AppVersion, Etsn, EtsnExhausted, IssueError, Issued, Mode, OPEN_MAX, SKIPS_MAX, Tsn, issue,
     issue_for_field,
