@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use mayfly_card::{
     AcquirerId, Country, Currency, LastFour, Mcc, MerchantId, MinorUnits, PosEntryMode, Rrn, Stan, TerminalId,
 };
+use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::{
     Answer, Command, Cvc2Check, Facts, Hash64, MessageKind, Presented, Processing, Reason, Request,
     ResponseCode,
@@ -182,6 +183,7 @@ impl Requests {
             },
             expiry: Some(credential.expiry),
             cvc2: Cvc2Check::Absent,
+            proof: Proof::NoKey,
             amount: MinorUnits::new(2498).unwrap_or(MinorUnits::MAX),
             replacement: None,
             currency: self.currency,

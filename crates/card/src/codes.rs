@@ -1,6 +1,6 @@
 //! The short codes of card messages, each under the name that ISO 8583 gives it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -110,10 +110,77 @@ numeric_code!(
     /// DE 19, country of the acquirer, by its number of ISO 3166-1.
     Country, 3, 999, u16
 );
-numeric_code!(
-    /// DE 38, approval code (ISO 8583: authorisation identification response).
-    ApprovalCode, 6, 999_999, u32
-);
+
+/// DE 38, approval code (ISO 8583: authorisation identification response): six digits, as we give it, or six letters and
+/// digits, as an issuer may.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct ApprovalCode(u32);
+
+impl ApprovalCode {
+    /// How many characters it has.
+    const LENGTH: usize = 6;
+    /// How many have digits only: they stand first, by their value.
+    const DIGITS_ONLY: u32 = 1_000_000;
+    /// How many there are.
+    const COUNT: u32 = Self::DIGITS_ONLY + 36u32.pow(Self::LENGTH as u32);
+
+    /// Parses the six characters of its field; small letters are none of it.
+    ///
+    /// # Errors
+    ///
+    /// [`TextError`].
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        let known = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+        if let Some(position) = text.bytes().position(|byte| !known(byte)) {
+            return Err(TextError::BadCharacter { position });
+        }
+        if text.len() != Self::LENGTH {
+            return Err(TextError::OutOfRange);
+        }
+        if let Ok(digits) = text.parse() {
+            return Ok(Self(digits));
+        }
+        // Six characters of 36: below the count.
+        let value = u32::from_str_radix(text, 36).map_err(|_| TextError::OutOfRange)?;
+        Ok(Self(Self::DIGITS_ONLY + value))
+    }
+
+    /// From a stored value, if its field can carry it.
+    pub fn from_value(value: u32) -> Option<Self> {
+        (value < Self::COUNT).then_some(Self(value))
+    }
+
+    /// As a number: the digits', or beyond all of those.
+    pub fn value(self) -> u32 {
+        self.0
+    }
+
+    /// The six characters.
+    pub fn characters(self) -> [u8; Self::LENGTH] {
+        let (mut rest, radix) = match self.0.checked_sub(Self::DIGITS_ONLY) {
+            None => (self.0, 10),
+            Some(value) => (value, 36),
+        };
+        let mut characters = [b'0'; Self::LENGTH];
+        for place in characters.iter_mut().rev() {
+            *place = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(rest % radix) as usize];
+            rest /= radix;
+        }
+        characters
+    }
+}
+
+impl fmt::Display for ApprovalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.characters().into_iter().try_for_each(|character| f.write_char(character.into()))
+    }
+}
+
+impl fmt::Debug for ApprovalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
 
 /// DE 22, point of service entry mode: how the number was read, and whether a PIN could be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -176,6 +243,20 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn approval_codes_are_six_characters() {
+        for text in ["000000", "004711", "999999", "A1B2C3", "00000A", "ZZZZZZ"] {
+            let code = ApprovalCode::parse(text).unwrap();
+            assert_eq!(code.to_string(), text);
+            assert_eq!(ApprovalCode::from_value(code.value()), Some(code));
+        }
+        assert_eq!(ApprovalCode::from_value(4711).unwrap().to_string(), "004711");
+        assert_eq!(ApprovalCode::from_value(u32::MAX), None);
+        for text in ["", "12345", "1234567", "12 456", "abcdef", "+12345"] {
+            assert!(ApprovalCode::parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn entry_modes_tell_the_channel() {

@@ -15,15 +15,22 @@ macro_rules! response_codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
         /// DE 39.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum ResponseCode { $($(#[$doc])* $name,)* }
+        pub enum ResponseCode {
+            $($(#[$doc])* $name,)*
+            /// What only an issuer host says: passed on as it is.
+            Other(OtherCode),
+        }
 
         impl ResponseCode {
-            /// All of them.
+            /// All that we give ourselves.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// The two characters of DE 39.
             pub fn code(self) -> &'static str {
-                match self { $(Self::$name => $code,)* }
+                match self {
+                    $(Self::$name => $code,)*
+                    Self::Other(code) => code.as_str(),
+                }
             }
         }
     };
@@ -66,10 +73,59 @@ response_codes! {
     Malfunction = "96",
 }
 
+/// Two digits or capital letters that stand for none of the answers that we give ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OtherCode(u16);
+
+/// The characters of a code.
+const CODE_CHARACTERS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/// All codes of two characters, in their order.
+static CODES: [[u8; 2]; OtherCode::COUNT] = {
+    let mut codes = [[0; 2]; OtherCode::COUNT];
+    let mut at = 0;
+    while at < codes.len() {
+        codes[at] = [CODE_CHARACTERS[at / 36], CODE_CHARACTERS[at % 36]];
+        at += 1;
+    }
+    codes
+};
+
+impl OtherCode {
+    /// How many codes of two characters there are.
+    pub const COUNT: usize = 36 * 36;
+
+    /// From a stored value.
+    pub fn from_value(value: u16) -> Option<Self> {
+        (usize::from(value) < Self::COUNT).then_some(Self(value))
+    }
+
+    /// Its place among all codes of two characters.
+    pub fn value(self) -> u16 {
+        self.0
+    }
+
+    fn as_str(self) -> &'static str {
+        let code = CODES.get(usize::from(self.0)).and_then(|code| std::str::from_utf8(code).ok());
+        // What is read from a journal may be any number.
+        code.unwrap_or("05")
+    }
+}
+
 impl ResponseCode {
-    /// By the two characters of DE 39.
+    /// By the two characters of DE 39: none if they are no digits or capital letters.
     pub fn from_code(code: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|known| known.code() == code)
+        if let Some(known) = Self::ALL.iter().copied().find(|known| known.code() == code) {
+            return Some(known);
+        }
+        // Some 1,300 pairs, and a host says the unusual rarely.
+        let at = CODES.iter().position(|known| known == code.as_bytes())?;
+        Some(Self::Other(OtherCode(at as u16)))
+    }
+
+    /// Its place in [`ResponseCode::ALL`], if it is one that we give ourselves.
+    pub fn position(self) -> Option<usize> {
+        Self::ALL.iter().position(|known| *known == self)
     }
 
     /// In words, for people.
@@ -92,6 +148,7 @@ impl ResponseCode {
             Self::IssuerUnavailable => "issuer unavailable",
             Self::Duplicate => "duplicate with other content",
             Self::Malfunction => "malfunction",
+            Self::Other(_) => "the issuer's own answer",
         }
     }
 }
@@ -223,6 +280,30 @@ reasons! {
     AccountClosed => NotAllowed, "account-closed";
     /// The journal does not confirm what is written, or is written by somebody else.
     Unconfirmed => IssuerUnavailable, "unconfirmed";
+    /// The card has no key: it was never enrolled, its process is not enabled, or its keys are retired.
+    NoCardKey => Declined, "no-card-key";
+    /// The card is locked, until its cardholder says otherwise.
+    CardLocked => Declined, "card-locked";
+    /// The cardholder has asked for no purchase with this card that is still open.
+    NoEtsnOpen => Declined, "no-etsn-open";
+    /// The date is that of no open ETSN of the card.
+    MacWrong => Declined, "mac-wrong";
+    /// The MAC field is not that of an open ETSN and this purchase.
+    FieldWrong => Declined, "field-wrong";
+    /// The ETSN was open a moment ago: another purchase was faster.
+    EtsnUsed => Declined, "etsn-used";
+    /// The ETSN's lifetime is over.
+    EtsnExpired => Declined, "etsn-expired";
+    /// More than the cardholder has allowed for this purchase.
+    OverCap => Declined, "over-cap";
+    /// The merchant is known to have a MAC field, and left it out.
+    FieldExpected => Declined, "field-expected";
+    /// The issuer host said no; its answer is passed on.
+    IssuerDeclined => Declined, "issuer-declined";
+    /// The issuer host did not answer in time, or not in a way that could be understood.
+    IssuerSilent => IssuerUnavailable, "issuer-silent";
+    /// No connection to the issuer host.
+    IssuerAway => IssuerUnavailable, "issuer-away";
 }
 
 /// The answer to a card message.
@@ -352,6 +433,21 @@ pub enum Refusal {
         /// How long it allows, in milliseconds.
         max_ms: TimeMs,
     },
+    /// There is no such card.
+    NoCard(NumberId),
+    /// The card is locked.
+    CardLocked(NumberId),
+    /// The card's programme is none of the check site.
+    NotOfCheckSite(ProgrammeId),
+    /// The card has as many purchases open as it may.
+    OpenPurchases {
+        /// How many it may have.
+        max: u8,
+    },
+    /// The issuer host has the account's money: it is neither paid in nor out here, and stays where it is.
+    FundedByHost(AccountId),
+    /// Something else has happened to the card since it was looked at: look again.
+    CardChanged,
     /// The account has as many active numbers as it may.
     ActiveNumbers {
         /// How many it may have.
@@ -396,6 +492,21 @@ impl fmt::Display for Refusal {
             Self::Lifetime { max_ms } => {
                 write!(f, "a number of this programme is good for 1 to {} seconds", max_ms / 1000)
             }
+            Self::NoCard(id) => write!(f, "there is no card {id}, or it is not active any more"),
+            Self::CardLocked(id) => {
+                write!(f, "{id} is locked after too many wrong tries; its cardholder has to unlock it")
+            }
+            Self::NotOfCheckSite(id) => write!(f, "numbers of {id} are none of the check site"),
+            Self::OpenPurchases { max } => {
+                write!(f, "the card has {max} purchases open, as many as it may; use one, or wait")
+            }
+            Self::FundedByHost(id) => {
+                write!(
+                    f,
+                    "the money of {id} is with the issuer host; pay it in there, or use another account"
+                )
+            }
+            Self::CardChanged => f.write_str("something else has happened to the card meanwhile; try again"),
             Self::ActiveNumbers { max } => {
                 write!(f, "the account has {max} active numbers, as many as it may; cancel one or wait")
             }

@@ -5,13 +5,16 @@ use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, LastFour, Mcc, MerchantId, MinorUnits, MonthIndex, PosEntryMode,
     Rrn, Stan, TerminalId,
 };
+use mayfly_dynamic::{Etsn, RequestRefusal};
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
+use crate::scheme::dynamic::Proof;
 use crate::state::Kept;
 use crate::{
-    AccountId, Controls, CreditLimit, DecisionHook, Hash64, IssuerId, Name, NumberId, PartitionId,
-    ProgrammeId, QuestionId, Terms, TimeMs, TransactionId, Word, fixed,
+    AccountId, CardRef, Controls, CreditLimit, DecisionHook, EtsnOpened, Hash64, HostAdvice, HostTerms,
+    IssuerId, Name, NumberId, PartitionId, ProgrammeId, QuestionId, Terms, TimeMs, TransactionId, Word,
+    fixed,
 };
 
 /// One thing to decide.
@@ -29,6 +32,23 @@ pub enum Command {
     Once(Box<Once>),
     /// Somebody who was asked has answered, or is not waited for any longer.
     Resolve(Resolution),
+    /// A wallet has shown that it has its card's key: an ETSN is opened. It was chosen for the card as it was looked at: if
+    /// that has changed, another one has to be.
+    OpenEtsn {
+        /// What is opened.
+        open: Box<EtsnOpened>,
+        /// The last ETSN that the card had then.
+        last: Etsn,
+    },
+    /// A wallet's request was refused: it is counted.
+    RefuseRequest {
+        /// Which card it named.
+        card: CardRef,
+        /// Why it was refused.
+        why: RequestRefusal,
+    },
+    /// An issuer host has to be told something, for it answered when nobody waited any more.
+    Advise(Box<HostAdvice>),
     /// Retire what is over: at most so many numbers.
     Sweep {
         /// The bound of one batch.
@@ -220,6 +240,8 @@ pub struct Request {
     pub expiry: Option<Expiry>,
     /// DE 48.92, checked.
     pub cvc2: Cvc2Check,
+    /// The open ETSN of its card, as it was found before it was queued.
+    pub proof: Proof,
     /// DE 4.
     pub amount: MinorUnits,
     /// DE 95, the actual amount.
@@ -352,6 +374,18 @@ pub enum Operation {
         programme: ProgrammeId,
         /// Closed?
         closed: bool,
+    },
+    /// An issuer's host is asked by these terms.
+    SetHost {
+        /// Which issuer's.
+        issuer: IssuerId,
+        /// The terms; the defaults if none.
+        host: Option<HostTerms>,
+    },
+    /// The cardholder unlocks his card.
+    UnlockCard {
+        /// Which one.
+        card: CardRef,
     },
     /// A number is not wanted any more.
     CancelNumber {

@@ -1,33 +1,47 @@
-//! Events as an earlier version wrote them, read into those of today.
+//! Events as earlier versions wrote them, read into those of today: those few that had another form then.
 
-use mayfly_card::{Channel, Layout, MinorUnits, Prefix};
+use mayfly_card::{Currency, Expiry, Layout, MinorUnits, Prefix};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use crate::scheme::dynamic::Proof;
 use crate::{
-    AccountId, AccountOpened, AnswerKept, CreditLimit, FailedControl, HolderDigits, IssuerId, IssuerOpened,
-    Name, NumberIssued, NumberRef, ProgrammeId, Retirement, Scheme, TimeMs, Transacted, Universal,
+    AccountId, Cvc2Check, Event, Facts, FailedControl, Hash64, HolderDigits, IssuerId, Kind, MessageKind,
+    Name, NumberRef, Original, Presented, Processing, ProgrammeId, QuestionId, TimeMs, TransactionId,
+    Universal, WhenLate, Whom,
 };
 
-/// The format of these events. Programmes had fewer terms, and nobody was asked anything.
-pub(crate) const VERSION: u8 = 2;
+/// The oldest format that is read.
+pub(crate) const OLDEST: u8 = 2;
 
-// As in today's: a box would cost each purchase an allocation.
-#[allow(clippy::large_enum_variant)]
-#[derive(Deserialize)]
-pub(crate) enum Event {
-    Transacted(Transacted),
-    NumberIssued(Box<NumberIssued>),
-    NumbersRetired(Vec<(NumberRef, Retirement)>),
-    IssuerOpened(IssuerOpened),
-    ProgrammeOpened(Box<ProgrammeOpened>),
-    AccountOpened(AccountOpened),
-    LimitSet { account: AccountId, limit: CreditLimit },
-    ChannelBlocked { account: AccountId, channel: Channel, blocked: bool },
-    AnswerKept(Box<AnswerKept>),
+/// The last format in which programmes had fewer terms.
+const FEWER_TERMS: u8 = 2;
+/// The last format in which questions had one kind of asker, and messages no ETSN.
+const ONE_ASKER: u8 = 4;
+
+/// Where these stand among the kinds of events: what an event begins with.
+const PROGRAMME_OPENED: u8 = 4;
+const ASKED: u8 = 12;
+
+/// The next event of a payload, if it is one that was written in another form by that version.
+pub(crate) fn take(version: u8, payload: &[u8]) -> Option<postcard::Result<(Event, &[u8])>> {
+    match payload.split_first()? {
+        (&PROGRAMME_OPENED, rest) if version <= FEWER_TERMS => {
+            Some(read(rest, |event: ProgrammeOpened| Event::ProgrammeOpened(Box::new(event.into()))))
+        }
+        (&ASKED, rest) if version <= ONE_ASKER => {
+            Some(read(rest, |event: Asked| Event::Asked(Box::new(event.into()))))
+        }
+        _ => None,
+    }
+}
+
+fn read<T: DeserializeOwned>(payload: &[u8], into: fn(T) -> Event) -> postcard::Result<(Event, &[u8])> {
+    postcard::take_from_bytes(payload).map(|(event, rest)| (into(event), rest))
 }
 
 #[derive(Deserialize)]
-pub(crate) struct ProgrammeOpened {
+struct ProgrammeOpened {
     programme: ProgrammeId,
     issuer: IssuerId,
     name: Name,
@@ -53,22 +67,9 @@ struct Terms {
     universal: Option<Universal>,
 }
 
-impl From<Event> for crate::Event {
-    fn from(event: Event) -> Self {
-        match event {
-            Event::Transacted(event) => Self::Transacted(event),
-            Event::NumberIssued(event) => Self::NumberIssued(event),
-            Event::NumbersRetired(numbers) => Self::NumbersRetired(numbers),
-            Event::IssuerOpened(event) => Self::IssuerOpened(event),
-            Event::ProgrammeOpened(event) => Self::ProgrammeOpened(Box::new((*event).into())),
-            Event::AccountOpened(event) => Self::AccountOpened(event),
-            Event::LimitSet { account, limit } => Self::LimitSet { account, limit },
-            Event::ChannelBlocked { account, channel, blocked } => {
-                Self::ChannelBlocked { account, channel, blocked }
-            }
-            Event::AnswerKept(event) => Self::AnswerKept(event),
-        }
-    }
+#[derive(Deserialize)]
+enum Scheme {
+    Issued,
 }
 
 impl From<ProgrammeOpened> for crate::ProgrammeOpened {
@@ -83,7 +84,9 @@ impl From<Terms> for crate::Terms {
         Self {
             prefix: terms.prefix,
             layout: terms.layout,
-            scheme: terms.scheme,
+            scheme: match terms.scheme {
+                Scheme::Issued => crate::Scheme::Issued,
+            },
             lifetime_ms: terms.lifetime_ms,
             lifetime_max_ms: terms.lifetime_max_ms,
             uses_max: terms.uses_max,
@@ -102,15 +105,92 @@ impl From<Terms> for crate::Terms {
     }
 }
 
+#[derive(Deserialize)]
+struct Asked {
+    question: QuestionId,
+    issuer: IssuerId,
+    kind: Kind,
+    request: Request,
+    account: Option<AccountId>,
+    programme: Option<ProgrammeId>,
+    number: Option<NumberRef>,
+    keeps_use: bool,
+    deadline_ms: TimeMs,
+    when_late: WhenLate,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    message: MessageKind,
+    processing: Processing,
+    reference: Hash64,
+    identity: Hash64,
+    content: Hash64,
+    original: Option<Original>,
+    number: Presented,
+    expiry: Option<Expiry>,
+    cvc2: Cvc2Check,
+    amount: MinorUnits,
+    replacement: Option<MinorUnits>,
+    currency: Currency,
+    declined_elsewhere: bool,
+    repeat: bool,
+    facts: Facts,
+    paged: Option<Vec<TransactionId>>,
+}
+
+impl From<Asked> for crate::Asked {
+    fn from(event: Asked) -> Self {
+        Self {
+            question: event.question,
+            issuer: event.issuer,
+            kind: event.kind,
+            request: event.request.into(),
+            account: event.account,
+            programme: event.programme,
+            number: event.number,
+            keeps_use: event.keeps_use,
+            deadline_ms: event.deadline_ms,
+            when_late: event.when_late,
+            whom: Whom::Hook,
+        }
+    }
+}
+
+impl From<Request> for crate::Request {
+    fn from(request: Request) -> Self {
+        Self {
+            message: request.message,
+            processing: request.processing,
+            reference: request.reference,
+            identity: request.identity,
+            content: request.content,
+            original: request.original,
+            number: request.number,
+            expiry: request.expiry,
+            cvc2: request.cvc2,
+            proof: Proof::NoKey,
+            amount: request.amount,
+            replacement: request.replacement,
+            currency: request.currency,
+            declined_elsewhere: request.declined_elsewhere,
+            repeat: request.repeat,
+            facts: request.facts,
+            paged: request.paged,
+            partition: crate::PartitionId::default(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use mayfly_card::{ApprovalCode, Currency, LastFour, MerchantId};
+    use mayfly_card::{ApprovalCode, Channel, LastFour, MerchantId};
     use mayfly_keys::NumberIndex;
 
     use super::*;
     use crate::{
-        Effect, Facts, Hash64, Kind, MessageKind, NumberId, Previous, Reason, ResponseCode, Revival,
-        TotalsChange, TransactionId,
+        AnswerKept, Effect, IssuerOpened, NumberId, Previous, Reason, ResponseCode, Retirement, Revival,
+        TotalsChange, Transacted,
     };
 
     /// What the version before wrote: an issuer, a programme, a channel switched off, a kept answer.
@@ -125,7 +205,7 @@ mod tests {
         let at = |at| u8::from_str_radix(&written[at..at + 2], 16).unwrap();
         let bytes: Vec<u8> = (0..written.len()).step_by(2).map(at).collect();
         let mut events = Vec::new();
-        crate::Event::read_all(VERSION, &bytes, |event| events.push(event)).unwrap();
+        crate::Event::read_all(OLDEST, &bytes, |event| events.push(event)).unwrap();
         events
     }
 

@@ -4,14 +4,15 @@
 //! both folded from it mechanically, without deciding anything again. Events are written with postcard:
 //! variants and fields are only ever added at the end, under a new record version.
 
-use mayfly_card::{ApprovalCode, Channel, Currency, LastFour, MinorUnits, MonthIndex};
+use mayfly_card::{ApprovalCode, Channel, Currency, LastFour, MerchantId, MinorUnits, MonthIndex};
+use mayfly_dynamic::{AppVersion, Etsn, Mode, ReferenceData, RequestRefusal, Tsn};
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, Answer, AnsweredLate, Asked, Books, Controls, CreditLimit, DecisionHook, Facts, Hash64,
-    IssuerId, MessageKind, Name, NumberId, ProgrammeId, Reason, Resolved, ResponseCode, Terms, TimeMs,
-    TransactionId, earlier, fixed,
+    HostAdvice, HostTerms, IssuerId, MessageKind, Name, NumberId, ProgrammeId, Reason, Resolved,
+    ResponseCode, Terms, TimeMs, TransactionId, earlier, fixed,
 };
 
 /// One thing that has happened.
@@ -80,6 +81,82 @@ pub enum Event {
     AnsweredLate(AnsweredLate),
     /// A number that somebody else drew was claimed for an account of another partition.
     NumberClaimed(NumberClaimed),
+    /// An ETSN of a card was opened.
+    EtsnOpened(Box<EtsnOpened>),
+    /// A purchase used an ETSN up.
+    EtsnUsed {
+        /// Of which card.
+        card: CardRef,
+        /// Which one.
+        etsn: Etsn,
+    },
+    /// A zero-amount check was made with an ETSN.
+    EtsnChecked {
+        /// Of which card.
+        card: CardRef,
+        /// Which one.
+        etsn: Etsn,
+    },
+    /// A purchase's proof failed while the card had an open ETSN.
+    CardMissed {
+        /// Which card.
+        card: CardRef,
+        /// Whether it is locked with that, and its open ETSNs are void.
+        locks: bool,
+    },
+    /// A cardholder unlocked his card.
+    CardUnlocked {
+        /// Which one.
+        card: CardRef,
+    },
+    /// A wallet's request for an ETSN was refused.
+    RequestRefused {
+        /// Whose card it named.
+        card: CardRef,
+        /// Why.
+        why: RequestRefusal,
+    },
+    /// An issuer's host is asked by these terms from now on; by the defaults if none.
+    HostSet {
+        /// Which issuer's.
+        issuer: IssuerId,
+        /// The terms.
+        host: Option<HostTerms>,
+    },
+    /// An issuer host has to be told something.
+    HostAdvised(Box<HostAdvice>),
+}
+
+/// A card of the check site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CardRef {
+    /// Its number.
+    pub number: NumberRef,
+    /// Whose it is.
+    pub account: AccountId,
+}
+
+/// An ETSN of a card was opened: a purchase that carries its MAC is this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtsnOpened {
+    /// The card.
+    pub card: CardRef,
+    /// The TSN of the request that it was opened for.
+    pub tsn: Tsn,
+    /// The ETSN.
+    pub etsn: Etsn,
+    /// Where its MAC has to be.
+    pub mode: Mode,
+    /// The version of the cardholder's software.
+    pub version: AppVersion,
+    /// How its MAC becomes a date.
+    pub reference: ReferenceData,
+    /// When its lifetime is over.
+    pub expires_ms: TimeMs,
+    /// The most that it pays, if that is limited.
+    pub cap: Option<(MinorUnits, Currency)>,
+    /// The one merchant that it pays, if it is bound to one.
+    pub merchant: Option<MerchantId>,
 }
 
 /// The answer to a command is kept under the key that its sender gave to it.
@@ -455,7 +532,7 @@ impl Transacted {
 }
 
 /// The version of records whose events have this form.
-pub const EVENTS_VERSION: u8 = 4;
+pub const EVENTS_VERSION: u8 = 5;
 
 /// Why a record's events can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -508,15 +585,11 @@ impl Event {
             return Err(EventsError::Newer { version });
         }
         // Format 1 did not say what a transaction comes after.
-        if version < earlier::VERSION {
+        if version < earlier::OLDEST {
             return Err(EventsError::Older { version });
         }
         while !payload.is_empty() {
-            let read = if version == earlier::VERSION {
-                postcard::take_from_bytes::<earlier::Event>(payload).map(|(event, rest)| (event.into(), rest))
-            } else {
-                postcard::take_from_bytes(payload)
-            };
+            let read = earlier::take(version, payload).unwrap_or_else(|| postcard::take_from_bytes(payload));
             let (event, rest) = read.map_err(|_| EventsError::Damaged)?;
             payload = rest;
             each(event);

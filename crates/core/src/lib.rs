@@ -14,6 +14,7 @@ mod command;
 pub mod decide;
 mod earlier;
 mod event;
+mod host;
 mod ids;
 mod partitions;
 mod programme;
@@ -21,7 +22,7 @@ mod question;
 pub mod scheme;
 pub mod state;
 
-pub use answer::{Answer, MessageAnswer, PageRequest, Reason, Refusal, ResponseCode};
+pub use answer::{Answer, MessageAnswer, OtherCode, PageRequest, Reason, Refusal, ResponseCode};
 pub use books::{Book, Books};
 pub use command::{
     Candidate, ClaimNumber, Command, Cvc2Check, Facts, IssueNumber, MessageKind, Once, OnceKey, Operation,
@@ -29,10 +30,11 @@ pub use command::{
 };
 pub use decide::{ACCOUNT_MAX, decide};
 pub use event::{
-    AccountOpened, AnswerKept, EVENTS_VERSION, Effect, Event, EventsError, IssuerOpened, Kind, NumberClaimed,
-    NumberIssued, NumberRef, Outcome, Previous, ProgrammeOpened, Retirement, Revival, TotalsChange,
-    Transacted,
+    AccountOpened, AnswerKept, CardRef, EVENTS_VERSION, Effect, EtsnOpened, Event, EventsError, IssuerOpened,
+    Kind, NumberClaimed, NumberIssued, NumberRef, Outcome, Previous, ProgrammeOpened, Retirement, Revival,
+    TotalsChange, Transacted,
 };
+pub use host::{HostAdvice, HostAnswer, HostTerms, HostTrace, Told};
 pub use ids::{
     AccountId, Hash64, IdError, IssuerId, Name, NumberId, PartitionId, ProgrammeId, QuestionId, TimeMs,
     TransactionId, fixed, serial,
@@ -42,5 +44,5 @@ pub use programme::{
     Controls, CountrySet, CreditLimit, FailedControl, HolderDigits, LimitError, MccSet, MerchantRule, Scheme,
     Terms, Universal,
 };
-pub use question::{AnsweredLate, Asked, DecisionHook, Resolved, WhenLate, Word};
+pub use question::{AnsweredLate, Asked, DecisionHook, Resolved, WhenLate, Whom, Word};
 pub use state::State;

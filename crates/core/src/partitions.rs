@@ -107,6 +107,9 @@ impl Partitions {
                 command => self.route(command, now),
             },
             Command::Resolve(resolution) => resolution.question.partition(),
+            Command::OpenEtsn { open, .. } => open.card.account.partition(),
+            Command::RefuseRequest { card, .. } => card.account.partition(),
+            Command::Advise(advice) => advice.account.partition(),
             Command::Sweep { .. } => PartitionId::FIRST,
         };
         // What no partition has is not found in any.
@@ -125,6 +128,7 @@ impl Partitions {
             Operation::OpenIssuer { .. }
             | Operation::OpenProgramme { .. }
             | Operation::SetHook { .. }
+            | Operation::SetHost { .. }
             | Operation::CloseProgramme { .. } => PartitionId::FIRST,
             // By its key, so that its repeat comes to the same.
             Operation::OpenAccount { .. } => match once {
@@ -136,6 +140,7 @@ impl Partitions {
             | Operation::BlockChannel { account, .. }
             | Operation::CloseAccount { account, .. } => account.partition(),
             Operation::CancelNumber { number, .. } => number.partition(),
+            Operation::UnlockCard { card } => card.account.partition(),
             Operation::TakeBack { transaction } | Operation::ReleaseHold { transaction } => {
                 transaction.partition()
             }
@@ -178,6 +183,7 @@ impl Partitions {
             Event::IssuerOpened(_)
                 | Event::ProgrammeOpened(_)
                 | Event::HookSet { .. }
+                | Event::HostSet { .. }
                 | Event::ProgrammeClosed { .. }
         );
         if in_register {

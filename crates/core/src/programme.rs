@@ -5,16 +5,30 @@ use std::fmt;
 use mayfly_card::{
     Ascii, Channel, Country, Currency, LastFour, Layout, Mcc, MerchantId, MinorUnits, Pan, Prefix,
 };
+use mayfly_dynamic::{Bin, SpecialBin};
 use mayfly_keys::NumberIndex;
 use serde::{Deserialize, Serialize};
 
-use crate::{TimeMs, fixed};
+use crate::scheme::dynamic::DynamicTerms;
+use crate::{ACCOUNT_MAX, TimeMs, fixed};
 
 /// How a programme's numbers come to be and how a purchase proves itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheme {
     /// The server draws the number; it is good while it is unused.
     Issued,
+    /// The number stays, and each purchase carries a MAC of its own (S1, S2).
+    Dynamic(Box<DynamicTerms>),
+}
+
+impl Scheme {
+    /// The terms of the check site, if its numbers are the check site's.
+    pub fn dynamic(&self) -> Option<&DynamicTerms> {
+        match self {
+            Self::Issued => None,
+            Self::Dynamic(terms) => Some(terms),
+        }
+    }
 }
 
 /// What happens to a number when a purchase proved itself but was not allowed, or the money was missing.
@@ -108,6 +122,16 @@ pub struct LimitError {
     pub bounds: &'static str,
 }
 
+impl LimitError {
+    /// The first term that is outside its bounds, of some with whether each is within.
+    pub fn of_first(terms: impl IntoIterator<Item = (bool, &'static str, &'static str)>) -> Result<(), Self> {
+        match terms.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, term, bounds)) => Err(Self { term, bounds }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} must be {}", self.term, self.bounds)
@@ -158,10 +182,19 @@ impl Terms {
         }
     }
 
+    /// What the numbers of its BIN are, if they are the check site's.
+    pub fn special_bin(&self) -> Option<SpecialBin> {
+        let numbers = self.scheme.dynamic()?.numbers;
+        Some(SpecialBin { bin: Bin::parse(self.prefix.as_str()).ok()?, numbers })
+    }
+
     /// Whether every term is within its bounds and they fit each other.
     pub fn check(&self) -> Result<(), LimitError> {
+        if let Some(terms) = self.scheme.dynamic() {
+            terms.check(self)?;
+        }
         let digits = usize::from(self.layout.prefix_digits());
-        let bounds: [(bool, &str, &str); 12] = [
+        LimitError::of_first([
             (
                 self.prefix.as_str().len() == digits,
                 "prefix",
@@ -193,11 +226,7 @@ impl Terms {
             (self.amount_max > MinorUnits::ZERO, "largest amount", "more than nothing"),
             (self.tolerance_bp <= 10_000, "tolerance", "0 to 100 percent"),
             ((1..=90).contains(&self.hold_days), "hold days", "1 to 90"),
-        ];
-        match bounds.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, term, bounds)) => Err(LimitError { term, bounds }),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// How long a hold waits, in milliseconds.
@@ -283,6 +312,9 @@ pub enum CreditLimit {
     Prepaid,
     /// Up to this much may be owed.
     Credit(MinorUnits),
+    /// The issuer host has the money, and is asked for each purchase. What our books say of the account is what was
+    /// bought through us.
+    IssuerHost,
 }
 
 impl CreditLimit {
@@ -291,6 +323,7 @@ impl CreditLimit {
         match self {
             Self::Prepaid => 0,
             Self::Credit(limit) => limit.signed(),
+            Self::IssuerHost => ACCOUNT_MAX,
         }
     }
 }

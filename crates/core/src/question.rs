@@ -6,7 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, IssuerId, Kind, NumberRef, ProgrammeId, QuestionId, Request, TimeMs, TransactionId};
+use crate::{
+    AccountId, HostAnswer, HostTrace, IssuerId, Kind, NumberRef, ProgrammeId, QuestionId, Request, TimeMs,
+    TransactionId,
+};
 
 /// An issuer wants to be asked before its accounts pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,10 @@ pub enum Word {
     Late,
     /// We stopped before it came.
     Unfinished,
+    /// What the issuer host answered.
+    Host(HostAnswer),
+    /// It could not be asked: it knows nothing of it.
+    NotAsked,
 }
 
 impl Word {
@@ -62,6 +69,8 @@ impl Word {
             Self::Decline => "decline",
             Self::Late => "late",
             Self::Unfinished => "unfinished",
+            Self::Host(_) => "answered",
+            Self::NotAsked => "not-asked",
         }
     }
 }
@@ -89,9 +98,25 @@ pub struct Asked {
     pub deadline_ms: TimeMs,
     /// What counts after that.
     pub when_late: WhenLate,
+    /// By whom it is to be answered.
+    pub whom: Whom,
+}
+
+/// Who answers a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Whom {
+    /// The issuer's own endpoint.
+    Hook,
+    /// The issuer's host, which has the money.
+    Host,
 }
 
 impl Asked {
+    /// By what the second request is known to the issuer host.
+    pub fn trace(&self) -> HostTrace {
+        HostTrace::of(&self.request)
+    }
+
     /// The number of which it keeps a use, if it does.
     pub fn kept(&self) -> Option<NumberRef> {
         self.number.filter(|_| self.keeps_use)

@@ -10,6 +10,7 @@ use std::fmt;
 
 use base64ct::{Base64, Encoding};
 use mayfly_keys::Mac;
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -37,7 +38,7 @@ impl FieldMac {
 }
 
 /// Who made the value, and how: what the field says beside the purchase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldOrigin {
     /// The access control server's id.
     pub acs: u8,

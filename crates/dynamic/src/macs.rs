@@ -204,22 +204,17 @@ impl ExpiryMacs<'_> {
     }
 
     /// The first of the open ETSNs whose date a purchase presents, if any (S2 cl. 8, 9). `open` are those that are
-    /// issued in mode E and not over, oldest first, [`OPEN_MAX`] at most.
+    /// issued in mode E, oldest first; [`OPEN_MAX`] of them are looked at, and no more are ever open.
     ///
     /// All of them are computed and compared, whichever it is, so that the time says nothing of which.
-    ///
-    /// # Panics
-    ///
-    /// If there are more than [`OPEN_MAX`]: no more are ever issued.
-    pub fn find(&self, open: &[OpenEtsn], presented: Expiry) -> Option<Etsn> {
-        assert!(open.len() <= OPEN_MAX, "a card has more open ETSNs than are issued");
-        // Which one it is, counted from 1; 0 for none.
-        let mut hit = 0u8;
-        for (position, candidate) in (1..).zip(open) {
-            let first = self.expiry(candidate).matches(presented) & hit.ct_eq(&0);
-            hit.conditional_assign(&position, first);
+    pub fn find(&self, open: impl IntoIterator<Item = OpenEtsn>, presented: Expiry) -> Option<Etsn> {
+        // 0 for none: the first ETSN that a card gets is 1.
+        let mut hit = 0u64;
+        for candidate in open.into_iter().take(OPEN_MAX) {
+            let first = self.expiry(&candidate).matches(presented) & hit.ct_eq(&0);
+            hit.conditional_assign(&candidate.etsn.0, first);
         }
-        open.get(usize::from(hit).checked_sub(1)?).map(|found| found.etsn)
+        (hit != 0).then_some(Etsn(hit))
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use mayfly_card::Expiry;
 use mayfly_keys::Mac;
+use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::etsn::{AppVersion, Tsn};
@@ -43,7 +44,7 @@ pub struct CardStanding {
 }
 
 /// Versions of the cardholder's software that still count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppVersions {
     /// The oldest.
     pub oldest: AppVersion,
@@ -116,7 +117,7 @@ impl VerifiedRequest {
 }
 
 /// Why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RequestRefusal {
     /// The expiration date is not the card's.
     Expiry,

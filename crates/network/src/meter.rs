@@ -116,6 +116,8 @@ pub struct Meter {
     closed: [Counter; Closed::ALL.len()],
     messages: [Counter; Traffic::ALL.len()],
     answers: [Counter; ResponseCode::ALL.len()],
+    /// Those that an issuer host gave and we never do.
+    pub other_answers: Counter,
 }
 
 impl Meter {
@@ -137,7 +139,7 @@ impl Meter {
 
     /// How many answers with that code were given.
     pub fn answers(&self, code: ResponseCode) -> &Counter {
-        &self.answers[code as usize]
+        code.position().map_or(&self.other_answers, |at| &self.answers[at])
     }
 }
 
@@ -193,7 +195,7 @@ mod tests {
             assert_eq!(why as usize, at);
         }
         for (at, code) in ResponseCode::ALL.iter().enumerate() {
-            assert_eq!(*code as usize, at);
+            assert_eq!(code.position(), Some(at));
         }
     }
 

@@ -115,7 +115,7 @@ impl Echo {
             rest = after;
         }
         if let Some(approval) = approval.filter(|_| code == ResponseCode::Approved) {
-            answer.set(De::APPROVAL_CODE, six_digits(approval.value(), &mut [0; 6]));
+            answer.set(De::APPROVAL_CODE, std::str::from_utf8(&approval.characters()).unwrap_or_default());
         }
         answer.set(De::RESPONSE_CODE, code.code());
         Some(answer)
@@ -132,15 +132,6 @@ impl Drop for Echo {
     fn drop(&mut self) {
         self.wipe();
     }
-}
-
-fn six_digits(mut value: u32, digits: &mut [u8; 6]) -> &str {
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
-    // Only digits were written, so this is never the fallback.
-    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 /// An answer that has a secondary bitmap although nothing is in it: some implementations read as many bitmaps as

@@ -6,6 +6,7 @@ use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, Mcc, MerchantId, MinorUnits, Pan, PosEntryMode, Rrn, Stan,
     TerminalId,
 };
+use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::{
     Cvc2Check, Facts, MessageKind, Original, PartitionId, Presented, Processing, Request, ResponseCode,
 };
@@ -102,6 +103,7 @@ pub fn translate(message: &Message<'_>, catalogue: &Catalogue) -> Result<Box<Req
         number: parts.number,
         expiry: parts.expiry,
         cvc2: parts.cvc2,
+        proof: Proof::NoKey,
         amount: parts.amount,
         replacement: parts.replacement,
         currency: parts.currency,

@@ -58,7 +58,7 @@ impl Office {
         once: Option<OnceKey>,
     ) -> Result<(IssuerId, Issuer), OfficeError> {
         match self.operate(Operation::OpenIssuer { name }, once).await? {
-            Answer::Issuer(id) => Ok((id, Issuer { name, hook: None })),
+            Answer::Issuer(id) => Ok((id, Issuer { name, hook: None, host: None })),
             _ => Err(OfficeError::Stopped),
         }
     }

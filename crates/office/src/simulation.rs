@@ -5,6 +5,7 @@
 use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, Mcc, MerchantId, MinorUnits, Pan, PosEntryMode, Rrn, TerminalId,
 };
+use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::{
     Facts, Hash64, MessageAnswer, MessageKind, OnceKey, Operation, Original, PartitionId, Presented,
     Processing, ProgrammeId, Reason, Refusal, Request, ResponseCode,
@@ -122,6 +123,7 @@ impl Office {
             processing,
             expiry: *expiry,
             cvc2: self.catalogue.check_cvc2(number, *expiry, cvc2),
+            proof: Proof::NoKey,
             amount: *amount,
             ..request(once, reference, presented, *currency, facts)
         };
@@ -237,6 +239,7 @@ fn request(
         number,
         expiry: None,
         cvc2: mayfly_core::Cvc2Check::Absent,
+        proof: Proof::NoKey,
         amount: MinorUnits::ZERO,
         replacement: None,
         currency,

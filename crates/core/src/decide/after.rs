@@ -3,6 +3,7 @@
 use mayfly_card::{MinorUnits, MonthIndex};
 
 use super::original::Found;
+use super::purchase::{Known, Unknown};
 use super::{Case, Verdict, purchase};
 use crate::scheme::{self, Located};
 use crate::state::{REVIVAL_MS, Transaction};
@@ -144,19 +145,22 @@ fn force_post(case: &Case<'_>) -> Verdict {
     }
     let amount = case.request.amount.signed();
     match purchase::told(case) {
-        Ok((number, account)) => {
+        Ok(Known { number, account, scheme, card }) => {
             let totals = totals(amount, 0, amount);
-            let effect = Effect { totals, uses: -1, spent: amount, ..Effect::default() };
-            case.verdict(Kind::ForcePost, Reason::Approved, effect).of_number(number, Some(account))
+            let uses = -purchase::uses_of(scheme);
+            let effect = Effect { totals, uses, spent: amount, ..Effect::default() };
+            let mut verdict = case.verdict(Kind::ForcePost, Reason::Approved, effect);
+            verdict.card = card;
+            verdict.of_number(number, Some(account))
         }
         // The network is owed; until it is found out by whom, suspense owes.
-        Err(misses) => suspended(case, Kind::ForcePost, -amount, misses),
+        Err(unknown) => suspended(case, Kind::ForcePost, -amount, unknown),
     }
 }
 
 /// Put into suspense of the issuer whose number it seems to be. What is nobody's here is declined: another
 /// institution's money can't be kept in our books.
-pub(super) fn suspended(case: &Case<'_>, kind: Kind, minor: i64, misses: u8) -> Verdict {
+pub(super) fn suspended(case: &Case<'_>, kind: Kind, minor: i64, unknown: Unknown) -> Verdict {
     let located = scheme::locate(case.state, case.request, case.now);
     let programme = match located {
         Located::Number(number) => Some(number.programme),
@@ -165,8 +169,9 @@ pub(super) fn suspended(case: &Case<'_>, kind: Kind, minor: i64, misses: u8) -> 
     let Some((id, programme)) = programme.and_then(|id| Some((id, case.state.programme(id)?))) else {
         return case.declined(kind, Reason::UnknownPrefix);
     };
-    let effect = Effect { suspended: minor, misses, ..Effect::default() };
+    let effect = Effect { suspended: minor, misses: unknown.misses, ..Effect::default() };
     let mut verdict = case.verdict(kind, Reason::Suspense, effect);
+    verdict.card = unknown.card;
     verdict.issuer = Some(programme.issuer);
     verdict.programme = Some(id);
     if let Located::Number(number) = located {

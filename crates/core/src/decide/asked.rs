@@ -4,11 +4,11 @@
 //! everything as it is by then. So whatever happened meanwhile (the number was cancelled, the money was spent, the
 //! message was reversed) counts, and a yes is never more than a yes.
 
-use super::{Case, Verdict, purchase};
+use super::{Case, Verdict, advise, purchase};
 use crate::state::State;
 use crate::{
-    Answer, AnsweredLate, Asked, DecisionHook, Effect, Event, Kind, MessageAnswer, PartitionId, Reason,
-    Refusal, Resolution, Resolved, TimeMs, WhenLate, Word,
+    AccountId, Answer, AnsweredLate, Asked, DecisionHook, Effect, Event, HostTerms, IssuerId, Kind,
+    MessageAnswer, PartitionId, Reason, Refusal, Resolution, Resolved, TimeMs, WhenLate, Whom, Word,
 };
 
 impl Case<'_> {
@@ -18,7 +18,7 @@ impl Case<'_> {
             return None;
         }
         let issuer = verdict.issuer?;
-        let DecisionHook { wait_ms, when_late } = self.state.issuer(issuer)?.hook?;
+        let (whom, wait_ms, when_late) = self.asks(issuer, verdict.account)?;
         let mut request = self.request.clone();
         // What was looked up is in memory now, and stays there for longer than anybody is waited for.
         request.paged.get_or_insert_default();
@@ -35,7 +35,22 @@ impl Case<'_> {
             keeps_use: verdict.effect.uses < 0,
             deadline_ms: self.now + TimeMs::from(wait_ms),
             when_late,
+            whom,
         })
+    }
+
+    /// Who answers for an account before it pays, how long that is waited for, and what counts after that: the issuer host
+    /// where that has the money, else the issuer's own endpoint if there is one.
+    fn asks(&self, issuer: IssuerId, account: Option<AccountId>) -> Option<(Whom, u32, WhenLate)> {
+        let issuer = self.state.issuer(issuer)?;
+        if !advise::is_hosts(self.state, account) {
+            let DecisionHook { wait_ms, when_late } = issuer.hook?;
+            return Some((Whom::Hook, wait_ms, when_late));
+        }
+        let HostTerms { wait_ms, stand_in_max } = issuer.host.unwrap_or_default();
+        let stands_in = self.request.amount <= stand_in_max;
+        let when_late = if stands_in { WhenLate::Approve } else { WhenLate::Decline };
+        Some((Whom::Host, wait_ms, when_late))
     }
 
     /// How many uses of its number wait for somebody's word, its own not counted.
@@ -49,24 +64,38 @@ impl Case<'_> {
         if verdict.reason != Reason::Approved {
             return verdict;
         }
+        if let Word::Host(answer) = word {
+            verdict.host = Some(answer);
+        }
         let reason = match word {
             Word::Approve => return verdict,
-            Word::Late if asked.when_late == WhenLate::Approve => {
+            Word::Host(answer) if answer.approved() => return verdict,
+            Word::Late | Word::NotAsked if asked.when_late == WhenLate::Approve => {
                 verdict.reason = Reason::StoodIn;
                 return verdict;
             }
             Word::Decline => Reason::HookDeclined,
+            Word::Host(_) => Reason::IssuerDeclined,
+            Word::Late if asked.whom == Whom::Host => Reason::IssuerSilent,
             Word::Late => Reason::HookLate,
+            Word::NotAsked => Reason::IssuerAway,
             Word::Unfinished => Reason::Unfinished,
         };
         let effect = match reason {
             _ if verdict.kind != Kind::Purchase => Effect::default(),
-            Reason::HookDeclined => self.after_no(&verdict),
+            Reason::HookDeclined | Reason::IssuerDeclined => self.after_no(&verdict),
             // It is not the cardholder's fault, but must not be tried for ever either.
-            Reason::HookLate => Effect { tries: 1, ..Effect::default() },
+            Reason::HookLate | Reason::IssuerSilent => self.after_silence(&verdict),
             _ => Effect::default(),
         };
         Verdict { reason, effect, ceiling: mayfly_card::MinorUnits::ZERO, good_until_ms: None, ..verdict }
+    }
+
+    /// A try of a number less; a card's ETSN is used up already.
+    fn after_silence(&self, verdict: &Verdict) -> Effect {
+        let programme = verdict.programme.and_then(|id| self.state.programme(id));
+        let tries = programme.map_or(0, |programme| purchase::uses_of(&programme.terms.scheme));
+        Effect { tries: u8::from(tries > 0), ..Effect::default() }
     }
 
     /// The issuer's own no is a failed control like any other.
@@ -100,6 +129,7 @@ pub(super) fn resolve(
         .and_then(|verdict| if case.fits_the_books(&verdict) { Ok(verdict) } else { Err(Reason::BooksFull) });
     let transaction = decided.is_ok().then(|| state.transactions.next_id());
     events.push(Event::Resolved(Resolved { question, issuer, word, transaction }));
+    case.advise_after(asked, word, decided.as_ref().ok().map(|verdict| verdict.reason), events);
     let answer = match decided {
         Ok(verdict) => case.record(verdict, events),
         Err(reason) => MessageAnswer::unrecorded(reason),

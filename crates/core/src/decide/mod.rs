@@ -1,7 +1,9 @@
 //! Decisions: what follows from a command, and what is answered.
 
+mod advise;
 mod after;
 mod asked;
+mod card;
 mod issue;
 mod operate;
 mod original;
@@ -10,11 +12,12 @@ mod refund;
 
 use mayfly_card::{ApprovalCode, MinorUnits};
 
+use self::card::CardChange;
 use crate::state::{Account, Number, PER_REFERENCE_MAX, State, Transaction};
 use crate::{
-    AccountId, Answer, AnswerKept, Asked, Books, Command, Effect, Event, IssuerId, Kind, MessageAnswer,
-    MessageKind, NumberRef, Once, OnceKey, Outcome, Previous, Processing, ProgrammeId, Reason, Refusal,
-    Request, ResponseCode, Retirement, TimeMs, Transacted, TransactionId,
+    AccountId, Answer, AnswerKept, Asked, Books, Command, Effect, Event, HostAnswer, IssuerId, Kind,
+    MessageAnswer, MessageKind, NumberRef, Once, OnceKey, Outcome, Previous, Processing, ProgrammeId, Reason,
+    Refusal, Request, ResponseCode, Retirement, TimeMs, Transacted, TransactionId,
 };
 
 /// Decides one command at `now`. The events that follow are appended to `events`; whoever calls applies them
@@ -27,6 +30,12 @@ pub fn decide(state: &State, command: &Command, now: TimeMs, events: &mut Vec<Ev
         Command::Operate(operation) => operate::operate(state, operation, events),
         Command::Once(once) => self::once(state, once, now, events),
         Command::Resolve(resolution) => asked::resolve(state, resolution, now, events),
+        Command::OpenEtsn { open, last } => card::open(state, open, *last, now, events),
+        Command::RefuseRequest { card, why } => card::refuse(state, *card, *why, events),
+        Command::Advise(advice) => {
+            events.push(Event::HostAdvised(advice.clone()));
+            Answer::Done
+        }
         Command::Sweep { limit } => issue::sweep(state, *limit, now, events),
     }
 }
@@ -55,6 +64,9 @@ fn once(state: &State, once: &Once, now: TimeMs, events: &mut Vec<Event>) -> Ans
         | Command::Claim(_)
         | Command::Once(_)
         | Command::Resolve(_)
+        | Command::OpenEtsn { .. }
+        | Command::RefuseRequest { .. }
+        | Command::Advise(_)
         | Command::Sweep { .. } => {
             return Answer::Refused(Refusal::NoKeyHere);
         }
@@ -104,6 +116,8 @@ fn message(state: &State, request: &Request, now: TimeMs, events: &mut Vec<Event
         Some(_) if state.pending.is_full() => Answer::Message(MessageAnswer::unrecorded(Reason::Overloaded)),
         Some(asked) => {
             let question = asked.question;
+            // Whatever the word will be, no other purchase can use it any more.
+            verdict.change_card(events);
             events.push(Event::Asked(Box::new(asked)));
             Answer::Waits(question)
         }
@@ -145,6 +159,9 @@ struct Verdict {
     reverses: Option<(TransactionId, MinorUnits)>,
     ceiling: MinorUnits,
     effect: Effect,
+    card: CardChange,
+    /// What the issuer host answered, where that is passed on.
+    host: Option<HostAnswer>,
     /// [`MessageAnswer::good_until_ms`].
     good_until_ms: Option<TimeMs>,
 }
@@ -218,6 +235,8 @@ impl Case<'_> {
             reverses: None,
             ceiling: MinorUnits::ZERO,
             effect,
+            card: CardChange::None,
+            host: None,
             good_until_ms: None,
         }
     }
@@ -230,11 +249,12 @@ impl Case<'_> {
     fn record(&self, mut verdict: Verdict, events: &mut Vec<Event>) -> MessageAnswer {
         let request = self.request;
         let id = self.state.transactions.next_id();
-        let response = verdict.reason.response();
-        let approval =
-            (response == ResponseCode::Approved && verdict.kind != Kind::Check).then(|| approval(id));
-        let (previous, retires) = self.of_its_number(&mut verdict, response == ResponseCode::Approved);
-        events.push(Event::Transacted(Transacted {
+        let response = verdict.host.map_or(verdict.reason.response(), |answer| answer.response);
+        let approved = response == ResponseCode::Approved;
+        let own = || (approved && verdict.kind != Kind::Check).then(|| approval(id));
+        let approval = verdict.host.filter(|_| approved).and_then(|answer| answer.approval).or_else(own);
+        let (previous, retires) = self.of_its_number(&mut verdict, approved);
+        let event = Transacted {
             id,
             kind: verdict.kind,
             message: request.message,
@@ -257,7 +277,13 @@ impl Case<'_> {
             currency: request.currency,
             facts: request.facts,
             effect: verdict.effect,
-        }));
+        };
+        if self.asked.is_none() {
+            let advice = advise::of_transaction(self.state, &event);
+            events.extend(advice.map(|advice| Event::HostAdvised(Box::new(advice))));
+        }
+        events.push(Event::Transacted(event));
+        verdict.change_card(events);
         let Verdict { reason, good_until_ms, .. } = verdict;
         MessageAnswer { response, approval, reason, transaction: Some(id), repeat: false, good_until_ms }
     }

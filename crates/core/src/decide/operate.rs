@@ -2,11 +2,11 @@
 
 use mayfly_card::{AcquirerId, Currency, MinorUnits, Stan};
 
-use super::{ACCOUNT_MAX, issue, original};
+use super::{ACCOUNT_MAX, advise, card, issue, original};
 use crate::state::{Account, State, Transaction};
 use crate::{
-    AccountId, AccountOpened, Answer, CreditLimit, DecisionHook, Effect, Event, Facts, Hash64, IssuerId,
-    IssuerOpened, Kind, LimitError, MessageKind, Name, NumberRef, Operation, Previous, ProgrammeId,
+    AccountId, AccountOpened, Answer, CreditLimit, DecisionHook, Effect, Event, Facts, Hash64, HostTerms,
+    IssuerId, IssuerOpened, Kind, LimitError, MessageKind, Name, NumberRef, Operation, Previous, ProgrammeId,
     ProgrammeOpened, Reason, Refusal, ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
 };
 
@@ -20,10 +20,7 @@ pub(super) fn operate(state: &State, operation: &Operation, events: &mut Vec<Eve
         Operation::OpenAccount { issuer, currency, limit } => {
             open_account(state, *issuer, *currency, *limit, events)
         }
-        Operation::SetLimit { account, limit } => known(state, *account).map(|_| {
-            events.push(Event::LimitSet { account: *account, limit: *limit });
-            Answer::Done
-        }),
+        Operation::SetLimit { account, limit } => set_limit(state, *account, *limit, events),
         Operation::Fund { account, minor } => fund(state, *account, *minor, events),
         Operation::BlockChannel { account, channel, blocked } => known(state, *account).map(|_| {
             events.push(Event::ChannelBlocked { account: *account, channel: *channel, blocked: *blocked });
@@ -40,6 +37,8 @@ pub(super) fn operate(state: &State, operation: &Operation, events: &mut Vec<Eve
                 Answer::Done
             })
         }
+        Operation::SetHost { issuer, host } => set_host(state, *issuer, *host, events),
+        Operation::UnlockCard { card } => card::unlock(state, *card, events),
         Operation::CancelNumber { number, index } => {
             return issue::cancel(state, NumberRef { id: *number, index: *index }, events);
         }
@@ -108,6 +107,20 @@ fn set_hook(
     Ok(Answer::Done)
 }
 
+fn set_host(
+    state: &State,
+    issuer: IssuerId,
+    host: Option<HostTerms>,
+    events: &mut Vec<Event>,
+) -> Result<Answer, Refusal> {
+    state.issuer(issuer).ok_or(Refusal::NoIssuer(issuer))?;
+    if host.is_some_and(|host| !DecisionHook::WAIT_MS.contains(&host.wait_ms)) {
+        return Err(Refusal::Limit(LimitError { term: "time limit", bounds: "100 to 20000 milliseconds" }));
+    }
+    events.push(Event::HostSet { issuer, host });
+    Ok(Answer::Done)
+}
+
 fn open_account(
     state: &State,
     issuer: IssuerId,
@@ -121,8 +134,26 @@ fn open_account(
     Ok(Answer::Account(account))
 }
 
+/// Whether the money is here or with the issuer host was said when the account was opened.
+fn set_limit(
+    state: &State,
+    id: AccountId,
+    limit: CreditLimit,
+    events: &mut Vec<Event>,
+) -> Result<Answer, Refusal> {
+    let account = known(state, id)?;
+    if (account.limit == CreditLimit::IssuerHost) != (limit == CreditLimit::IssuerHost) {
+        return Err(Refusal::FundedByHost(id));
+    }
+    events.push(Event::LimitSet { account: id, limit });
+    Ok(Answer::Done)
+}
+
 fn fund(state: &State, id: AccountId, minor: i64, events: &mut Vec<Event>) -> Result<Answer, Refusal> {
     let account = known(state, id)?;
+    if account.limit == CreditLimit::IssuerHost {
+        return Err(Refusal::FundedByHost(id));
+    }
     let amount = MinorUnits::new(minor.unsigned_abs()).ok_or(Refusal::AmountTooLarge)?;
     match account.balance.checked_add(minor) {
         Some(balance) if balance.abs() <= ACCOUNT_MAX => {}
@@ -177,6 +208,8 @@ fn give_back(
         // It stands with what it takes back, so that a repeat of that finds it.
         event.reference = purchase.reference;
     }
+    let advice = advise::of_transaction(state, &event);
+    events.extend(advice.map(|advice| Event::HostAdvised(Box::new(advice))));
     events.push(Event::Transacted(event));
     Ok(Answer::Done)
 }

@@ -2,11 +2,12 @@
 
 use mayfly_card::{MinorUnits, MonthIndex};
 
+use super::card::CardChange;
 use super::original::Found;
 use super::{Case, Verdict, after};
-use crate::scheme::{self, Located};
+use crate::scheme::{self, Located, Proved};
 use crate::state::{Account, Number, Programme};
-use crate::{Effect, FailedControl, Kind, MerchantRule, MessageKind, Reason, TotalsChange};
+use crate::{Effect, FailedControl, Kind, MerchantRule, MessageKind, Reason, Scheme, TotalsChange};
 
 /// An authorisation (0100: the amount is held) or a financial request (0200: it is captured at once).
 pub(super) fn purchase(case: &Case<'_>) -> Verdict {
@@ -29,15 +30,21 @@ pub(super) fn purchase(case: &Case<'_>) -> Verdict {
         // An event names only accounts and programmes that were opened before it.
         return case.declined(kind, Reason::UnknownNumber);
     };
-    let verdict = match decide_on(case, kind, number, programme, account) {
-        Ok(effect) => {
-            let mut verdict = case.verdict(kind, Reason::Approved, effect);
-            verdict.ceiling = ceiling(number, programme);
-            verdict.good_until_ms = (kind == Kind::Purchase).then_some(number.expires_ms);
-            verdict
-        }
-        Err((reason, effect)) => case.verdict(kind, reason, effect),
+    let scheme = &programme.terms.scheme;
+    let proved = case.prove(scheme, number, case.uses_waiting(number));
+    let mut verdict = match &proved {
+        Err(reason) => case.verdict(kind, *reason, after_failed_proof(scheme, *reason)),
+        Ok(proved) => match decide_on(case, kind, *proved, number, programme, account) {
+            Ok(effect) => {
+                let mut verdict = case.verdict(kind, Reason::Approved, effect);
+                verdict.ceiling = ceiling(number, programme);
+                verdict.good_until_ms = (kind == Kind::Purchase).then_some(number.expires_ms);
+                verdict
+            }
+            Err((reason, effect)) => case.verdict(kind, reason, effect),
+        },
     };
+    verdict.card = case.card_change(scheme, number, kind, proved);
     verdict.of_number(number, Some(account))
 }
 
@@ -53,44 +60,50 @@ fn of_itself(case: &Case<'_>) -> Result<(), Reason> {
 fn decide_on(
     case: &Case<'_>,
     kind: Kind,
+    proved: Proved<'_>,
     number: &Number,
     programme: &Programme,
     account: &Account,
 ) -> Result<Effect, (Reason, Effect)> {
-    let waiting = case.uses_waiting(number);
-    scheme::prove(programme.terms.scheme, number, case.request, waiting, case.now)
-        .map_err(|reason| (reason, after_failed_proof(reason)))?;
     if kind == Kind::Check {
-        return check(case, number, account).map_err(|reason| (reason, Effect::default()));
+        return check(case, proved, number, account).map_err(|reason| (reason, Effect::default()));
     }
     control(case, number, programme, account)
         .and_then(|()| fund(case, account))
         .map_err(|reason| (reason, after_failed_control(programme, number)))?;
     let amount = case.request.amount.signed();
-    let mut effect = approved_now(case.request.message, amount);
+    let mut effect = approved_now(case.request.message, amount, &programme.terms.scheme);
     effect.binds_merchant =
         number.controls().merchant == MerchantRule::FirstUse && number.usage.bound_to.is_none();
     Ok(effect)
 }
 
 /// Consumed and held, or consumed and captured.
-fn approved_now(message: MessageKind, amount: i64) -> Effect {
+fn approved_now(message: MessageKind, amount: i64, scheme: &Scheme) -> Effect {
     let totals = if matches!(message, MessageKind::Authorisation | MessageKind::AuthorisationAdvice) {
         TotalsChange { authorised: amount, held: amount, ..TotalsChange::default() }
     } else {
         TotalsChange { authorised: amount, captured: amount, ..TotalsChange::default() }
     };
-    Effect { totals, uses: -1, spent: amount, ..Effect::default() }
+    Effect { totals, uses: -uses_of(scheme), spent: amount, ..Effect::default() }
 }
 
-/// A failed proof is counted and consumes nothing.
-fn after_failed_proof(reason: Reason) -> Effect {
-    Effect { misses: u8::from(scheme::issued::counts(reason)), ..Effect::default() }
+/// How many uses of its number a purchase takes: a card's number stays, and its ETSN is used up instead.
+pub(super) fn uses_of(scheme: &Scheme) -> i32 {
+    i32::from(scheme.dynamic().is_none())
+}
+
+/// A failed proof is counted and consumes nothing. Those of a card count for it, not for its number.
+fn after_failed_proof(scheme: &Scheme, reason: Reason) -> Effect {
+    let counts = scheme.dynamic().is_none() && scheme::issued::counts(reason);
+    Effect { misses: u8::from(counts), ..Effect::default() }
 }
 
 /// A failed control leaves two more tries, or uses the number up: the programme says which.
 pub(super) fn after_failed_control(programme: &Programme, number: &Number) -> Effect {
     match programme.terms.failed_control {
+        // Its ETSN is used up.
+        _ if programme.terms.scheme.dynamic().is_some() => Effect::default(),
         FailedControl::KeepUsable => Effect { tries: 1, ..Effect::default() },
         // A number has at most a million uses, so this never saturates.
         FailedControl::UseUp => {
@@ -100,12 +113,16 @@ pub(super) fn after_failed_control(programme: &Programme, number: &Number) -> Ef
 }
 
 /// A zero-amount check tells that the number is good, and never consumes.
-fn check(case: &Case<'_>, number: &Number, account: &Account) -> Result<Effect, Reason> {
+fn check(case: &Case<'_>, proved: Proved<'_>, number: &Number, account: &Account) -> Result<Effect, Reason> {
     channel(case, number, account)?;
-    if number.usage.checks_left == 0 {
+    let (left, of_number) = match proved {
+        Proved::Open(open) => (open.checks_left, 0),
+        Proved::Unused | Proved::Before => (number.usage.checks_left, 1),
+    };
+    if left == 0 {
         return Err(Reason::TooManyChecks);
     }
-    Ok(Effect { checks: 1, ..Effect::default() })
+    Ok(Effect { checks: of_number, ..Effect::default() })
 }
 
 /// Whether account, programme and number allow it.
@@ -179,24 +196,51 @@ pub(super) fn advice(case: &Case<'_>) -> Found<Verdict> {
         return Ok(verdict);
     }
     Ok(match told(case) {
-        Ok((number, account)) => {
-            let effect = approved_now(case.request.message, case.request.amount.signed());
+        Ok(Known { number, account, scheme, card }) => {
+            let effect = approved_now(case.request.message, case.request.amount.signed(), scheme);
             let mut verdict = case.verdict(Kind::Advice, Reason::Approved, effect);
             verdict.ceiling = case.request.amount;
+            verdict.card = card;
             verdict.of_number(number, Some(account))
         }
         // Nothing is held in suspense: only its completion will move money.
-        Err(misses) => after::suspended(case, Kind::Advice, 0, misses),
+        Err(unknown) => after::suspended(case, Kind::Advice, 0, unknown),
     })
 }
 
-/// Whose purchase somebody tells us of, if its proof holds; how many failed proofs it counts, if not.
-pub(super) fn told<'a>(case: &Case<'a>) -> Result<(&'a Number, &'a Account), u8> {
-    let Located::Number(number) = scheme::locate(case.state, case.request, case.now) else { return Err(0) };
-    let account = case.state.account(number.account).ok_or(0)?;
-    let scheme = case.state.programme(number.programme).ok_or(0)?.terms.scheme;
+/// Whose purchase somebody tells us of.
+pub(super) struct Known<'a> {
+    pub(super) number: &'a Number,
+    pub(super) account: &'a Account,
+    pub(super) scheme: &'a Scheme,
+    /// What it does to the number's card.
+    pub(super) card: CardChange,
+}
+
+/// What failed proofs of a purchase that somebody tells us of count.
+#[derive(Default)]
+pub(super) struct Unknown {
+    pub(super) misses: u8,
+    pub(super) card: CardChange,
+}
+
+/// Whose purchase somebody tells us of, if its proof holds; what it counts, if not.
+pub(super) fn told<'a>(case: &Case<'a>) -> Result<Known<'a>, Unknown> {
+    let Located::Number(number) = scheme::locate(case.state, case.request, case.now) else {
+        return Err(Unknown::default());
+    };
+    let account = case.state.account(number.account).ok_or_else(Unknown::default)?;
+    let scheme = &case.state.programme(number.programme).ok_or_else(Unknown::default)?.terms.scheme;
     // It has happened, whatever else waits.
-    scheme::prove(scheme, number, case.request, 0, case.now)
-        .map_err(|reason| u8::from(scheme::issued::counts(reason)))?;
-    if account.currency == case.request.currency { Ok((number, account)) } else { Err(0) }
+    let proved = case.prove(scheme, number, 0);
+    let reason = proved.as_ref().err().copied();
+    let card = case.card_change(scheme, number, Kind::Advice, proved);
+    if let Some(reason) = reason {
+        return Err(Unknown { misses: after_failed_proof(scheme, reason).misses, card });
+    }
+    if account.currency == case.request.currency {
+        Ok(Known { number, account, scheme, card })
+    } else {
+        Err(Unknown { misses: 0, card })
+    }
 }

@@ -4,6 +4,7 @@
 use mayfly_card::MinorUnits;
 
 use super::original::Found;
+use super::purchase::Unknown;
 use super::{Case, Verdict, after};
 use crate::state::Transaction;
 use crate::{Effect, Kind, PageRequest, Presented, Reason, TotalsChange};
@@ -65,5 +66,5 @@ fn refused(case: &Case<'_>, reason: Reason) -> Verdict {
 }
 
 fn suspended(case: &Case<'_>) -> Verdict {
-    after::suspended(case, Kind::Refund, case.request.amount.signed(), 0)
+    after::suspended(case, Kind::Refund, case.request.amount.signed(), Unknown::default())
 }

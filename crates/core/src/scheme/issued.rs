@@ -24,6 +24,11 @@ pub fn prove(number: &Number, request: &Request, waiting: u32, now: TimeMs) -> R
     if request.cvc2 == Cvc2Check::Wrong {
         return Err(Reason::Cvc2Wrong);
     }
+    bound(number, request)
+}
+
+/// Whether it is by the merchant and in the currency that the number is bound to.
+pub fn bound(number: &Number, request: &Request) -> Result<(), Reason> {
     let merchant = request.facts.merchant;
     let binds = number.controls().merchant != MerchantRule::Any;
     if number.only_merchant().is_some_and(|only| only != merchant) || binds && merchant.is_empty() {

@@ -3,9 +3,10 @@
 //! One module per scheme. What comes after (control, consume, fund, record, answer) is the same for all.
 
 pub mod common;
+pub mod dynamic;
 pub mod issued;
 
-use crate::state::{Number, State};
+use crate::state::{Number, Open, State};
 use crate::{Presented, ProgrammeId, Reason, Request, Retirement, Scheme, TimeMs};
 
 /// What a purchase's number leads to.
@@ -39,16 +40,32 @@ pub fn locate<'a>(state: &'a State, request: &Request, now: TimeMs) -> Located<'
 /// Step two: does it carry proof for this one purchase?
 ///
 /// `waiting` uses of the number are kept for purchases about which somebody is being asked.
-pub fn prove(
-    scheme: Scheme,
+pub fn prove<'a>(
+    scheme: &Scheme,
+    state: &'a State,
     number: &Number,
     request: &Request,
     waiting: u32,
     now: TimeMs,
-) -> Result<(), Reason> {
+) -> Result<Proved<'a>, Reason> {
     match scheme {
-        Scheme::Issued => issued::prove(number, request, waiting, now),
+        Scheme::Issued => issued::prove(number, request, waiting, now).map(|()| Proved::Unused),
+        Scheme::Dynamic(terms) => {
+            let card = state.cards.find(number.index);
+            dynamic::prove(terms, number, card, request, now).map(Proved::Open)
+        }
     }
+}
+
+/// What proved a purchase.
+#[derive(Clone, Copy, Debug)]
+pub enum Proved<'a> {
+    /// Its number, which has a use left.
+    Unused,
+    /// An open ETSN.
+    Open(&'a Open),
+    /// An ETSN that was used up for it before its issuer was asked.
+    Before,
 }
 
 /// The reason that belongs to a retirement.

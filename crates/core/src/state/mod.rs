@@ -1,6 +1,7 @@
 //! The whole working set in memory, and how events change it.
 
 mod by_month;
+mod cards;
 mod kept;
 mod numbers;
 mod pending;
@@ -16,6 +17,7 @@ use mayfly_card::{Channel, Currency, MonthIndex};
 use mayfly_keys::NumberIndex;
 
 pub use by_month::{Aliases, ByMonth, Quarantine};
+pub use cards::{Card, Cards, Open};
 pub use kept::{ANSWERS_KEPT_MS, ANSWERS_MAX, Kept, KeptAnswers};
 pub use numbers::{CHECKS, MISSES, Number, Numbers, TRIES, Usage, UsageChange};
 pub use pending::{PENDING_MAX, Pending};
@@ -23,9 +25,9 @@ pub use register::Register;
 pub use transactions::{PER_REFERENCE_MAX, Totals, Transaction, Transactions};
 
 use crate::{
-    AccountId, AccountOpened, Books, CreditLimit, DecisionHook, Event, IssuerId, Name, NumberClaimed,
-    NumberId, NumberRef, PartitionId, Presented, ProgrammeId, QuestionId, Request, Retirement, Terms, TimeMs,
-    Transacted, TransactionId, serial,
+    AccountId, AccountOpened, Books, CreditLimit, DecisionHook, Event, HostTerms, IssuerId, Name,
+    NumberClaimed, NumberId, NumberRef, PartitionId, Presented, ProgrammeId, QuestionId, Request, Retirement,
+    Terms, TimeMs, Transacted, TransactionId, serial,
 };
 
 /// How long after a small purchase its full reversal gives the use back, in milliseconds.
@@ -38,6 +40,8 @@ pub struct Issuer {
     pub name: Name,
     /// How it is asked before its accounts pay, if it is.
     pub hook: Option<DecisionHook>,
+    /// How its host is asked, if something else is wanted than the defaults.
+    pub host: Option<HostTerms>,
 }
 
 /// A programme.
@@ -115,6 +119,8 @@ pub struct State {
     pub issuer_books: BTreeMap<(IssuerId, Currency), Books>,
     /// The active numbers.
     pub numbers: Numbers,
+    /// The cards of the check site: of those numbers that are some.
+    pub cards: Cards,
     /// Numbers that must not be drawn yet.
     pub quarantine: Quarantine,
     /// Numbers that belong here by their hash, and to accounts elsewhere.
@@ -252,6 +258,14 @@ impl State {
             Event::NumberClaimed(NumberClaimed { index, account, free }) => {
                 self.aliases.insert(*index, *account, *free);
             }
+            Event::EtsnOpened(event) => self.cards.opened(event, at_ms),
+            Event::EtsnUsed { card, etsn } => self.cards.used(card.number.index, *etsn),
+            Event::EtsnChecked { card, etsn } => self.cards.checked(card.number.index, *etsn),
+            Event::CardMissed { card, locks } => self.cards.missed(card.number.index, *locks, at_ms),
+            Event::CardUnlocked { card } => self.cards.unlocked(card.number.index),
+            // It is counted in tables, and is owed by whoever reads the journal.
+            Event::RequestRefused { .. } | Event::HostAdvised(_) => {}
+            Event::HostSet { issuer, host } => Arc::make_mut(&mut self.register).set_host(*issuer, *host),
             Event::ProgrammeOpened(event) => Arc::make_mut(&mut self.register).opened_programme(event),
             Event::AccountOpened(event) => self.accounts.push(Account::opened(event)),
             Event::AnswerKept(event) => self.kept.keep(event, at_ms),
@@ -332,6 +346,7 @@ impl State {
         let Some(number) = self.numbers.active(reference) else { return };
         let (account, programme) = (number.account, number.programme);
         self.numbers.remove(reference.index);
+        self.cards.remove(reference.index);
         if let Some(account) = self.account_mut(account) {
             account.active_numbers = account.active_numbers.saturating_sub(1);
         }

@@ -6,7 +6,8 @@ use mayfly_keys::NumberIndex;
 
 use super::{Issuer, Programme};
 use crate::{
-    DecisionHook, IssuerId, IssuerOpened, PartitionId, ProgrammeId, ProgrammeOpened, Universal, ids,
+    DecisionHook, HostTerms, IssuerId, IssuerOpened, PartitionId, ProgrammeId, ProgrammeOpened, Universal,
+    ids,
 };
 
 /// The issuers and their programmes. They are few, and change rarely.
@@ -69,7 +70,7 @@ impl Register {
     }
 
     pub(super) fn opened_issuer(&mut self, event: &IssuerOpened) {
-        self.add_issuer(Issuer { name: event.name, hook: None });
+        self.add_issuer(Issuer { name: event.name, hook: None, host: None });
     }
 
     pub(super) fn opened_programme(&mut self, event: &ProgrammeOpened) {
@@ -80,6 +81,12 @@ impl Register {
     pub(super) fn set_hook(&mut self, id: IssuerId, hook: Option<DecisionHook>) {
         if let Some(issuer) = position(id.0).and_then(|at| self.issuers.get_mut(at)) {
             issuer.hook = hook;
+        }
+    }
+
+    pub(super) fn set_host(&mut self, id: IssuerId, host: Option<HostTerms>) {
+        if let Some(issuer) = position(id.0).and_then(|at| self.issuers.get_mut(at)) {
+            issuer.host = host;
         }
     }
 

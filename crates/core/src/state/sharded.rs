@@ -61,6 +61,25 @@ impl<V> ShardedMap<V> {
         }
     }
 
+    /// Each key with its value, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+        self.shards.iter().flat_map(|shard| shard.iter().map(|(key, value)| (*key, value)))
+    }
+
+    /// The value of a key, to change it; the default if it has none yet.
+    pub(super) fn find_or_default(&mut self, key: u64) -> &mut V
+    where
+        V: Default,
+    {
+        match self.shards[shard(key)].entry(key, |entry| entry.0 == key, |entry| entry.0) {
+            Entry::Occupied(entry) => &mut entry.into_mut().1,
+            Entry::Vacant(entry) => {
+                self.length += 1;
+                &mut entry.insert((key, V::default())).into_mut().1
+            }
+        }
+    }
+
     /// Takes a key out.
     pub(super) fn remove(&mut self, key: u64) -> Option<V> {
         match self.shards[shard(key)].find_entry(key, |entry| entry.0 == key) {

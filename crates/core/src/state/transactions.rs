@@ -6,7 +6,7 @@ use mayfly_card::{ApprovalCode, Currency, MerchantId, MinorUnits, Stan};
 
 use super::sharded::ShardedMap;
 use crate::{
-    AccountId, Hash64, Kind, MessageAnswer, MessageKind, NumberRef, Previous, ProgrammeId, Reason,
+    AccountId, Hash64, HostTrace, Kind, MessageAnswer, MessageKind, NumberRef, Previous, ProgrammeId, Reason,
     ResponseCode, TimeMs, TotalsChange, Transacted, TransactionId, serial,
 };
 
@@ -49,6 +49,8 @@ pub struct Transaction {
     pub target: Option<TransactionId>,
     /// DE 11.
     pub stan: Stan,
+    /// DE 7, `MMDDhhmmss` as a number; 0 where there was none.
+    pub transmitted: u32,
     /// DE 42.
     pub merchant: MerchantId,
     /// DE 4.
@@ -115,6 +117,7 @@ impl Transaction {
             account: event.account,
             target: event.target,
             stan: event.facts.stan,
+            transmitted: event.facts.transmitted,
             merchant: event.facts.merchant,
             amount: event.amount,
             currency: event.currency,
@@ -141,6 +144,12 @@ impl Transaction {
             repeat: true,
             good_until_ms: None,
         }
+    }
+
+    /// By what a message that was made of it is known to an issuer host.
+    pub fn host_trace(&self) -> HostTrace {
+        let Self { message, reference, identity, transmitted, .. } = *self;
+        HostTrace { message, reference, identity, transmitted }
     }
 
     /// Whether it was accepted without anybody knowing whose it is.
@@ -419,6 +428,7 @@ mod tests {
             account: Some(AccountId(1)),
             target: None,
             stan: Stan::default(),
+            transmitted: 0,
             merchant: MerchantId::default(),
             amount: MinorUnits::ZERO,
             currency: Currency::from_number(840).unwrap(),

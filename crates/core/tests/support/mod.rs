@@ -5,6 +5,7 @@ use mayfly_card::{
     AcquirerId, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits, MonthIndex,
     PosEntryMode, Prefix, Rrn, Stan, TerminalId,
 };
+use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::{
     AccountId, Answer, Candidate, Command, Controls, CreditLimit, Cvc2Check, Event, Facts, Hash64,
     IssueNumber, MessageAnswer, MessageKind, Name, NumberId, Operation, Original, Presented, Processing,
@@ -119,6 +120,7 @@ impl World {
             },
             expiry: Some(Expiry::parse_mmyy(EXPIRY).unwrap()),
             cvc2: Cvc2Check::Absent,
+            proof: Proof::NoKey,
             amount: minor(amount),
             replacement: None,
             currency: usd(),

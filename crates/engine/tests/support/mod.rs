@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use mayfly_card::{Currency, Layout, MinorUnits, Prefix};
+use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::state::{Kept, Transaction};
 use mayfly_core::{
     AccountId, Answer, Command, Controls, CreditLimit, Hash64, IssuerId, Name, Operation, PageRequest,
@@ -283,6 +284,7 @@ pub fn purchase(bench: &Bench, pan: &mayfly_card::Pan, expiry: mayfly_card::Expi
         },
         expiry: Some(expiry),
         cvc2: Cvc2Check::Absent,
+        proof: Proof::NoKey,
         amount: MinorUnits::new(100).unwrap(),
         replacement: None,
         currency: Currency::from_number(840).unwrap(),

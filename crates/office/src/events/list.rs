@@ -272,6 +272,14 @@ pub(super) fn whose(event: &Event) -> Whose {
         Event::Asked(asked) => Whose::Issuer(asked.issuer),
         Event::Resolved(resolved) => Whose::Issuer(resolved.issuer),
         Event::AnsweredLate(late) => Whose::Issuer(late.issuer),
+        Event::EtsnOpened(opened) => Whose::Account(opened.card.account),
+        Event::EtsnUsed { card, .. }
+        | Event::EtsnChecked { card, .. }
+        | Event::CardMissed { card, .. }
+        | Event::CardUnlocked { card }
+        | Event::RequestRefused { card, .. } => Whose::Account(card.account),
+        Event::HostSet { issuer, .. } => Whose::Issuer(*issuer),
+        Event::HostAdvised(advice) => Whose::Issuer(advice.issuer),
     }
 }
 
@@ -290,9 +298,17 @@ fn account_of(event: &Event) -> Option<AccountId> {
         | Event::ProgrammeOpened(_)
         | Event::AnswerKept(_)
         | Event::HookSet { .. }
+        | Event::HostSet { .. }
         | Event::ProgrammeClosed { .. }
         | Event::Resolved(_)
         | Event::AnsweredLate(_) => None,
+        Event::EtsnOpened(opened) => Some(opened.card.account),
+        Event::EtsnUsed { card, .. }
+        | Event::EtsnChecked { card, .. }
+        | Event::CardMissed { card, .. }
+        | Event::CardUnlocked { card }
+        | Event::RequestRefused { card, .. } => Some(card.account),
+        Event::HostAdvised(advice) => Some(advice.account),
         Event::NumberClaimed(claimed) => Some(claimed.account),
     }
 }
@@ -303,6 +319,13 @@ fn number_of(event: &Event) -> Option<NumberId> {
         Event::Transacted(transacted) => transacted.number.map(|number| number.id),
         Event::NumberIssued(issued) => Some(issued.number.id),
         Event::Asked(asked) => asked.number.map(|number| number.id),
+        Event::EtsnOpened(opened) => Some(opened.card.number.id),
+        Event::EtsnUsed { card, .. }
+        | Event::EtsnChecked { card, .. }
+        | Event::CardMissed { card, .. }
+        | Event::CardUnlocked { card }
+        | Event::RequestRefused { card, .. } => Some(card.number.id),
+        Event::HostAdvised(advice) => Some(advice.number.id),
         _ => None,
     }
 }

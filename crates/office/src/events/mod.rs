@@ -3,6 +3,7 @@
 //! Hashes and indexes are left out: they are for finding things, and say nothing to a reader. How times and names are
 //! written is up to whoever shows them.
 
+mod cards;
 mod follow;
 mod list;
 
@@ -53,11 +54,27 @@ pub enum EventKind {
     AnsweredLate,
     /// A number that somebody else drew was claimed for an account.
     NumberClaimed,
+    /// An ETSN of a card was opened.
+    EtsnOpened,
+    /// A purchase used an ETSN up.
+    EtsnUsed,
+    /// A zero-amount check was made with an ETSN.
+    EtsnChecked,
+    /// A purchase's proof failed while the card had an open ETSN.
+    CardMissed,
+    /// A cardholder unlocked his card.
+    CardUnlocked,
+    /// A wallet's request for an ETSN was refused.
+    RequestRefused,
+    /// An issuer's host is asked by other terms.
+    HostSet,
+    /// An issuer host has to be told something.
+    HostAdvised,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 24] = [
         Self::Transacted,
         Self::NumberIssued,
         Self::NumbersRetired,
@@ -74,6 +91,14 @@ impl EventKind {
         Self::Resolved,
         Self::AnsweredLate,
         Self::NumberClaimed,
+        Self::EtsnOpened,
+        Self::EtsnUsed,
+        Self::EtsnChecked,
+        Self::CardMissed,
+        Self::CardUnlocked,
+        Self::RequestRefused,
+        Self::HostSet,
+        Self::HostAdvised,
     ];
 
     /// Of this event.
@@ -95,6 +120,14 @@ impl EventKind {
             Event::Resolved(_) => Self::Resolved,
             Event::AnsweredLate(_) => Self::AnsweredLate,
             Event::NumberClaimed(_) => Self::NumberClaimed,
+            Event::EtsnOpened(_) => Self::EtsnOpened,
+            Event::EtsnUsed { .. } => Self::EtsnUsed,
+            Event::EtsnChecked { .. } => Self::EtsnChecked,
+            Event::CardMissed { .. } => Self::CardMissed,
+            Event::CardUnlocked { .. } => Self::CardUnlocked,
+            Event::RequestRefused { .. } => Self::RequestRefused,
+            Event::HostSet { .. } => Self::HostSet,
+            Event::HostAdvised(_) => Self::HostAdvised,
         }
     }
 
@@ -117,6 +150,14 @@ impl EventKind {
             Self::Resolved => "resolved",
             Self::AnsweredLate => "answered-late",
             Self::NumberClaimed => "number-claimed",
+            Self::EtsnOpened => "etsn-opened",
+            Self::EtsnUsed => "etsn-used",
+            Self::EtsnChecked => "etsn-checked",
+            Self::CardMissed => "card-missed",
+            Self::CardUnlocked => "card-unlocked",
+            Self::RequestRefused => "request-refused",
+            Self::HostSet => "host-set",
+            Self::HostAdvised => "host-advised",
         }
     }
 }
@@ -201,8 +242,17 @@ pub fn words(event: &Event, manner: &Manner) -> String {
         Event::NumberClaimed(NumberClaimed { account, .. }) => {
             format!("a number that was drawn elsewhere is claimed for {account}")
         }
+        Event::EtsnOpened(opened) => cards::card_words(&opened.card, event, manner),
+        Event::EtsnUsed { card, .. }
+        | Event::EtsnChecked { card, .. }
+        | Event::CardMissed { card, .. }
+        | Event::CardUnlocked { card }
+        | Event::RequestRefused { card, .. } => cards::card_words(card, event, manner),
+        Event::HostSet { issuer, host } => cards::host_words(*issuer, *host),
+        Event::HostAdvised(advice) => cards::advice_words(advice, manner),
         Event::LimitSet { account, limit } => match limit {
             CreditLimit::Prepaid => format!("{account} is prepaid now"),
+            CreditLimit::IssuerHost => format!("{account} is funded by its issuer host"),
             CreditLimit::Credit(minor) => format!("{account} may owe {} minor units now", minor.value()),
         },
         Event::ChannelBlocked { account, channel, blocked } => {
@@ -225,6 +275,7 @@ fn outcome_words(outcome: Outcome) -> String {
 fn limit_words(limit: CreditLimit, currency: Currency) -> String {
     match limit {
         CreditLimit::Prepaid => format!("prepaid in {}", currency.letters()),
+        CreditLimit::IssuerHost => format!("funded by its issuer host in {}", currency.letters()),
         CreditLimit::Credit(minor) => format!("credit up to {}", currency.show(minor.signed())),
     }
 }
@@ -296,7 +347,7 @@ pub fn fields(event: &Event, manner: &Manner) -> Map<String, Value> {
                 "account": account.to_string(),
                 "issuer": issuer.to_string(),
                 "currency": currency.letters(),
-                "limit": limit_field(*limit),
+                "limit": limit_field(*limit, manner),
             })
         }
         Event::AnswerKept(kept) => json!({ "outcome": outcome_words(kept.outcome) }),
@@ -325,8 +376,16 @@ pub fn fields(event: &Event, manner: &Manner) -> Map<String, Value> {
             "word": name(word.name()),
         }),
         Event::NumberClaimed(NumberClaimed { account, .. }) => json!({ "account": account.to_string() }),
+        Event::EtsnOpened(opened) => cards::card_fields(&opened.card, event, manner),
+        Event::EtsnUsed { card, .. }
+        | Event::EtsnChecked { card, .. }
+        | Event::CardMissed { card, .. }
+        | Event::CardUnlocked { card }
+        | Event::RequestRefused { card, .. } => cards::card_fields(card, event, manner),
+        Event::HostSet { issuer, host } => cards::host_fields(*issuer, *host),
+        Event::HostAdvised(advice) => cards::advice_fields(advice, manner),
         Event::LimitSet { account, limit } => {
-            json!({ "account": account.to_string(), "limit": limit_field(*limit) })
+            json!({ "account": account.to_string(), "limit": limit_field(*limit, manner) })
         }
         Event::ChannelBlocked { account, channel, blocked } => {
             json!({ "account": account.to_string(), "channel": name(channel.name()), "blocked": blocked })
@@ -338,9 +397,10 @@ pub fn fields(event: &Event, manner: &Manner) -> Map<String, Value> {
     }
 }
 
-fn limit_field(limit: CreditLimit) -> Value {
+fn limit_field(limit: CreditLimit, manner: &Manner) -> Value {
     match limit {
         CreditLimit::Prepaid => json!("prepaid"),
+        CreditLimit::IssuerHost => json!((manner.name)("issuer-host")),
         CreditLimit::Credit(minor) => json!({ "credit": { "minor": minor.value() } }),
     }
 }

@@ -1,6 +1,7 @@
 //! A payment's messages, as the core knows them: made of values, not of a message on the wire.
 
 use mayfly_card::{Expiry, LastFour, MinorUnits, PosEntryMode, Rrn};
+use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::{
     Cvc2Check, Facts, Hash64, MessageKind, PartitionId, Presented, Processing, ProgrammeId, Request, TimeMs,
 };
@@ -80,6 +81,7 @@ impl Gateway {
             number: Presented::Number { index, programme, last_four },
             expiry,
             cvc2,
+            proof: Proof::NoKey,
             amount,
             replacement: None,
             currency: payment.currency,

@@ -268,7 +268,10 @@ impl Out<'_> {
             "mayfly_responses",
             "Answers that were given, by response code.",
             "code",
-            ResponseCode::ALL.iter().map(|code| (code.code(), network.answers(*code).value())),
+            ResponseCode::ALL
+                .iter()
+                .map(|code| (code.code(), network.answers(*code).value()))
+                .chain([("other", network.other_answers.value())]),
         )?;
         let buckets: Vec<_> = network
             .latency

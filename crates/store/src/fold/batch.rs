@@ -238,7 +238,15 @@ impl<'c, T: Tables> Batch<'c, T> {
             }
             Event::Resolved(resolved) => pending::remove(self.sql, resolved.question),
             // The journal has it; it changes nothing.
-            Event::AnsweredLate(_) => Ok(()),
+            Event::AnsweredLate(_)
+            | Event::EtsnOpened(_)
+            | Event::EtsnUsed { .. }
+            | Event::EtsnChecked { .. }
+            | Event::CardMissed { .. }
+            | Event::CardUnlocked { .. }
+            | Event::RequestRefused { .. }
+            | Event::HostSet { .. }
+            | Event::HostAdvised(_) => Ok(()),
             Event::NumberClaimed(claimed) => self.tables.add(rows::alias(partition, claimed)),
             Event::AccountOpened(event) => {
                 self.account_opened(event);

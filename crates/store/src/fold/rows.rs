@@ -216,6 +216,7 @@ fn limit(limit: CreditLimit) -> Option<i64> {
     match limit {
         CreditLimit::Prepaid => None,
         CreditLimit::Credit(limit) => Some(limit.signed()),
+        CreditLimit::IssuerHost => Some(-1),
     }
 }
 

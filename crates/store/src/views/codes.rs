@@ -41,7 +41,7 @@ macro_rules! code {
             const ALL: &'static [Self] = $all;
             fn code(self) -> u8 {
                 // All of them are listed in the order in which they are declared: a test holds them to it.
-                self as u8
+                Self::ALL.iter().position(|known| *known == self).unwrap_or_default() as u8
             }
         }
     };

@@ -106,7 +106,7 @@ pub(crate) fn issuers(sql: &Sql) -> Result<Vec<(IssuerId, Issuer)>> {
     sql.all(ISSUERS, values![PartitionId::FIRST.0], |cells| {
         let (id, name) = (IssuerId(cells.bits()?), cells.text(Name::parse)?);
         let hook = cells.text_or_none(|text| serde_json::from_str(text))?;
-        Ok((id, Issuer { name, hook }))
+        Ok((id, Issuer { name, hook, host: None }))
     })
 }
 

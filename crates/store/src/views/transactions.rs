@@ -175,6 +175,7 @@ fn core(cells: &mut Cells<'_>) -> Result<Transaction> {
         account: cells.bits_or_none()?.map(AccountId),
         target: cells.bits_or_none()?.map(TransactionId),
         stan: cells.code(Stan::from_value)?,
+        transmitted: 0,
         merchant: cells.text(MerchantId::parse)?,
         amount: cells.code(|amount: i64| MinorUnits::new(u64::try_from(amount).ok()?))?,
         currency: cells.code(Currency::from_number)?,

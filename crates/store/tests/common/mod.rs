@@ -14,6 +14,7 @@ use mayfly_card::{
     AcquirerId, Channel, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits,
     MonthIndex, PosEntryMode, Prefix, Rrn, Stan, TerminalId,
 };
+use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::state::{Number, Transaction};
 use mayfly_core::{
     AccountId, Answer, Candidate, ClaimNumber, Command, Controls, CreditLimit, Cvc2Check, DecisionHook,
@@ -543,6 +544,7 @@ impl Play {
             },
             expiry: Some(Expiry::parse_yymm(&expiry).unwrap()),
             cvc2: if self.one_in(20) { Cvc2Check::Wrong } else { Cvc2Check::Absent },
+            proof: Proof::NoKey,
             amount: MinorUnits::new(amount).unwrap(),
             replacement: None,
             currency: if self.one_in(25) { Currency::from_number(978).unwrap() } else { usd() },
