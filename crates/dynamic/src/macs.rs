@@ -22,7 +22,7 @@ pub struct CardMacs {
 }
 
 /// A purchase, as the MAC field covers it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purchase {
     /// Its amount.
     pub amount: MinorUnits,
