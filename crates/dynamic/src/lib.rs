@@ -36,7 +36,7 @@ pub use etsn::{
 };
 pub use field::{FieldMac, FieldOrigin, MacField, MacFieldError};
 pub use key::{CardKey, Enrolment, KeyMaterial, KeyRefusal};
-pub use macs::{Answer, AnswerRefusal, CardMacs, ExpiryMacs, OpenEtsn, Purchase};
+pub use macs::{Answer, AnswerRefusal, CardMacs, ExpiryMacs, LAST_TSN_NONCE_BYTES, OpenEtsn, Purchase};
 pub use number::{
     Bin, CardNumber, ControlDigit, ControlDigits, NumberRefusal, Numbers, PseudoPan, SpecialBin,
 };

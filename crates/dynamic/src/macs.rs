@@ -12,6 +12,9 @@ use crate::key::CardKey;
 use crate::number::CardNumber;
 use crate::reference::{PseudoExpiry, ReferenceData};
 
+/// Length of what a wallet draws when it asks for its card's last TSN.
+pub const LAST_TSN_NONCE_BYTES: usize = 16;
+
 /// A card's key, prepared once for all MACs of a request, with the number that enters each of them. Wiped on drop.
 pub struct CardMacs {
     key: MacKey,
@@ -19,7 +22,7 @@ pub struct CardMacs {
 }
 
 /// A purchase, as the MAC field covers it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purchase {
     /// Its amount.
     pub amount: MinorUnits,
@@ -166,6 +169,15 @@ impl CardMacs {
         state.update(&cap.to_be_bytes());
         update_lp(&mut state, currency.as_bytes());
         update_lp(&mut state, answer.merchant.as_ref().map_or("", MerchantId::as_str).as_bytes());
+        state.finish()
+    }
+
+    /// TSN1, of the last TSN, which a wallet asks for that was restored from a copy: `"TSN1\0" lp(number) nonce (16) TSN
+    /// u64`. The nonce is the wallet's, drawn for this one question, so that an old answer is none.
+    pub fn last_tsn(&self, nonce: &[u8; LAST_TSN_NONCE_BYTES], tsn: Tsn) -> Mac {
+        let mut state = self.start(b"TSN1\0");
+        state.update(nonce);
+        state.update(&tsn.0.to_be_bytes());
         state.finish()
     }
 

@@ -220,3 +220,14 @@ fn mac_of_the_answer() {
     let bare = Answer { cap: None, merchant: None, ..answer };
     assert!(macs.response(&bare).verify(&bytes(&Value::from("a0475ff0f1b2f5a186d683d3e77dc8f6"))));
 }
+
+/// The profile has no value for it; generated with CMAC of the Python package `cryptography`, from the description.
+#[test]
+fn mac_of_the_last_tsn() {
+    let macs = card(&vectors());
+    let nonce = core::array::from_fn(|at| at as u8);
+    let expected = bytes(&Value::from("9b5b38b542fe53662ef5cda4e01dccce"));
+    assert!(macs.last_tsn(&nonce, Tsn(123)).verify(&expected));
+    assert!(!macs.last_tsn(&nonce, Tsn(124)).verify(&expected));
+    assert!(!macs.last_tsn(&[0; 16], Tsn(123)).verify(&expected));
+}

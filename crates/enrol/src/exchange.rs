@@ -39,8 +39,9 @@ pub struct Point([u8; POINT_BYTES]);
 pub struct Enrolled {
     /// The key, wrapped: for the wallet.
     pub wrapped: [u8; WRAPPED_BYTES],
-    /// The share: to be sealed and stored with the card. The card's key is the derived one with this.
-    pub share: SecretKey<16>,
+    /// The share, where the number is the card's own: to be sealed and stored with the card. The card's key is the
+    /// derived one with this. Behind a pseudo number the card's key is the wrapped one, and nothing is stored.
+    pub share: Option<SecretKey<16>>,
 }
 
 impl Half {
@@ -67,7 +68,7 @@ impl Half {
         self.point
     }
 
-    /// The server's part: wraps a card's key, as it was derived, for the wallet whose point this is.
+    /// The server's part: wraps a card's key, as it was derived or drawn, for the wallet whose point this is.
     ///
     /// # Errors
     ///
@@ -83,10 +84,11 @@ impl Half {
             .encrypt_inout_detached(&ONLY_NONCE.into(), &bound, content.into())
             .expect("a key is short enough to be encrypted");
         room.copy_from_slice(&tag);
-        Ok(Enrolled { wrapped, share: agreed.share })
+        Ok(Enrolled { wrapped, share: Form::of(number).puts_share_in().then_some(agreed.share) })
     }
 
-    /// The wallet's part: unwraps what the server whose point this is has wrapped, and makes the card's key of it.
+    /// The wallet's part: unwraps what the server whose point this is has wrapped, and makes the card's key of it, in the
+    /// way that the number's kind says. What was wrapped for the other kind does not open.
     ///
     /// # Errors
     ///
@@ -107,7 +109,8 @@ impl Half {
             .cipher
             .decrypt_inout_detached(&ONLY_NONCE.into(), &bound, key.as_mut_slice().into(), &tag)
             .map_err(|_| EnrolError::NotAuthentic)?;
-        Ok(CardKey::from_secret(SecretKey::from_bytes(&key)).with_share(&agreed.share))
+        let key = CardKey::from_secret(SecretKey::from_bytes(&key));
+        Ok(if Form::of(number).puts_share_in() { key.with_share(&agreed.share) } else { key })
     }
 
     fn agree(&self, other: &Point) -> Result<Agreed, EnrolError> {
@@ -134,11 +137,43 @@ struct Agreed {
 /// Each wrapping key is of one enrolment and wraps one key: halves are used up.
 const ONLY_NONCE: [u8; 12] = [0; 12];
 
-/// What a wrapped key is bound to: `"ENRL\0" wallet's point, server's point, lp(number)`.
+/// How the wallet comes from the wrapped key to the card's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// It puts the share in, and so makes the key itself (S1 cl. 3): a card's own number.
+    Made,
+    /// It takes the key as it is (S2 cl. 3a, b): a pseudo number.
+    Given,
+}
+
+impl Form {
+    fn of(number: &CardNumber) -> Self {
+        match number {
+            CardNumber::Real(_) => Self::Made,
+            CardNumber::Pseudo(_) => Self::Given,
+        }
+    }
+
+    fn puts_share_in(self) -> bool {
+        self == Self::Made
+    }
+
+    /// What the bound text begins with: so nobody can turn one form into the other.
+    fn label(self) -> &'static [u8; 5] {
+        match self {
+            Self::Made => b"ENRL\0",
+            Self::Given => b"ENRP\0",
+        }
+    }
+}
+
+/// What a wrapped key is bound to: the form's label (`"ENRL\0"`, `"ENRP\0"`), wallet's point, server's point, lp(number).
 fn bound(wallet: &Point, server: &Point, number: &CardNumber) -> Zeroizing<Vec<u8>> {
     let digits = number.pan().digits();
     // A card number has at most 19 digits. Reserved whole at once: growing would leave a copy of them behind.
-    Zeroizing::new([&b"ENRL\0"[..], &wallet.0, &server.0, &[digits.len() as u8], digits].concat())
+    Zeroizing::new(
+        [&Form::of(number).label()[..], &wallet.0, &server.0, &[digits.len() as u8], digits].concat(),
+    )
 }
 
 impl Point {
@@ -210,6 +245,7 @@ impl std::error::Error for EnrolError {}
 #[cfg(test)]
 mod tests {
     use mayfly_card::Pan;
+    use mayfly_dynamic::PseudoPan;
     use proptest::prelude::*;
 
     use super::*;
@@ -236,8 +272,16 @@ mod tests {
         CardNumber::Real(Pan::parse(digits).unwrap())
     }
 
+    fn pseudo(digits: &str) -> CardNumber {
+        CardNumber::Pseudo(PseudoPan::from_pan(Pan::parse(digits).unwrap()).unwrap())
+    }
+
     fn derived() -> CardKey {
-        let bytes = hex("12e24dbb0557c5db3bc3b0b9db021b1c");
+        key("12e24dbb0557c5db3bc3b0b9db021b1c")
+    }
+
+    fn key(digits: &str) -> CardKey {
+        let bytes = hex(digits);
         CardKey::from_secret(SecretKey::from_bytes(bytes.as_slice().try_into().unwrap()))
     }
 
@@ -271,15 +315,44 @@ mod tests {
         );
         let number = number("5400001234567892");
         let enrolled = server.wrap(&of_wallet, &number, &derived()).unwrap();
-        assert_eq!(enrolled.share.expose()[..], hex("a6f00bbc9723265dccdce07978d4681a"));
+        let share = enrolled.share.unwrap();
+        assert_eq!(share.expose()[..], hex("a6f00bbc9723265dccdce07978d4681a"));
         assert_eq!(
             enrolled.wrapped[..],
             hex("8a69b7660016c6cbf6ddffa6333f7ecebdd84ed1d78e27264809a66cd6e7f720")
         );
         let key = wallet.unwrap(&of_server, &number, &enrolled.wrapped).unwrap();
         assert_eq!(key.expose().expose()[..], hex("f0106ce8b3c7e02f3871f35998cde29f"));
-        let of_server = derived().with_share(&enrolled.share);
+        let of_server = derived().with_share(&share);
         assert_eq!(of_server.expose().expose(), key.expose().expose());
+    }
+
+    /// As above; the key is that of process 2 in the profile's vectors.
+    #[test]
+    fn behind_a_pseudo_number_the_key_is_taken_as_it_is() {
+        let number = pseudo("5419992000000424");
+        let of_process_2 = key("87ce161f723c65096e193fbe5735f201");
+        let (wallet, server) = (half(1), half(2));
+        let of_server = server.point();
+        let enrolled = server.wrap(&wallet.point(), &number, &of_process_2).unwrap();
+        assert!(enrolled.share.is_none());
+        assert_eq!(
+            enrolled.wrapped[..],
+            hex("1f45ecc2777d6619a30770a1bf0897d34136980b999030ad9a4b73aebca30f58")
+        );
+        let key = wallet.unwrap(&of_server, &number, &enrolled.wrapped).unwrap();
+        assert_eq!(key.expose().expose(), of_process_2.expose().expose());
+    }
+
+    #[test]
+    fn one_form_cannot_be_turned_into_the_other() {
+        let digits = "5419992000000424";
+        for (right, other) in [(number(digits), pseudo(digits)), (pseudo(digits), number(digits))] {
+            let wrapped = half(2).wrap(&half(1).point(), &right, &derived()).unwrap().wrapped;
+            let open = |number| half(1).unwrap(&half(2).point(), number, &wrapped).err();
+            assert_eq!(open(&right), None);
+            assert_eq!(open(&other), Some(EnrolError::NotAuthentic));
+        }
     }
 
     /// A25: neither the derived key nor the share nor the card's key is in what crosses the wire.
@@ -289,9 +362,10 @@ mod tests {
         let number = number("5400001234567892");
         let [of_wallet, of_server] = [wallet.point(), server.point()];
         let enrolled = server.wrap(&of_wallet, &number, &derived()).unwrap();
+        let share = enrolled.share.clone().unwrap();
         let wire = [&of_wallet.bytes()[..], &of_server.bytes()[..], &enrolled.wrapped].concat();
         let key = wallet.unwrap(&of_server, &number, &enrolled.wrapped).unwrap();
-        for secret in [derived().expose().expose(), enrolled.share.expose(), key.expose().expose()] {
+        for secret in [derived().expose().expose(), share.expose(), key.expose().expose()] {
             assert!(!wire.windows(secret.len()).any(|part| part == secret));
         }
         let shown = format!("{:?} {:?} {:?} {key:?}", half(3), of_wallet, enrolled);

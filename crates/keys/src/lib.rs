@@ -81,7 +81,7 @@ pub use keyring::{CardKeyring, KeyringError};
 pub use mac::{KeyLengthError, Mac, MacKey, MacState, cmac};
 pub use module::{KeyModule, ModuleError};
 pub use partition::Partitioner;
-pub use passphrase::{Passphrase, PassphraseCost, PassphraseError, SALT_BYTES, Salt};
+pub use passphrase::{Passphrase, PassphraseCost, PassphraseError, PassphraseLock, SALT_BYTES, Salt};
 pub use random::{OsRandom, Random, RandomError};
 pub use root::{CheckValue, RootKey};
 pub use seal::{

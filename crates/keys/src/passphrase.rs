@@ -6,8 +6,11 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::encode::{decode_hex, push_hex};
 use crate::kdf::SecretKey;
 use crate::opaque::opaque_debug;
+use crate::random::{Random, RandomError};
+use crate::seal::SealKey;
 
 /// What a passphrase's key is drawn with, besides the passphrase: it is no secret.
 pub type Salt = [u8; SALT_BYTES];
@@ -107,6 +110,55 @@ impl PassphraseCost {
 impl fmt::Display for PassphraseCost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "m={},t={},p=1", self.memory_kib, self.passes)
+    }
+}
+
+/// How a passphrase opens something: its cost, and its salt. A file says it in clear beside what is sealed, as
+/// `argon2id m=65536,t=3,p=1 09…`, and binds it in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassphraseLock {
+    cost: PassphraseCost,
+    salt: Salt,
+}
+
+impl PassphraseLock {
+    const ALGORITHM: &str = "argon2id ";
+
+    /// With a new salt.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomError`] if the generator fails.
+    pub fn draw(cost: PassphraseCost, random: &mut dyn Random) -> Result<Self, RandomError> {
+        let mut salt = [0; SALT_BYTES];
+        random.fill(&mut salt)?;
+        Ok(Self { cost, salt })
+    }
+
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (cost, digits) = text.strip_prefix(Self::ALGORITHM)?.split_once(' ')?;
+        let mut salt = [0; SALT_BYTES];
+        decode_hex(digits.as_bytes(), &mut salt)?;
+        Some(Self { cost: PassphraseCost::parse(cost)?, salt })
+    }
+
+    /// What one guess costs.
+    pub fn cost(&self) -> PassphraseCost {
+        self.cost
+    }
+
+    /// The key that it opens, and was sealed, with. It takes as long as the cost says.
+    pub fn seal_key(&self, passphrase: &Passphrase) -> SealKey {
+        SealKey::new(&passphrase.key(self.cost, &self.salt))
+    }
+}
+
+impl fmt::Display for PassphraseLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = String::with_capacity(2 * SALT_BYTES);
+        push_hex(&mut digits, &self.salt);
+        write!(f, "{}{} {digits}", Self::ALGORITHM, self.cost)
     }
 }
 

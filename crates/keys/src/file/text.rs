@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{KeyFileReason, Protection, Wrapping};
 use crate::encode::{decode_hex, push_hex};
-use crate::passphrase::{PassphraseCost, SALT_BYTES, Salt};
+use crate::passphrase::{PassphraseCost, PassphraseLock};
 use crate::random::{Random, RandomError};
 use crate::root::{CheckValue, RootKey};
 use crate::seal::{SEAL_OVERHEAD_BYTES, SealError, SealKey, SealPlace};
@@ -15,7 +15,6 @@ const WRAPPED_LINE: &str = "wrapped ";
 const KEY: &str = "key ";
 const CHECK: &str = "check ";
 const BY_KEY_FILE: &str = "key-file";
-const BY_PASSPHRASE: &str = "argon2id ";
 
 /// Longer than any key file: reading stops here.
 pub(super) const FILE_BYTES_MAX: usize = 256;
@@ -57,7 +56,7 @@ pub(super) struct Wrapped<'a> {
 
 /// What opens a wrapped key.
 enum Lock {
-    Passphrase(PassphraseCost, Salt),
+    Passphrase(PassphraseLock),
     KeyFile,
 }
 
@@ -74,11 +73,7 @@ pub(super) fn wrapped(
     random: &mut dyn Random,
 ) -> Result<Zeroizing<String>, RandomError> {
     let lock = match wrapping {
-        Wrapping::Passphrase(_) => {
-            let mut salt = [0; SALT_BYTES];
-            random.fill(&mut salt)?;
-            Lock::Passphrase(cost, salt)
-        }
+        Wrapping::Passphrase(_) => Lock::Passphrase(PassphraseLock::draw(cost, random)?),
         Wrapping::Key(_) => Lock::KeyFile,
     };
     let line = lock.line();
@@ -161,7 +156,7 @@ impl<'a> Wrapped<'a> {
 
     pub(super) fn protection(&self) -> Protection {
         match self.lock {
-            Lock::Passphrase(cost, _) => Protection::Passphrase(cost),
+            Lock::Passphrase(lock) => Protection::Passphrase(lock.cost()),
             Lock::KeyFile => Protection::KeyFile,
         }
     }
@@ -178,11 +173,7 @@ impl Lock {
     fn line(&self) -> String {
         match self {
             Self::KeyFile => BY_KEY_FILE.to_owned(),
-            Self::Passphrase(cost, salt) => {
-                let mut line = format!("{BY_PASSPHRASE}{cost} ");
-                push_hex(&mut line, salt);
-                line
-            }
+            Self::Passphrase(lock) => lock.to_string(),
         }
     }
 
@@ -190,18 +181,13 @@ impl Lock {
         if line == BY_KEY_FILE {
             return Some(Self::KeyFile);
         }
-        let (cost, digits) = line.strip_prefix(BY_PASSPHRASE)?.split_once(' ')?;
-        let mut salt = [0; SALT_BYTES];
-        decode_hex(digits.as_bytes(), &mut salt)?;
-        Some(Self::Passphrase(PassphraseCost::parse(cost)?, salt))
+        PassphraseLock::parse(line).map(Self::Passphrase)
     }
 
     /// The key that it wraps under; none if `wrapping` is of another kind.
     fn key(&self, wrapping: Wrapping<'_>) -> Option<SealKey> {
         match (self, wrapping) {
-            (Self::Passphrase(cost, salt), Wrapping::Passphrase(passphrase)) => {
-                Some(SealKey::new(&passphrase.key(*cost, salt)))
-            }
+            (Self::Passphrase(lock), Wrapping::Passphrase(passphrase)) => Some(lock.seal_key(passphrase)),
             (Self::KeyFile, Wrapping::Key(key)) => Some(key.seal_key()),
             _ => None,
         }
