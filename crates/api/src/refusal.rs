@@ -76,6 +76,12 @@ impl From<Refusal> for Problem {
             | Refusal::AmountTooLarge => {
                 return Self::with(Code::OutOfBounds, refusal);
             }
+            Refusal::NoCard(_) => Code::NumberNotActive,
+            Refusal::NotOfCheckSite(_) | Refusal::CardLocked(_) | Refusal::FundedByHost(_) => {
+                return Self::with(Code::OutOfBounds, refusal);
+            }
+            Refusal::OpenPurchases { .. } => return Self::with(Code::ActiveNumbersMax, refusal),
+            Refusal::CardChanged => Code::Busy,
             Refusal::ActiveNumbers { .. } => return Self::with(Code::ActiveNumbersMax, refusal),
             Refusal::Funds => Code::FundsMissing,
             Refusal::KeyReused => Code::IdempotencyKeyReused,

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::TextError;
 
+/// From 1970-01-01 to 2000-01-01.
+const DAYS_TO_2000: u64 = 10_957;
+
 /// A month of the years 2000 to 2119, as `year * 12 + month - 1`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MonthIndex(u16);
@@ -34,6 +37,19 @@ impl MonthIndex {
         let index = (year * 12 + month - 1).clamp(u64::from(Self::FIRST), u64::from(Self::LAST));
         // Clamped to the range of the type.
         Self(index as u16)
+    }
+
+    /// When it begins, in milliseconds since 1970 (UTC).
+    pub fn start_unix_ms(self) -> u64 {
+        let (year, month) = (u64::from(self.year()), u64::from(self.month()));
+        // The days of the years before, with a leap day after each fourth of them: 2100 is the only year of the range that
+        // should have one by that and has none.
+        let since_2000 = year - 2000;
+        let leap_days = since_2000.div_ceil(4) - u64::from(year > 2100);
+        let is_leap = year.is_multiple_of(4) && year != 2100;
+        let days_before = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334][month as usize - 1];
+        let days = since_2000 * 365 + leap_days + days_before + u64::from(is_leap && month > 2);
+        (DAYS_TO_2000 + days) * 86_400_000
     }
 
     /// The index itself.
@@ -169,6 +185,17 @@ mod tests {
             (4_102_444_799, 2099, 12),
         ] {
             assert_eq!(Some(MonthIndex::of_unix_ms(unix_s * 1000)), MonthIndex::new(year, month));
+        }
+    }
+
+    #[test]
+    fn a_month_begins_when_the_one_before_is_over() {
+        let all = (MonthIndex::FIRST..=MonthIndex::LAST).filter_map(MonthIndex::from_value);
+        let mut before = None;
+        for month in all {
+            assert_eq!(MonthIndex::of_unix_ms(month.start_unix_ms()), month);
+            assert!(before.is_none_or(|before| MonthIndex::of_unix_ms(month.start_unix_ms() - 1) == before));
+            before = Some(month);
         }
     }
 

@@ -204,22 +204,15 @@ fn a39_a40_the_open_etsn_of_a_date_is_found() {
     let open = [8, 9, 10].map(|etsn| OpenEtsn { etsn: Etsn(etsn), version: V1, reference: reference(60) });
     let dates = open.map(|open| macs.expiry(&open).expose());
     for (open_one, date) in open.iter().zip(dates) {
-        assert_eq!(macs.find(&open, date), Some(open_one.etsn));
+        assert_eq!(macs.find(open, date), Some(open_one.etsn));
     }
     let others = (0..60).map(|offset| Expiry::from(reference(60).date().plus(offset).unwrap()));
-    assert_eq!(others.filter(|date| macs.find(&open, *date).is_some()).count(), 3);
+    assert_eq!(others.filter(|date| macs.find(open, *date).is_some()).count(), 3);
     // Consumed ones are not among the open.
-    assert_eq!(macs.find(&[open[0], open[2]], dates[1]), None);
-    assert_eq!(macs.find(&[], dates[1]), None);
+    assert_eq!(macs.find([open[0], open[2]], dates[1]), None);
+    assert_eq!(macs.find([], dates[1]), None);
     // If two had the same date, the older one would be meant.
-    assert_eq!(macs.find(&[open[1], open[1], open[0]], dates[1]), Some(open[1].etsn));
-}
-
-#[test]
-#[should_panic(expected = "more open ETSNs than are issued")]
-fn more_open_etsns_than_are_issued_are_a_bug() {
-    let open = OpenEtsn { etsn: Etsn(1), version: V1, reference: reference(60) };
-    let _ = macs([5; 16]).expiry_macs().find(&[open; 9], expiry("1227"));
+    assert_eq!(macs.find([open[1], open[1], open[0]], dates[1]), Some(open[1].etsn));
 }
 
 /// A46, A48: a field is verified by its own rule, against the ETSNs of its own mode, or not at all.
@@ -320,7 +313,7 @@ fn a49_random_dates_hit_as_often_as_is_computed() {
             state ^= state >> 7;
             state ^= state << 17;
             let guess = reference.date().plus((state % u64::from(months)) as u16).unwrap();
-            hits += u64::from(macs.find(&etsns, guess.into()).is_some());
+            hits += u64::from(macs.find(etsns.clone(), guess.into()).is_some());
         }
         let chance = odds::expiry_forgery(Months::new(months).unwrap(), open, 1);
         let off = odds::deviations(CARDS, hits, chance);
@@ -381,6 +374,6 @@ proptest! {
         let issued = issue(Etsn(last), &verified, &[], |etsn| site_macs.expiry(&open(etsn))).unwrap();
         prop_assert_eq!(issued.etsn, Etsn(last + ahead + 1));
         let typed = wallet.expiry_macs().expiry(&open(issued.etsn)).expose();
-        prop_assert_eq!(site_macs.find(&[open(issued.etsn)], typed), Some(issued.etsn));
+        prop_assert_eq!(site_macs.find([open(issued.etsn)], typed), Some(issued.etsn));
     }
 }

@@ -120,7 +120,7 @@ fn a33_a34_pseudo_expiration_dates() {
         assert_eq!(PseudoExpiry::of(&mac, &reference).expose().mmyy(), text(&vector["mmyy"]));
         let open = OpenEtsn { etsn, version: AppVersion(1), reference };
         let presented = Expiry::parse_mmyy(text(&vector["mmyy"])).unwrap();
-        assert_eq!(expiry_macs.find(&[open], presented), Some(etsn));
+        assert_eq!(expiry_macs.find([open], presented), Some(etsn));
         seen += 1;
     }
     assert_eq!(seen, 16);

@@ -112,6 +112,9 @@ impl Engine {
         let now_ms = clock.now_ms().max(partitions.now_ms()).max(ends.at_ms());
         progress.set_durable(ends.number, now_ms);
         catalogue.update(partitions.register());
+        if let Some(cards) = catalogue.cards() {
+            cards.show_all(&partitions);
+        }
         // One batch waits while one is written: the writer decides the third, and then waits too.
         let (to_committer, batches) = sync_channel(1);
         let (spare_sender, spare) = sync_channel(4);

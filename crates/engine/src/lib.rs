@@ -12,6 +12,7 @@
 //! ```
 
 mod asker;
+pub mod cards;
 mod catalogue;
 mod changes;
 mod clock;

@@ -212,6 +212,9 @@ impl Writer {
         for event in self.events.drain(..) {
             batch.changes.add(partition, &event);
             self.partitions.apply(partition, &event, now);
+            if let (Some(cards), Some(state)) = (self.catalogue.cards(), self.partitions.get(partition)) {
+                cards.follow(state, &event);
+            }
             match event {
                 Event::ProgrammeOpened(_) => self.catalogue.update(self.partitions.register()),
                 Event::Asked(asked) => batch.questions.push(Question { asked: *asked, at_ms: now }),

@@ -10,11 +10,15 @@ use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::{
     Cvc2Check, Facts, MessageKind, Original, PartitionId, Presented, Processing, Request, ResponseCode,
 };
+use mayfly_dynamic::Purchase;
 use mayfly_engine::Catalogue;
+use mayfly_engine::cards::Shown;
 use mayfly_iso8583::{De, Message};
 
 use crate::digest::{self, Reference};
 
+/// The sub-element of DE 48 that carries the MAC field.
+const MAC_FIELD: u8 = 43;
 /// The sub-element of DE 48 that carries the CVC2.
 const CVC2: u8 = 92;
 
@@ -103,7 +107,7 @@ pub fn translate(message: &Message<'_>, catalogue: &Catalogue) -> Result<Box<Req
         number: parts.number,
         expiry: parts.expiry,
         cvc2: parts.cvc2,
-        proof: Proof::NoKey,
+        proof: parts.proof,
         amount: parts.amount,
         replacement: parts.replacement,
         currency: parts.currency,
@@ -123,6 +127,7 @@ pub(crate) struct Parts {
     processing: Processing,
     expiry: Option<Expiry>,
     cvc2: Cvc2Check,
+    proof: Proof,
     pub(crate) number: Presented,
     /// Where the number belongs, if it is one.
     partition: Option<PartitionId>,
@@ -137,6 +142,12 @@ impl Parts {
     fn read(message: &Message<'_>, catalogue: &Catalogue) -> Result<Self, Fault> {
         let expiry = optional(message, De::EXPIRATION_DATE, Expiry::parse_yymm)?;
         let (number, partition, cvc2) = number(message, catalogue, expiry)?;
+        let amount = required(message, De::AMOUNT, MinorUnits::parse)?;
+        let currency = currency(message)?;
+        let merchant = optional(message, De::CARD_ACCEPTOR, MerchantId::parse)?.unwrap_or_default();
+        let field = message.sub_element(De::ADDITIONAL_DATA, MAC_FIELD);
+        let field = field.map(|field| (field.as_bytes(), Purchase { amount, currency, merchant }));
+        let proof = catalogue.proof(&number, &Shown { expiry, field });
         let replacement =
             message.replacement_amounts().map_err(|_| Fault::Malformed(De::REPLACEMENT_AMOUNTS))?;
         Ok(Self {
@@ -145,11 +156,12 @@ impl Parts {
             cvc2,
             number,
             partition,
-            amount: required(message, De::AMOUNT, MinorUnits::parse)?,
+            amount,
+            proof,
             // Twelve digits at the most, so it is never lost.
             replacement: replacement.and_then(|amounts| MinorUnits::new(amounts.transaction())),
-            currency: currency(message)?,
-            merchant: optional(message, De::CARD_ACCEPTOR, MerchantId::parse)?.unwrap_or_default(),
+            currency,
+            merchant,
             declined_elsewhere: message.mti().without_repeat().digits()[2] == b'2'
                 && message.bytes(De::RESPONSE_CODE).is_some_and(|code| code != b"00"),
         })

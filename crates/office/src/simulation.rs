@@ -10,6 +10,7 @@ use mayfly_core::{
     Facts, Hash64, MessageAnswer, MessageKind, OnceKey, Operation, Original, PartitionId, Presented,
     Processing, ProgrammeId, Reason, Refusal, Request, ResponseCode,
 };
+use mayfly_engine::cards::Shown;
 use mayfly_keys::Cvc2;
 use mayfly_store::TransactionRow;
 
@@ -116,6 +117,7 @@ impl Office {
         let SimulatedSale { number, expiry, cvc2, amount, currency, shop, .. } = sale;
         let cvc2 = cvc2.as_ref().map(|cvc2| &cvc2.expose()[..]);
         let presented = (self.catalogue.presented(number), self.catalogue.partition_of(number));
+        let proof = self.catalogue.proof(&presented.0, &Shown { expiry: *expiry, field: None });
         let reference = self.catalogue.hash("simulated", &[&once.key.0.to_be_bytes()]);
         let facts = self.simulated_facts(once.key, reference, *shop);
         let request = Request {
@@ -123,7 +125,7 @@ impl Office {
             processing,
             expiry: *expiry,
             cvc2: self.catalogue.check_cvc2(number, *expiry, cvc2),
-            proof: Proof::NoKey,
+            proof,
             amount: *amount,
             ..request(once, reference, presented, *currency, facts)
         };

@@ -234,6 +234,7 @@ mod tests {
                 },
                 expiry: Some(expiry),
                 cvc2: Cvc2Check::Absent,
+                proof: mayfly_core::scheme::dynamic::Proof::NoKey,
                 amount: MinorUnits::new(minor).unwrap(),
                 replacement: None,
                 currency: Currency::parse_alphabetic("USD").unwrap(),

@@ -215,7 +215,7 @@ pub(super) fn shown((id, account): (AccountId, state::Account)) -> Account {
         issuer: Shown(account.issuer),
         currency: Shown(account.currency),
         credit_limit: match account.limit {
-            CreditLimit::Prepaid => None,
+            CreditLimit::Prepaid | CreditLimit::IssuerHost => None,
             CreditLimit::Credit(limit) => Some(Amount::of(limit.signed(), account.currency)),
         },
         balance: sum(account.balance),

@@ -467,6 +467,7 @@ impl Rig {
             number,
             expiry,
             cvc2: Cvc2Check::Absent,
+            proof: mayfly_core::scheme::dynamic::Proof::NoKey,
             amount: MinorUnits::new(minor).unwrap(),
             replacement: None,
             currency: Currency::parse_alphabetic("USD").unwrap(),

@@ -15,23 +15,18 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use mayfly_card::{Expiry, MonthIndex, Pan};
 use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::state::{Card, State};
-use mayfly_core::{CardRef, Partitions, ProgrammeId};
-use mayfly_dynamic::{
-    CardKey, CardMacs, Conversion, KeyRefusal, MacField, Mode, Purchase, SpecialBin,
-};
-use mayfly_keys::{CardKeyring, NumberIndex};
+use mayfly_core::{CardRef, Event, Partitions, ProgrammeId, Transacted};
+use mayfly_dynamic::{CardKey, CardMacs, Conversion, KeyRefusal, MacField, Mode, Purchase, SpecialBin};
+use mayfly_keys::{CardKeyring, CardKeys, NumberIndex};
 
-pub use desk::{
-    Asked, CardDesk, CardDeskError, ConversionTable, EnrolOrder, Enrolled, LastTsn, Package, TableError, Verified,
-    WalletRequest,
-};
+pub use desk::{CardDesk, CardDeskError, DrawnCard, EnrolOrder, Package, Verified, WalletRequest};
 
 /// How many pieces the book is in: readers of one don't wait for the writer of another.
 const SHARDS: usize = 256;
 
 /// All cards of the check site. Read by many, changed by the writer and when a card is enrolled.
 pub struct CardBook {
-    ring: Arc<RwLock<CardKeyring>>,
+    keys: Arc<CardKeys>,
     shards: Vec<RwLock<HashMap<u64, Entry>>>,
 }
 
@@ -55,10 +50,8 @@ struct Active {
 pub struct Shown<'a> {
     /// DE 14.
     pub expiry: Option<Expiry>,
-    /// The MAC field, DE 48.43.
-    pub field: Option<&'a [u8]>,
-    /// What the MAC field covers.
-    pub purchase: Purchase,
+    /// The MAC field, DE 48.43, and what it covers.
+    pub field: Option<(&'a [u8], Purchase)>,
 }
 
 /// Where a card's own number and date are: for whoever asks its issuer host.
@@ -71,9 +64,14 @@ pub struct Own {
 }
 
 impl CardBook {
-    /// Without cards. Their keys are of this ring.
-    pub fn new(ring: Arc<RwLock<CardKeyring>>) -> Self {
-        Self { ring, shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+    /// Without cards. Theirs are made from these keys.
+    pub fn new(keys: Arc<CardKeys>) -> Self {
+        Self { keys, shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+    }
+
+    /// What cards' keys are made from.
+    pub fn keys(&self) -> &Arc<CardKeys> {
+        &self.keys
     }
 
     /// A card is enrolled: its number is not issued yet. It has a new conversion if it had one before.
@@ -103,10 +101,9 @@ impl CardBook {
 
     /// The card's own number and date, also of one that is not active any more: what was bought with it goes on.
     pub fn own(&self, index: NumberIndex) -> Option<Own> {
-        self.read(index).get(&index.0).map(|entry| Own {
-            pan: entry.conversion.pan.clone(),
-            expiry: entry.conversion.expiry,
-        })
+        self.read(index)
+            .get(&index.0)
+            .map(|entry| Own { pan: entry.conversion.pan.clone(), expiry: entry.conversion.expiry })
     }
 
     /// Which of its card's open ETSNs a message belongs to, if to any.
@@ -118,10 +115,10 @@ impl CardBook {
         let open = |mode| active.standing.open.iter().filter(move |open| open.mode == mode);
         // A MAC field that is there decides, be it right or wrong.
         let (mode, hit) = match (shown.field, shown.expiry) {
-            (Some(field), _) => {
+            (Some((field, purchase)), _) => {
                 let open = open(Mode::Field).map(|open| (open.etsn, open.version));
                 let field = MacField::parse(field).ok();
-                (Mode::Field, field.and_then(|field| macs.find_field(open, &field, &shown.purchase)))
+                (Mode::Field, field.and_then(|field| macs.find_field(open, &field, &purchase)))
             }
             (None, Some(expiry)) => {
                 let dates = open(Mode::Expiry).map(|open| open.of_date());
@@ -132,8 +129,36 @@ impl CardBook {
         hit.map_or(Proof::Missed(mode), |etsn| Proof::Of(etsn, mode))
     }
 
-    /// Shows how a card stands now. Called by the writer.
-    pub(crate) fn show(&self, state: &State, card: CardRef) {
+    /// Shows what an event has changed, once it is applied. Called by the writer.
+    pub(crate) fn follow(&self, state: &State, event: &Event) {
+        match event {
+            Event::NumberIssued(issued) if is_card(state, issued.programme) => {
+                self.show(state, CardRef { number: issued.number, account: issued.account });
+            }
+            // What is no card is not in the book.
+            Event::NumbersRetired(retired) => {
+                retired.iter().for_each(|(number, _)| self.retire(number.index))
+            }
+            Event::Transacted(Transacted { number: Some(number), retires: Some(_), .. }) => {
+                self.retire(number.index);
+            }
+            Event::EtsnOpened(opened) => self.show(state, opened.card),
+            Event::EtsnUsed { card, .. }
+            | Event::EtsnChecked { card, .. }
+            | Event::CardMissed { card, .. }
+            | Event::CardUnlocked { card } => self.show(state, *card),
+            _ => {}
+        }
+    }
+
+    fn retire(&self, index: NumberIndex) {
+        if let Some(entry) = self.write(index).get_mut(&index.0) {
+            entry.active = None;
+        }
+    }
+
+    /// Shows how a card stands now.
+    fn show(&self, state: &State, card: CardRef) {
         let index = card.number.index;
         let mut shard = self.write(index);
         let Some(entry) = shard.get_mut(&index.0) else { return };
@@ -148,8 +173,7 @@ impl CardBook {
     pub(crate) fn show_all(&self, partitions: &Partitions) {
         for state in partitions.iter() {
             for number in state.numbers.iter() {
-                let programme = state.programme(number.programme);
-                if programme.is_some_and(|programme| programme.terms.scheme.dynamic().is_some()) {
+                if is_card(state, number.programme) {
                     self.show(state, CardRef { number: number.reference(), account: number.account });
                 }
             }
@@ -158,7 +182,7 @@ impl CardBook {
 
     fn ring(&self) -> RwLockReadGuard<'_, CardKeyring> {
         // Nobody panics while he holds this lock.
-        self.ring.read().unwrap_or_else(PoisonError::into_inner)
+        self.keys.ring().read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, index: NumberIndex) -> RwLockReadGuard<'_, HashMap<u64, Entry>> {
@@ -172,6 +196,10 @@ impl CardBook {
     fn shard(&self, index: NumberIndex) -> &RwLock<HashMap<u64, Entry>> {
         &self.shards[index.0 as usize % SHARDS]
     }
+}
+
+fn is_card(state: &State, programme: ProgrammeId) -> bool {
+    state.programme(programme).is_some_and(|programme| programme.terms.scheme.dynamic().is_some())
 }
 
 impl Entry {

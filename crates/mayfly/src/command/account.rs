@@ -186,6 +186,7 @@ fn list(admin: &mut Admin, issuer: Option<IssuerId>, page: &PageArgs, output: Ou
 fn funded(account: &Account) -> String {
     match account.limit {
         AccountLimit::Prepaid => "prepaid".into(),
+        AccountLimit::IssuerHost => "issuer host".into(),
         // A limit has at most twelve digits.
         AccountLimit::Credit { minor } => format!("credit {}", account.currency.show(minor.cast_signed())),
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mayfly_card::MinorUnits;
+use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::state::Transaction;
 use mayfly_core::{Cvc2Check, MessageKind, NumberRef, PartitionId, Processing, Reason, ResponseCode};
 use mayfly_keys::NumberIndex;
@@ -148,5 +149,6 @@ fn card(payment: &Payment, history: &History) -> Card {
         last_four: payment.last_four,
         expiry: None,
         cvc2: Cvc2Check::Absent,
+        proof: Proof::NoKey,
     }
 }

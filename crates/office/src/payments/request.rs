@@ -5,6 +5,7 @@ use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::{
     Cvc2Check, Facts, Hash64, MessageKind, PartitionId, Presented, Processing, ProgrammeId, Request, TimeMs,
 };
+use mayfly_engine::cards::Shown;
 use mayfly_keys::NumberIndex;
 use mayfly_store::directory::{Merchant, OrderReference, Payment, PaymentId};
 
@@ -20,6 +21,7 @@ pub(super) struct Card {
     pub(super) last_four: LastFour,
     pub(super) expiry: Option<Expiry>,
     pub(super) cvc2: Cvc2Check,
+    pub(super) proof: Proof,
 }
 
 /// One thing that is asked of a payment.
@@ -57,11 +59,15 @@ impl Gateway {
         let catalogue = &self.office.catalogue;
         let SentCard { pan, expiry, cvc2 } = sent;
         let cvc2 = cvc2.as_ref().map(|cvc2| &cvc2.expose()[..]);
+        let (index, programme, last_four) =
+            (catalogue.index(pan), catalogue.programme_of(pan), pan.last_four());
+        let presented = Presented::Number { index, programme, last_four };
         Card {
-            index: catalogue.index(pan),
+            index,
             partition: catalogue.partition_of(pan),
-            programme: catalogue.programme_of(pan),
-            last_four: pan.last_four(),
+            programme,
+            last_four,
+            proof: catalogue.proof(&presented, &Shown { expiry: Some(*expiry), field: None }),
             expiry: Some(*expiry),
             cvc2: catalogue.check_cvc2(pan, Some(*expiry), cvc2),
         }
@@ -70,7 +76,7 @@ impl Gateway {
     /// A message of a payment.
     pub(super) fn request(&self, payment: &Payment, merchant: &Merchant, message: Message) -> Request {
         let Message { kind, processing, amount, card, identity, content, repeat } = message;
-        let Card { index, partition, programme, last_four, expiry, cvc2 } = card;
+        let Card { index, partition, programme, last_four, expiry, cvc2, proof } = card;
         Request {
             message: kind,
             processing,
@@ -81,7 +87,7 @@ impl Gateway {
             number: Presented::Number { index, programme, last_four },
             expiry,
             cvc2,
-            proof: Proof::NoKey,
+            proof,
             amount,
             replacement: None,
             currency: payment.currency,

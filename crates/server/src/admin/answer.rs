@@ -68,6 +68,7 @@ pub(super) fn account(id: AccountId, account: &state::Account) -> Account {
         currency: account.currency,
         limit: match account.limit {
             CreditLimit::Prepaid => AccountLimit::Prepaid,
+            CreditLimit::IssuerHost => AccountLimit::IssuerHost,
             CreditLimit::Credit(limit) => AccountLimit::Credit { minor: limit.value() },
         },
         balance: amount(account.balance),
@@ -243,6 +244,12 @@ fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::Lifetime { .. }
         | Refusal::ActiveNumbers { .. }
         | Refusal::AmountTooLarge => ErrorCode::Limit,
+        Refusal::OpenPurchases { .. } => ErrorCode::Limit,
+        Refusal::NoCard(_)
+        | Refusal::CardLocked(_)
+        | Refusal::NotOfCheckSite(_)
+        | Refusal::FundedByHost(_) => ErrorCode::Conflict,
+        Refusal::CardChanged => ErrorCode::Busy,
         Refusal::Funds => ErrorCode::Funds,
         Refusal::KeyReused | Refusal::NoKeyHere => ErrorCode::Conflict,
         Refusal::CandidatesTaken | Refusal::Busy => ErrorCode::Busy,

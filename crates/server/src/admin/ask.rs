@@ -26,6 +26,7 @@ fn minor_units(field: &str, minor: u64) -> Result<MinorUnits, AdminError> {
 pub(super) fn limit(limit: AccountLimit) -> Result<CreditLimit, AdminError> {
     match limit {
         AccountLimit::Prepaid => Ok(CreditLimit::Prepaid),
+        AccountLimit::IssuerHost => Ok(CreditLimit::IssuerHost),
         AccountLimit::Credit { minor } => minor_units("the credit limit", minor).map(CreditLimit::Credit),
     }
 }

@@ -239,6 +239,8 @@ pub enum AccountLimit {
         /// In minor units.
         minor: u64,
     },
+    /// The issuer host has the money, and is asked.
+    IssuerHost,
 }
 
 /// A new programme.

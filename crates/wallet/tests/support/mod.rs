@@ -141,7 +141,7 @@ impl SiteCard {
             }
             None => {
                 let open: Vec<OpenEtsn> = of_mode(Mode::Expiry).collect();
-                macs.expiry_macs().find(&open, filled.expiry)
+                macs.expiry_macs().find(open.iter().copied(), filled.expiry)
             }
         }?;
         self.open.retain(|open| open.etsn.etsn != etsn);
