@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, copy, demo, init, inspect, issuer, journal, key, number, programme, retention, send,
+    account, bench, copy, demo, init, inspect, issuer, journal, key, lab, number, programme, retention, send,
     serve, shell, status, transaction,
 };
 use crate::failure::Outcome;
@@ -62,6 +62,8 @@ enum Command {
     Status,
     Copy(copy::Copy),
     Bench(Box<bench::Bench>),
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
     Completions(shell::Completions),
     Man(shell::Man),
 }
@@ -95,6 +97,7 @@ impl Command {
             Self::Status => status::run(place, output),
             Self::Copy(copy) => copy.run(output),
             Self::Bench(bench) => bench.run(output),
+            Self::Lab(command) => command.run(output),
             Self::Completions(completions) => completions.run(Cli::command(), output),
             Self::Man(man) => man.run(Cli::command(), output),
         }
