@@ -17,3 +17,4 @@ pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod transaction;
+pub(crate) mod wallet;
