@@ -106,7 +106,10 @@ impl Store for Keeper {
             // Half a wallet is of no use; the first error is the one to tell.
             let _ = fs::remove_file(&beside);
             let name = self.path.display();
-            Failure::unreachable(format!("the wallet {name} can't be written, so nothing was sent"), error)
+            Failure::unreachable(
+                format!("the wallet {name} can't be written, and nothing goes on without that"),
+                error,
+            )
         })
     }
 }

@@ -86,7 +86,7 @@ impl Http {
     pub(crate) fn log_in(&self, login: &Login<'_>) -> Result<Session, ServerError> {
         let call = Call { path: "/v1/logins", body: Some(login), session: false };
         match self.call(call)? {
-            LoggedIn::Session(tokens) => Ok(tokens.read()),
+            LoggedIn::Session(tokens) => tokens.read().ok_or_else(unreadable),
             LoggedIn::Further => Err(ServerError::Said(
                 "a password is not enough to log in, and this program knows no other step".into(),
             )),
@@ -97,7 +97,8 @@ impl Http {
     pub(crate) fn refresh(&self, session: &Session) -> Result<Session, ServerError> {
         let body = Refresh { refresh: &session.refresh };
         let call = Call { path: "/v1/sessions/refresh", body: Some(&body), session: false };
-        self.call(call).map(|tokens: Tokens| tokens.read())
+        let tokens: Tokens = self.call(call)?;
+        tokens.read().ok_or_else(unreadable)
     }
 
     /// Ends the session.

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::file::{Opened, exists};
 use super::wire::Login;
-use super::{At, named, of_server, passphrase};
+use super::{At, named, new_passphrase, of_server};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::secret::{SecretFrom, ask_openly};
@@ -84,7 +84,7 @@ impl LogIn {
 
     fn made(&self, at: &At) -> Outcome<Opened> {
         let http = at.server(self.server.as_deref().unwrap_or_default())?;
-        let passphrase = passphrase(&at.secret().load_new()?)?;
+        let passphrase = new_passphrase(&at.secret().load_new()?)?;
         Opened::create(&at.path()?, &passphrase, Wallet::new(http.base()))
     }
 
@@ -140,7 +140,7 @@ impl ChangePassphrase {
     /// Runs it.
     pub(crate) fn run(&self, at: &At, output: Output) -> Outcome {
         let path = at.path()?;
-        let old = passphrase(&at.secret().load()?)?;
+        let old = at.passphrase()?;
         // Whether it opens is known before a new one is thought of; and nobody has to wait while that is typed.
         drop(Opened::open(&path, &old)?);
         let new = SecretFrom {
@@ -149,7 +149,7 @@ impl ChangePassphrase {
             option: "--new-passphrase-file",
             file: self.new_passphrase_file.as_deref(),
         };
-        let new = passphrase(&new.load_new()?)?;
+        let new = new_passphrase(&new.load_new()?)?;
         let mut opened = Opened::open(&path, &old)?;
         opened.change_passphrase(&new)?;
         output.either(&json!({ "changed": true }), || "the wallet opens with the new passphrase now".into())

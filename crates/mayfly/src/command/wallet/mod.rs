@@ -115,7 +115,13 @@ impl At {
         if !exists(&path)? {
             return Err(file::none(&path));
         }
-        Opened::open(&path, &passphrase(&self.secret().load()?)?)
+        Opened::open(&path, &self.passphrase()?)
+    }
+
+    /// The passphrase of a wallet that is there. What can't be one does not open it, and that is all there is to say.
+    fn passphrase(&self) -> Outcome<Passphrase> {
+        Passphrase::new(&self.secret().load()?)
+            .map_err(|_| Failure::Refused("the wallet does not open with this passphrase; try again".into()))
     }
 
     /// Its server, for what nobody needs to be logged in for.
@@ -147,8 +153,8 @@ impl At {
     }
 }
 
-/// A passphrase that was typed.
-fn passphrase(typed: &str) -> Outcome<Passphrase> {
+/// A new passphrase.
+fn new_passphrase(typed: &str) -> Outcome<Passphrase> {
     Passphrase::new(typed).map_err(|error| Failure::Usage(error.to_string()))
 }
 

@@ -8,7 +8,7 @@ use mayfly_dynamic::{
 };
 use mayfly_enrol::{POINT_BYTES, Point, WRAPPED_BYTES};
 use mayfly_server::protocol::Secret;
-use mayfly_wallet::{Asked, CardId, LastTsn, Package, Session, SignedAnswer};
+use mayfly_wallet::{Asked, CardId, LastTsn, Package, Session, SignedAnswer, TOKEN_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/logins`.
@@ -42,14 +42,18 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn read(&self) -> Session {
+    /// None if a token is longer than any.
+    pub(crate) fn read(&self) -> Option<Session> {
+        if [&self.session, &self.refresh].iter().any(|token| token.expose().len() > TOKEN_BYTES_MAX) {
+            return None;
+        }
         let unix_s = |at: Timestamp| at.as_second().try_into().unwrap_or(0);
-        Session {
+        Some(Session {
             token: self.session.expose().to_owned(),
             expires_unix_s: unix_s(self.expires_at),
             refresh: self.refresh.expose().to_owned(),
             refresh_expires_unix_s: unix_s(self.refresh_expires_at),
-        }
+        })
     }
 }
 
@@ -293,4 +297,119 @@ fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
 
 fn base64<const N: usize>(text: &str) -> Option<[u8; N]> {
     Base64UrlUnpadded::decode_vec(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_keys::{OsRandom, SecretKey};
+    use mayfly_wallet::{Enrolment, Form, Store, Wallet, Wish};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Keeps nothing.
+    struct Nowhere;
+
+    impl Store for Nowhere {
+        type Error = ();
+
+        fn save(&mut self, _: &Wallet) -> Result<(), ()> {
+            Ok(())
+        }
+    }
+
+    /// A package for this enrolment, as the server writes it.
+    fn package(enrolment: &Enrolment) -> Value {
+        let number = mayfly_dynamic::CardNumber::Real(Pan::parse("5400001234567892").unwrap());
+        let half = mayfly_enrol::Half::draw(&mut OsRandom).unwrap();
+        let point = Base64UrlUnpadded::encode_string(half.point().bytes());
+        let key = mayfly_dynamic::CardKey::from_secret(SecretKey::from_bytes(&[7; 16]));
+        let wrapped = half.wrap(&enrolment.point(), &number, &key).unwrap().wrapped;
+        json!({
+            "number": "5400001234567892", "expiry": "1227", "point": point,
+            "wrapped_key": Base64UrlUnpadded::encode_string(&wrapped), "shared": true, "last_tsn": 17,
+            "versions": { "oldest": 1, "newest": 1 }, "field": { "acs": 1, "method": 2, "key": 3 },
+        })
+    }
+
+    fn read_card(value: &Value) -> Option<Package> {
+        serde_json::from_value::<NewCard>(value.clone()).ok()?.read()
+    }
+
+    #[test]
+    fn a_package_is_read_and_a_request_written() {
+        let id = CardId::parse("num_1").unwrap();
+        let enrolment = Enrolment::begin(id.clone(), &mut OsRandom).unwrap();
+        let value = package(&enrolment);
+        let card = enrolment.finish(read_card(&value).unwrap()).unwrap();
+        let mut wallet = Wallet::new("https://issuer.example");
+        wallet.add(card, &mut Nowhere).unwrap();
+        let amount = Some((MinorUnits::new(2498).unwrap(), Currency::parse_alphabetic("USD").unwrap()));
+        let merchant = MerchantId::parse("M-001").ok();
+        let all = Wish { amount, merchant, merchant_name: Some("Shop".into()), lifetime_s: Some(600) };
+        for (wish, mac_field, tsn) in [(all, true, 18), (Wish::default(), false, 19)] {
+            let is_all = mac_field;
+            let order = wallet.card(&id).unwrap().order(wish, Form { mac_field }).unwrap();
+            let asked = wallet.ask(&id, order, &mut Nowhere).unwrap();
+            let written = serde_json::to_value(Verification::of(&asked)).unwrap();
+            let amount = if is_all { json!({ "minor": 2498, "currency": "USD" }) } else { Value::Null };
+            let expected = json!({
+                "number": "5400001234567892", "expiry": "1227", "version": 1, "tsn": tsn,
+                "mac": hex(&asked.request().mac), "mode": if is_all { "field" } else { "expiry" },
+                "amount_max": amount, "merchant": is_all.then_some("M-001"), "lifetime_s": is_all.then_some(600),
+            });
+            assert_eq!(written, expected);
+        }
+
+        for (name, wrong) in [
+            ("number", json!("5400001234567893")),
+            ("expiry", json!("1327")),
+            ("point", json!("AAAA")),
+            ("wrapped_key", json!("AAAA")),
+            ("wrapped_key", json!("=")),
+            ("versions", json!({ "oldest": 1, "newest": 256 })),
+            ("field", json!({ "acs": 1, "method": 16, "key": 1 })),
+        ] {
+            let mut value = value.clone();
+            value[name] = wrong;
+            assert!(read_card(&value).is_none(), "{name}");
+        }
+        let mut without = value;
+        without["field"] = Value::Null;
+        assert_eq!(read_card(&without).unwrap().origin, None);
+    }
+
+    #[test]
+    fn an_answer_is_read_as_of_today() {
+        let value = json!({
+            "tsn": 18, "etsn": 19, "reference": "0100", "months": 60, "expires_at": 4_102_444_800u64,
+            "amount_max": { "minor": 2498, "currency": "USD" }, "merchant": "M-001", "mac": "0b".repeat(16),
+        });
+        let today = MonthIndex::new(2099, 12).unwrap();
+        let read = |value: &Value| serde_json::from_value::<Verified>(value.clone()).ok()?.read(today);
+        let SignedAnswer { answer, mac } = read(&value).unwrap();
+        assert_eq!((answer.tsn, answer.etsn, mac), (Tsn(18), Etsn(19), [0x0b; 16]));
+        // The year 00 is the next one.
+        assert_eq!(answer.reference.date(), MonthIndex::new(2100, 1).unwrap());
+        assert_eq!(answer.cap.map(|(amount, of)| (amount.value(), of.letters())), Some((2498, "USD")));
+        for (name, wrong) in [
+            ("reference", json!("1300")),
+            ("months", json!(0)),
+            ("months", json!(121)),
+            ("amount_max", json!({ "minor": 1, "currency": "XXX" })),
+            ("amount_max", json!({ "minor": 1_000_000_000_000u64, "currency": "USD" })),
+            ("merchant", json!("sixteen letters!")),
+            ("mac", json!("0b")),
+            ("mac", json!("+b".repeat(16))),
+            ("tsn", json!(-1)),
+        ] {
+            let mut value = value.clone();
+            value[name] = wrong;
+            assert!(read(&value).is_none(), "{name}");
+        }
+        let mut bare = value;
+        (bare["amount_max"], bare["merchant"]) = (Value::Null, Value::Null);
+        let answer = read(&bare).unwrap().answer;
+        assert_eq!((answer.cap, answer.merchant), (None, None));
+    }
 }
