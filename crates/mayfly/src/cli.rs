@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
     account, bench, copy, demo, init, inspect, issuer, journal, key, lab, number, programme, retention, send,
-    serve, shell, status, transaction,
+    serve, shell, status, transaction, wallet,
 };
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -52,6 +52,7 @@ enum Command {
     Transaction(transaction::TransactionCommand),
     Send(Box<send::Send>),
     Inspect(inspect::Inspect),
+    Wallet(Box<wallet::Wallet>),
     #[command(subcommand)]
     Key(key::KeyCommand),
     #[command(subcommand)]
@@ -91,6 +92,7 @@ impl Command {
             Self::Transaction(command) => command.run(place, output),
             Self::Send(send) => send.run(place, output),
             Self::Inspect(inspect) => inspect.run(output),
+            Self::Wallet(wallet) => wallet.run(output),
             Self::Key(command) => command.run(place, output),
             Self::Journal(command) => command.run(place, output),
             Self::Retention(command) => command.run(place, output),

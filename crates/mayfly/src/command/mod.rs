@@ -18,3 +18,4 @@ pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod transaction;
+pub(crate) mod wallet;
