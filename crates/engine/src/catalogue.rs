@@ -1,19 +1,23 @@
 //! What the connections' tasks know and compute by themselves: the programmes as they were a moment ago, and
 //! the keyed hashes and checks that a command carries.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU16;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use mayfly_card::{Expiry, Pan};
+use mayfly_card::{Expiry, Pan, Prefix};
 use mayfly_core::state::{Programme, Register};
 use mayfly_core::{Cvc2Check, Hash64, IssuerId, PartitionId, Presented, ProgrammeId};
-use mayfly_keys::{BaseKeys, Cvc2, Cvc2Key, KeyService, NumberIndex};
+use mayfly_keys::{BaseKeys, BinKeyError, CardKeys, Cvc2, Cvc2Key, KeyService, KeyringError, NumberIndex};
 
 /// Programmes and keys: read by many, changed when an operator opens a programme. Nothing is ever taken out.
 pub struct Catalogue {
-    service: KeyService,
+    service: Arc<KeyService>,
     keys: BaseKeys,
+    cards: Option<Arc<CardKeys>>,
+    /// By BIN, as the service gave them.
+    cvc2: Mutex<BTreeMap<[u8; 6], Arc<Cvc2Key>>>,
     partitions: NonZeroU16,
     entries: RwLock<Vec<Arc<Listing>>>,
 }
@@ -22,7 +26,7 @@ pub struct Catalogue {
 pub struct Listing {
     /// The programme.
     pub programme: Programme,
-    cvc2: Option<Cvc2Key>,
+    cvc2: Option<Arc<Cvc2Key>>,
 }
 
 impl fmt::Debug for Catalogue {
@@ -33,9 +37,29 @@ impl fmt::Debug for Catalogue {
 
 impl Catalogue {
     /// Without programmes.
-    pub fn new(service: KeyService) -> Self {
+    pub fn new(service: impl Into<Arc<KeyService>>) -> Self {
+        let service = service.into();
         let keys = service.base_keys();
-        Self { service, keys, partitions: NonZeroU16::MIN, entries: RwLock::default() }
+        Self {
+            service,
+            keys,
+            cards: None,
+            cvc2: Mutex::default(),
+            partitions: NonZeroU16::MIN,
+            entries: RwLock::default(),
+        }
+    }
+
+    /// With the keys of cards, for the numbers of the check site.
+    #[must_use]
+    pub fn with_cards(mut self, cards: Arc<CardKeys>) -> Self {
+        self.cards = Some(cards);
+        self
+    }
+
+    /// The keys of cards, if there are any.
+    pub fn cards(&self) -> Option<&Arc<CardKeys>> {
+        self.cards.as_ref()
     }
 
     /// Among so many partitions, if not one.
@@ -59,13 +83,38 @@ impl Catalogue {
         PartitionId(self.keys.partitions().partition(pan.digits(), self.partitions.into()) as u16)
     }
 
+    /// Asks the key service for the keys of a prefix's BIN, unless they are there. Whoever opens a programme does so before:
+    /// a root key in a module may be away, and then nothing may be opened. It may wait for the module.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::Bin`] if the module failed; [`KeyringError`] if a version of the cards' keys can't have it.
+    pub fn prepare(&self, prefix: &Prefix) -> Result<(), KeyringError> {
+        self.cvc2_key(prefix)?;
+        self.cards.as_ref().map_or(Ok(()), |cards| cards.add_bin(&prefix.bin()))
+    }
+
+    fn cvc2_key(&self, prefix: &Prefix) -> Result<Arc<Cvc2Key>, BinKeyError> {
+        let bin = prefix.bin();
+        let there = || self.cvc2.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = there().get(&bin) {
+            return Ok(key.clone());
+        }
+        // Asked while nobody waits for the lock: the writer takes it, too.
+        let key = Arc::new(self.service.cvc2_key(&bin)?);
+        there().insert(bin, key.clone());
+        Ok(key)
+    }
+
     pub(crate) fn update(&self, register: &Register) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         for programme in register.programmes().iter().skip(entries.len()) {
-            // A prefix has at least two digits, so its BIN is always one, and a root key in memory never fails. One in a
-            // module may: whoever opens such a service must ask it before the programme is opened, and not here.
-            let cvc2 = self.service.cvc2_key(&programme.terms.prefix.bin()).ok();
-            entries.push(Arc::new(Listing { programme: programme.clone(), cvc2 }));
+            // It was prepared, or the root key is in memory, which never fails.
+            let cvc2 = self.cvc2_key(&programme.terms.prefix).map_err(|error| {
+                let prefix = programme.terms.prefix.as_str();
+                tracing::error!(%error, prefix, "a programme was opened before its keys were there: each CVC2 is wrong");
+            });
+            entries.push(Arc::new(Listing { programme: programme.clone(), cvc2: cvc2.ok() }));
         }
     }
 

@@ -7,7 +7,7 @@ use crate::base::{BinKeyError, KeyService};
 use crate::cards::{AuthenticationKey, CardBase, CardBinKeys};
 use crate::opaque::opaque_debug;
 use crate::root::CheckValue;
-use crate::version::{KeyVersion, KeyVersions, VersionError};
+use crate::version::{KeyVersion, KeyVersions, Standing, VersionError};
 
 /// What cards' keys are derived from: by version, and in each by BIN. Wiped on drop.
 ///
@@ -15,27 +15,33 @@ use crate::version::{KeyVersion, KeyVersions, VersionError};
 /// keeps the services, for BINs that are set up later.
 pub struct CardKeyring {
     versions: KeyVersions,
-    loaded: BTreeMap<KeyVersion, Loaded>,
+    loaded: BTreeMap<KeyVersion, VersionKeys>,
 }
 
-struct Loaded {
+/// The keys of one version, derived for the BINs that there are, and not yet in a ring. Wiped on drop.
+pub struct VersionKeys {
+    check_value: CheckValue,
     authentication: AuthenticationKey,
     /// Few, and looked up by reference: no allocation.
     bins: BTreeMap<Box<[u8]>, CardBinKeys>,
 }
 
-impl Loaded {
-    fn new<'a>(service: &KeyService, bins: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, BinKeyError> {
-        let mut loaded = Self { authentication: service.authentication_key(), bins: BTreeMap::new() };
-        for bin in bins {
-            loaded.add_bin(service, bin)?;
-        }
-        Ok(loaded)
-    }
-
-    fn add_bin(&mut self, service: &KeyService, bin: &[u8]) -> Result<(), BinKeyError> {
-        self.bins.insert(bin.into(), service.card_bin_keys(bin)?);
-        Ok(())
+impl VersionKeys {
+    /// Derives them, for these BINs (ASCII digits): whoever has a module behind its service waits for it here.
+    ///
+    /// # Errors
+    ///
+    /// [`BinKeyError`] if a BIN is none, or the module fails.
+    pub fn derive<'a>(
+        service: &KeyService,
+        bins: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, BinKeyError> {
+        let bins = bins.into_iter().map(|bin| Ok((bin.into(), service.card_bin_keys(bin)?)));
+        Ok(Self {
+            check_value: service.check_value(),
+            authentication: service.authentication_key(),
+            bins: bins.collect::<Result<_, BinKeyError>>()?,
+        })
     }
 }
 
@@ -62,9 +68,18 @@ impl CardKeyring {
         service: &KeyService,
         bins: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<(), KeyringError> {
-        self.check(version, service)?;
-        let loaded = Loaded::new(service, bins)?;
-        self.loaded.insert(version, loaded);
+        self.check(version, service.check_value())?;
+        self.put(version, VersionKeys::derive(service, bins)?)
+    }
+
+    /// Takes the keys of a version that were derived before.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn put(&mut self, version: KeyVersion, keys: VersionKeys) -> Result<(), KeyringError> {
+        self.check(version, keys.check_value)?;
+        self.loaded.insert(version, keys);
         Ok(())
     }
 
@@ -79,9 +94,40 @@ impl CardKeyring {
         service: &KeyService,
         bin: &[u8],
     ) -> Result<(), KeyringError> {
-        self.check(version, service)?;
+        self.check(version, service.check_value())?;
+        self.loaded.get(&version).ok_or(KeyringError::NotLoaded { version })?;
+        self.put_bin(version, bin, service.card_bin_keys(bin)?)
+    }
+
+    /// Takes the keys of a BIN that were derived before, by the service of that version.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::NotLoaded`].
+    pub fn put_bin(
+        &mut self,
+        version: KeyVersion,
+        bin: &[u8],
+        keys: CardBinKeys,
+    ) -> Result<(), KeyringError> {
         let loaded = self.loaded.get_mut(&version).ok_or(KeyringError::NotLoaded { version })?;
-        Ok(loaded.add_bin(service, bin)?)
+        loaded.bins.insert(bin.into(), keys);
+        Ok(())
+    }
+
+    /// The BINs that the current version has keys of.
+    pub fn bins(&self) -> impl Iterator<Item = &[u8]> {
+        self.loaded.get(&self.current()).into_iter().flat_map(|loaded| loaded.bins.keys().map(|bin| &**bin))
+    }
+
+    /// Whether each version that counts has keys of a BIN.
+    pub fn has_bin(&self, bin: &[u8]) -> bool {
+        self.usable().all(|(version, _)| self.base(version, bin).is_ok())
+    }
+
+    fn usable(&self) -> impl Iterator<Item = (KeyVersion, CheckValue)> {
+        let usable = self.versions.entries().filter(|(_, entry)| entry.standing != Standing::Retired);
+        usable.map(|(version, entry)| (version, entry.check_value))
     }
 
     /// A new version, of this service's root key, is the current one from now on, with keys for these BINs. Cards of
@@ -95,9 +141,17 @@ impl CardKeyring {
         service: &KeyService,
         bins: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<KeyVersion, KeyringError> {
-        let loaded = Loaded::new(service, bins)?;
-        let version = self.versions.rotate(service.check_value())?;
-        self.loaded.insert(version, loaded);
+        Ok(self.rotate_to(VersionKeys::derive(service, bins)?)?)
+    }
+
+    /// The same, with keys that were derived before.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyVersions::rotate`]; then nothing is changed.
+    pub fn rotate_to(&mut self, keys: VersionKeys) -> Result<KeyVersion, VersionError> {
+        let version = self.versions.rotate(keys.check_value)?;
+        self.loaded.insert(version, keys);
         Ok(version)
     }
 
@@ -130,14 +184,13 @@ impl CardKeyring {
         Ok(CardBase { authentication: &loaded.authentication, bin })
     }
 
-    fn check(&self, version: KeyVersion, service: &KeyService) -> Result<(), KeyringError> {
+    fn check(&self, version: KeyVersion, found: CheckValue) -> Result<(), KeyringError> {
         let expected = self.versions.usable(version)?.check_value;
-        let found = service.check_value();
         if expected == found { Ok(()) } else { Err(KeyringError::OtherKey { version, expected, found }) }
     }
 }
 
-opaque_debug!(CardKeyring);
+opaque_debug!(CardKeyring, VersionKeys);
 
 /// Why there are no keys of a version or BIN.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,8 @@
 //! * [`Partitioner`]: which partition a request belongs to
 //! * [`Fingerprinter`]: keyed 64-bit hashes of message references
 //! * [`Cvc2Key`]: the three digits that go with a number and its expiration date
-//! * [`CardKeyring`]: what the keys of cards are derived from, in all [versions](KeyVersions) that count
+//! * [`CardKeyring`]: what the keys of cards are derived from, in all [versions](KeyVersions) that count; [`CardKeys`]
+//!   changes it while others read it
 //! * [`HolderKeys`], [`MorphKeys`]: the keys of cardholders
 //! * [`SealKey`]: what is secret at rest, bound to the place where it stands
 //! * [`DirectoryKeys`]: both for what stands beside the money path: people's names and what they log in with
@@ -44,6 +45,7 @@
 //! a compiler left in registers or on the stack.
 
 mod base;
+mod card_keys;
 mod cards;
 mod component;
 mod cvc2;
@@ -68,6 +70,7 @@ mod testing;
 mod version;
 
 pub use base::{BIN_DIGITS_MAX, BaseKeys, BinKeyError, KeyService};
+pub use card_keys::CardKeys;
 pub use cards::{AuthenticationKey, CardBase, CardBinKeys, with_share};
 pub use component::{Component, ComponentError};
 pub use cvc2::{Cvc2, Cvc2Key, InvalidCvc2};
@@ -77,7 +80,7 @@ pub use fingerprint::{Fingerprint64, Fingerprinter};
 pub use holders::{HolderKeys, MorphKeys};
 pub use index::{NumberIndex, NumberIndexer};
 pub use kdf::{KDF_BYTES_MAX, SecretKey, kdf};
-pub use keyring::{CardKeyring, KeyringError};
+pub use keyring::{CardKeyring, KeyringError, VersionKeys};
 pub use mac::{KeyLengthError, Mac, MacKey, MacState, cmac};
 pub use module::{KeyModule, ModuleError};
 pub use partition::Partitioner;

@@ -30,7 +30,8 @@ impl KeyVersion {
         self.0.get()
     }
 
-    fn next(self) -> Option<Self> {
+    /// The one after it, if there can be one.
+    pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
     }
 }

@@ -272,6 +272,7 @@ fn a_copy_has_the_table(ground: Ground) {
 fn versions_are_rotated_and_retired(ground: Ground) {
     let directory = open(&ground);
     let [one, two, three] = [1, 2, 3].map(|byte| CheckValue([byte; 3]));
+    assert_eq!(key_versions_of(&ground.home), Ok(Vec::new()));
     let begun = write(&directory, |w| w.begin_key_versions(one));
     assert_eq!(begun, KeyVersions::first(one));
     // Of another root key: whoever opens the directory notices that, and so does who compares.
@@ -302,6 +303,7 @@ fn versions_are_rotated_and_retired(ground: Ground) {
     drop(directory);
     let directory = open(&ground);
     let rows = directory.key_versions().unwrap();
+    assert_eq!(key_versions_of(&ground.home), Ok(rows.clone()));
     let standings: Vec<_> = rows.iter().map(|row| (row.entry.standing, row.retired_ms)).collect();
     assert_eq!(
         standings,

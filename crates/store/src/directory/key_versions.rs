@@ -4,9 +4,9 @@ use mayfly_core::TimeMs;
 use mayfly_keys::{CheckValue, KeyVersion, KeyVersions, Standing, VersionEntry, VersionError};
 use serde_json::json;
 
-use super::{Directory, DirectoryError, Entry, Writing, ms};
-use crate::StoreError;
+use super::{CACHE_BYTES, Directory, DirectoryError, Entry, FORMAT, Writing, ms};
 use crate::sql::{Cells, Sql, values};
+use crate::{Home, Location, StoreError, sqlite};
 
 pub(super) const CREATE: &str = "
 -- `check_value` is that of the version's root key: six hexadecimal digits.
@@ -46,6 +46,37 @@ impl Directory {
     /// [`DirectoryError::Store`] if the file can't be read.
     pub fn key_versions(&self) -> Result<Vec<KeyVersionRow>, DirectoryError> {
         self.read(list)
+    }
+}
+
+/// The versions in the directory of `home`, for who has not opened it yet: none if there is no directory, or it is of a
+/// version of the software that knew none.
+///
+/// # Errors
+///
+/// [`StoreError`] if it can't be read.
+pub fn key_versions_of(home: &Home) -> Result<Vec<KeyVersionRow>, StoreError> {
+    if let Location::File(path) = home.location(&FORMAT)
+        && !path.exists()
+    {
+        return Ok(Vec::new());
+    }
+    let sql = match home.open(&FORMAT, sqlite::Access::Read, CACHE_BYTES) {
+        Ok(sql) => sql,
+        Err(StoreError::Missing { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let (is_there, values): (_, &[_]) = if sql.is_sqlite() {
+        ("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'key_versions'", &[])
+    } else {
+        (
+            "SELECT 1 FROM pg_tables WHERE schemaname = ? AND tablename = 'key_versions'",
+            values![FORMAT.schema],
+        )
+    };
+    match sql.one(is_there, values, |_| Ok(()))? {
+        Some(()) => list(&sql),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -137,8 +168,9 @@ fn list(sql: &Sql) -> Result<Vec<KeyVersionRow>, StoreError> {
     sql.all(LIST, &[], read)
 }
 
-/// What stands there as one value. Numbers without a gap: none was ever deleted.
+/// What stands there as one value.
 fn versions(sql: &Sql, rows: Vec<KeyVersionRow>) -> Result<KeyVersions, DirectoryError> {
+    // Numbers without a gap: none was ever deleted.
     if !(1u16..).zip(&rows).all(|(number, row)| row.version.number() == number) {
         let location = sql.location().clone();
         let why = "a version of the cards' keys is missing".to_owned();

@@ -66,7 +66,7 @@ pub use decision_endpoints::DecisionEndpoint;
 pub use error::{AuditFault, DirectoryError};
 pub use ids::{AttemptId, CardholderId, KeyId, MerchantEntryId, SessionId, WebhookId};
 pub use invitations::{Invitation, NewInvitation, Redeemed, Redemption};
-pub use key_versions::KeyVersionRow;
+pub use key_versions::{KeyVersionRow, key_versions_of};
 pub use keys::{ApiKey, NewKey, NewSecret, Role};
 pub use merchants::{Merchant, MerchantState, NewMerchant};
 pub use once::{ONCE_KEPT_MS, Once, OnceKey};
