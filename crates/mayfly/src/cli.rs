@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, copy, demo, init, inspect, issuer, journal, key, lab, number, programme, retention, send,
-    serve, shell, status, transaction, wallet,
+    account, bench, copy, demo, init, inspect, issuer, journal, key, keys, lab, number, programme, retention,
+    send, serve, shell, status, transaction, wallet,
 };
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -56,6 +56,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    #[command(subcommand)]
     Journal(journal::JournalCommand),
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
@@ -94,6 +96,7 @@ impl Command {
             Self::Inspect(inspect) => inspect.run(output),
             Self::Wallet(wallet) => wallet.run(output),
             Self::Key(command) => command.run(place, output),
+            Self::Keys(command) => command.run(place, output),
             Self::Journal(command) => command.run(place, output),
             Self::Retention(command) => command.run(place, output),
             Self::Status => status::run(place, output),
