@@ -49,6 +49,7 @@ on_all!(
     nothing_is_dropped_that_somebody_needs,
     days_have_files_of_their_own,
     partitions_that_have_nothing_left_are_known,
+    a_journal_that_ends_before_it_begins_is_said_to_lack_records,
     a_copy_begins_where_the_journal_does,
 );
 
@@ -444,6 +445,20 @@ fn write_on(journal: &mut StoredJournal, ends: &mut Ends, entries: u64, at_ms: i
         journal.append(&entry).unwrap();
         ends.advance(&entry);
     }
+}
+
+/// Damage that nothing of ours does: it is named, and not looked at for ever.
+fn a_journal_that_ends_before_it_begins_is_said_to_lack_records(ground: Ground, partitions: u16) {
+    let day = |at| common::BEGUN_MS + at * DAY_MS;
+    write(&ground, partitions, 11, |_| vec![PARTITION], |at| day(at * at));
+    let around = tempfile::tempdir().unwrap();
+    // All but the last one.
+    assert_eq!(cut(&ground.home, around.path(), day(90)).records, 10);
+    ground.alter("journal", "UPDATE journal_base SET sequence = 30 WHERE partition = 0");
+    let (reader, journal) = (reader(&ground.home), StoredJournal::open(&ground.home).unwrap());
+    let gap = StoreError::Gap { location: reader.location().clone(), sequence: 31 };
+    assert_eq!(reader.head(PARTITION), Err(gap.clone()));
+    assert_eq!((reader.ends(), journal.ends()), (Err(gap.clone()), Err(gap)));
 }
 
 fn a_copy_begins_where_the_journal_does(ground: Ground, partitions: u16) {
