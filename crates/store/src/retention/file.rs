@@ -486,7 +486,7 @@ pub(super) fn left_behind(directory: &Path, before: &Ends) -> Option<Span> {
     })
 }
 
-/// Makes the directory, its owner's alone, if it is not there; and finds out whether it can be written.
+/// Makes the directory, its owner's alone, if it is not there; one that is there stays as it is.
 pub(super) fn make_directory(directory: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|error| write_error(directory, &error))
