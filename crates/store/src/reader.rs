@@ -237,13 +237,13 @@ impl JournalReader {
     }
 
     pub(crate) fn fault(&self, record: &Record, why: RecordError) -> StoreError {
-        let Record { partition, sequence, .. } = *record;
-        let location = self.file_of(partition, sequence).unwrap_or_else(|| self.location().clone());
-        StoreError::Record { location, partition, sequence, why }
+        let location = self.file_of(record).unwrap_or_else(|| self.location().clone());
+        StoreError::of_record(location, record, why)
     }
 
     /// Where the file is from which a record was read, if it was.
-    fn file_of(&self, partition: PartitionId, sequence: u64) -> Option<Location> {
+    fn file_of(&self, record: &Record) -> Option<Location> {
+        let Record { partition, sequence, .. } = *record;
         let (directory, base) = (self.archive.as_ref()?, base::head(&self.sql, partition).ok()?);
         let spans = if sequence <= base.sequence { self.archived().ok()? } else { Vec::new() };
         let span = spans.into_iter().find(|span| sequence <= span.last.head(partition).sequence)?;
@@ -515,8 +515,6 @@ fn head(sql: &Sql, partition: PartitionId) -> Result<Head, StoreError> {
         // One is missing before the last, or after the base.
         return Err(gap((last - 1).max(before.sequence + 1)));
     }
-    let location = || sql.location().clone();
-    let fault = |why| StoreError::Record { location: location(), partition, sequence: last, why };
-    record.check(&before).map_err(fault)?;
+    record.check(&before).map_err(|why| StoreError::of_record(sql.location().clone(), &record, why))?;
     Ok(record.head())
 }
