@@ -116,6 +116,16 @@ impl fmt::Display for LimitError {
 
 impl std::error::Error for LimitError {}
 
+impl LimitError {
+    /// Of the first term that is not within its bounds: each with whether it is, what it is called, and what is allowed.
+    pub fn of_first(terms: impl IntoIterator<Item = (bool, &'static str, &'static str)>) -> Result<(), Self> {
+        match terms.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, term, bounds)) => Err(Self { term, bounds }),
+            None => Ok(()),
+        }
+    }
+}
+
 const MINUTE_MS: TimeMs = 60_000;
 const DAY_MS: TimeMs = 24 * 60 * MINUTE_MS;
 
@@ -161,7 +171,7 @@ impl Terms {
     /// Whether every term is within its bounds and they fit each other.
     pub fn check(&self) -> Result<(), LimitError> {
         let digits = usize::from(self.layout.prefix_digits());
-        let bounds: [(bool, &str, &str); 12] = [
+        LimitError::of_first([
             (
                 self.prefix.as_str().len() == digits,
                 "prefix",
@@ -193,11 +203,7 @@ impl Terms {
             (self.amount_max > MinorUnits::ZERO, "largest amount", "more than nothing"),
             (self.tolerance_bp <= 10_000, "tolerance", "0 to 100 percent"),
             ((1..=90).contains(&self.hold_days), "hold days", "1 to 90"),
-        ];
-        match bounds.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, term, bounds)) => Err(LimitError { term, bounds }),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// How long a hold waits, in milliseconds.
