@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Ground, PARTITION, Play, assert_same, assert_state, fold, on_both, options, reopen};
+use common::{Ground, PARTITION, Play, assert_same, assert_state, on_both, options, reopen};
 use mayfly_engine::{Progress, RecordError};
 use mayfly_store::{
     Folder, Home, JOURNAL_FILE, JournalReader, OpenOptions, StoreError, VIEWS_FILE, compare_with_replay, open,
@@ -23,11 +23,18 @@ on_both!(
     a_damaged_journal_stops_the_start,
 );
 
+/// Folds everything, as a server that is stopped does.
+fn fold(home: &Home, through: u64) {
+    let progress = Arc::new(Progress::default());
+    progress.set_durable(through, 0);
+    Folder::start(home, options().fold, progress, |_| ()).unwrap().stop().unwrap();
+}
+
 /// A world that was played for a while, folded and stopped.
 fn played(home: &Home, seed: u64) -> Play {
     let mut play = Play::new(home, seed);
     play.run(1500);
-    fold(home, &play.ends);
+    fold(home, play.ends.number);
     play
 }
 
@@ -35,7 +42,7 @@ fn a_start_finds_the_state_as_it_was(ground: Ground) {
     let mut play = Play::new(&ground.home, 7);
     for _ in 0..6 {
         play.run(400);
-        fold(&ground.home, &play.ends);
+        fold(&ground.home, play.ends.number);
         // What comes after the views' cursor is replayed.
         play.run(60);
         let opened = reopen(&ground.home);
@@ -66,7 +73,7 @@ fn rebuilds(what: &str, spoil: impl FnOnce(&Path, &mut Play)) {
     assert!(opened.rebuilt.is_some(), "{what}: went unnoticed");
     assert_state(&opened.partitions, &play.partitions);
     drop(opened);
-    fold(&directory.path().into(), &play.ends);
+    fold(&directory.path().into(), play.ends.number);
     assert_same(&directory.path().into());
     assert_eq!(reopen(&directory.path().into()).rebuilt, None, "{what}: not cured");
 }
@@ -145,7 +152,7 @@ fn views_that_say_something_else_are_built_again(ground: Ground) {
         assert!(opened.rebuilt.is_some(), "{spoil}: went unnoticed");
         assert_state(&opened.partitions, &play.partitions);
         drop(opened);
-        fold(&ground.home, &play.ends);
+        fold(&ground.home, play.ends.number);
         assert_same(&ground.home);
         assert_eq!(reopen(&ground.home).rebuilt, None, "{spoil}: not cured");
     }
@@ -206,7 +213,7 @@ fn views_that_can_not_be_folded_are_built_again(ground: Ground) {
     assert!(opened.rebuilt.is_some());
     assert_state(&opened.partitions, &play.partitions);
     drop(opened);
-    fold(&ground.home, &play.ends);
+    fold(&ground.home, play.ends.number);
     assert_same(&ground.home);
     assert_eq!(reopen(&ground.home).rebuilt, None);
 }
@@ -219,7 +226,7 @@ fn an_older_copy_is_brought_up_to_date() {
     let copy = directory.path().join("copy");
     fs::copy(directory.path().join(VIEWS_FILE), &copy).unwrap();
     play.run(2500);
-    fold(&directory.path().into(), &play.ends);
+    fold(&directory.path().into(), play.ends.number);
     fs::copy(&copy, directory.path().join(VIEWS_FILE)).unwrap();
     let opened = reopen(&directory.path().into());
     assert_eq!(opened.rebuilt, None);
@@ -238,17 +245,17 @@ fn views_with_another_times_log_end_right() {
     let reader = rusqlite::Connection::open(&views).unwrap();
     reader.query_row("SELECT count(*) FROM cursor", (), |_| Ok(())).unwrap();
     play.run(200);
-    fold(&directory.path().into(), &play.ends);
+    fold(&directory.path().into(), play.ends.number);
     let log = directory.path().join("views.db-wal");
     let copy = fs::read(&log).unwrap();
     drop(reader);
     play.run(2000);
-    fold(&directory.path().into(), &play.ends);
+    fold(&directory.path().into(), play.ends.number);
     fs::write(&log, copy).unwrap();
     let opened = reopen(&directory.path().into());
     assert_state(&opened.partitions, &play.partitions);
     drop(opened);
-    fold(&directory.path().into(), &play.ends);
+    fold(&directory.path().into(), play.ends.number);
     assert_same(&directory.path().into());
 }
 

@@ -141,11 +141,11 @@ macro_rules! on_both {
 #[allow(unused_imports)]
 pub(crate) use on_both;
 
-/// Folds everything, as a server that is stopped does.
+/// Folds everything, as a server that is stopped does, in one transaction if it can.
 pub(crate) fn fold(home: &Home, ends: &Ends) {
     let progress = Arc::new(Progress::default());
     progress.set_durable(ends.number, ends.at_ms());
-    Folder::start(home, options().fold, progress, |_| ()).unwrap().stop().unwrap();
+    Folder::start(home, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
 }
 
 pub(crate) fn reopen(home: &Home) -> Opened {
