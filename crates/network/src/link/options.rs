@@ -28,8 +28,8 @@ pub struct LinkOptions {
     /// The longest message, in bytes and without its header. A host that announces more is disconnected.
     /// Default 4,096; 64 to 32,767.
     pub message_bytes_max: usize,
-    /// How many bytes may wait for a host that does not read them before a connection takes no more questions.
-    /// Default 262,144; 4,096 to 16,777,216.
+    /// How many bytes may wait for a host that does not read them before a connection takes no more questions, and how
+    /// many of answers to what it asks itself before nothing more is read from it. Default 262,144; 4,096 to 16,777,216.
     pub output_bytes_max: usize,
     /// How long a host may take for an answer, in milliseconds, the time in the queue included.
     /// Default 15,000; 10 to 600,000.
