@@ -9,7 +9,7 @@ use mayfly_core::TimeMs;
 use mayfly_engine::Clock;
 use mayfly_store::{Asked, Dropped, HeldBy, Plan, Retention, StoreError};
 
-use crate::protocol::{self, AdminError, ErrorCode, RetentionAsked, RetentionRun, Time};
+use crate::protocol::{self, AdminError, ErrorCode, RetentionAsked, RetentionRun, RetentionRuns, Time};
 
 /// How long after the start it is looked for the first time what can be dropped, and how often after that.
 const FIRST: Duration = Duration::from_secs(10);
@@ -122,7 +122,6 @@ impl Keeper {
     }
 
     fn shown(&self, plan: &Plan, run: Option<u64>) -> protocol::Retention {
-        let work = self.lock();
         protocol::Retention {
             journal_before: plan.journal_before_ms.map(Time),
             views_before: plan.views_before_ms.map(Time),
@@ -137,11 +136,16 @@ impl Keeper {
                 HeldBy::Webhook(webhook) => webhook.to_string(),
             }),
             transactions: plan.transactions,
-            running: work.running || work.order.is_some(),
-            runs: work.runs,
             run,
-            last: work.last.clone(),
+            runs: self.runs(),
         }
+    }
+
+    /// What was dropped, and whether something is: it reads nothing.
+    pub(crate) fn runs(&self) -> RetentionRuns {
+        let work = self.lock();
+        let running = work.running || work.order.is_some();
+        RetentionRuns { running, runs: work.runs, last: work.last.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Work> {
