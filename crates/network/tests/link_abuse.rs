@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linking::{OPTIONS, dialect, eventually, register, sale, start};
+use linking::{OPTIONS, ask, dialect, eventually, register, sale, start};
 use mayfly_iso8583::{De, Frame, Message, MessageBuilder, Mti};
 use mayfly_network::link::{Ended, IssuerLink, LateAnswers, LinkError, LinkOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -116,8 +116,7 @@ async fn a_host_that_does_not_read_is_left_and_holds_up_only_so_much() {
         for _ in 0..100 {
             let mut question = sale(&mut register, 1);
             question.set(De::new(60).unwrap(), &long);
-            let link = link.clone();
-            asking.push(tokio::spawn(async move { link.send(question).await }));
+            asking.push(ask(&link, question));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(asking.len() < 500_000, "it is not left");
@@ -148,15 +147,14 @@ async fn a_host_that_reads_nothing_while_it_writes_is_read_from() {
     let (link, _late) = start(&[(address, 1)], dialect("ascii87"), options);
     eventually("signed on", || link.in_service() == 1).await;
     let (mut register, long) = (register(), "x".repeat(999));
-    let mut asking = tokio::task::JoinSet::new();
+    let mut asking = Vec::new();
     for _ in 0..QUESTIONS {
         let mut question = sale(&mut register, 1);
         question.set(De::new(60).unwrap(), &long);
-        let link = link.clone();
-        asking.spawn(async move { link.send(question).await });
+        asking.push(ask(&link, question));
     }
-    for answer in asking.join_all().await {
-        answer.unwrap();
+    for answer in asking {
+        answer.await.unwrap().unwrap();
     }
     assert_eq!((link.meter().opened.value(), link.meter().open()), (1, 1));
 }
