@@ -55,6 +55,6 @@ pub use retention::{
 pub use sql::postgres::{Database, DatabaseError, DatabaseOptions};
 pub use verify::{Verified, verify};
 pub use views::{
-    AccountRow, CardLife, CardRow, CardStatus, EtsnId, EtsnRow, EtsnStatus, GENERATION, HostAdviceRow, NumberRow, Retired,
-    TransactionRow, VIEWS_FILE,
+    AccountRow, CardLife, CardRow, CardStatus, EtsnId, EtsnRow, EtsnStatus, GENERATION, HostAdviceRow,
+    NumberRow, Retired, TransactionRow, VIEWS_FILE,
 };

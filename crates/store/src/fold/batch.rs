@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::{HashMap, HashSet};
 use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use mayfly_card::Currency;
 use mayfly_core::state::{Account, QUARANTINE_MONTHS, Usage, UsageChange, quarantine_over};
 use mayfly_core::{

@@ -1,9 +1,7 @@
 //! The rows of cards, their ETSNs, what waits for somebody's word, and what issuer hosts are told.
 
 use mayfly_card::{ApprovalCode, MerchantId, MinorUnits};
-use mayfly_core::{
-    Asked, CardRef, EtsnOpened, HostAdvice, NumberId, PartitionId, QuestionId, TimeMs, Whom,
-};
+use mayfly_core::{Asked, CardRef, EtsnOpened, HostAdvice, NumberId, PartitionId, QuestionId, TimeMs, Whom};
 use mayfly_dynamic::{Etsn, RequestRefusal, Tsn};
 
 use super::rows::{Change, Changed, How, Row, Table, bits, change, row};

@@ -119,13 +119,11 @@ fn write_card(
                     None => earlier.used.push(((number, etsn), at_ms)),
                 }
             }
-            CardChange::Checked(etsn) => {
-                match open.iter().find(|at| opened[**at].event.etsn == etsn) {
-                    Some(at) => opened[*at].after.checks += 1,
-                    None if was_locked => {}
-                    None => *earlier.checked.entry((number, etsn)).or_default() += 1,
-                }
-            }
+            CardChange::Checked(etsn) => match open.iter().find(|at| opened[**at].event.etsn == etsn) {
+                Some(at) => opened[*at].after.checks += 1,
+                None if was_locked => {}
+                None => *earlier.checked.entry((number, etsn)).or_default() += 1,
+            },
             CardChange::Locked(at_ms) => {
                 for at in open.drain(..) {
                     let opening = &mut opened[at];

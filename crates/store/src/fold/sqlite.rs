@@ -194,8 +194,7 @@ impl Tables for SqliteTables<'_> {
         let mut statement = self.connection.prepare_cached(&check).at(self.location)?;
         let mut found = Vec::new();
         for (number, etsn, count) in checks {
-            let values =
-                [i64::from(*count), i64::from(number.partition().0), number.0 as i64, etsn.0 as i64];
+            let values = [i64::from(*count), i64::from(number.partition().0), number.0 as i64, etsn.0 as i64];
             let read = statement
                 .query_row(values, |row| Ok(OpenEtsn::read(&mut Cells::of_sqlite(row, self.location))))
                 .optional();

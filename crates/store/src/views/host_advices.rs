@@ -31,7 +31,8 @@ CREATE TABLE host_advices (
     PRIMARY KEY (partition, issuer, entry, place)
 ) STRICT, WITHOUT ROWID;";
 
-const COLUMNS: &str = "entry, place, at_ms, told, number, account, reference, stan, rrn, about, amount, stays,
+const COLUMNS: &str =
+    "entry, place, at_ms, told, number, account, reference, stan, rrn, about, amount, stays,
     currency, approval";
 
 /// What an issuer host is told, or is owed.

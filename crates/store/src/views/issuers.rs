@@ -3,7 +3,8 @@
 use mayfly_card::Currency;
 use mayfly_core::state::{Issuer, Programme};
 use mayfly_core::{
-    Books, DecisionHook, HostTerms, IssuerId, IssuerOpened, Name, PartitionId, ProgrammeId, ProgrammeOpened, Terms,
+    Books, DecisionHook, HostTerms, IssuerId, IssuerOpened, Name, PartitionId, ProgrammeId, ProgrammeOpened,
+    Terms,
 };
 
 use super::Result;
