@@ -106,7 +106,8 @@ impl Play {
             _ => self.open_etsn(card_ref, &card),
         }
         if self.one_in(2) {
-            let (message, amount) = (MessageKind::Authorisation, self.draw(20_000));
+            let amount = if self.one_in(5) { 0 } else { self.draw(20_000) };
+            let message = MessageKind::Authorisation;
             let request = self.request(message, number, amount);
             self.message(request, number);
         }
@@ -130,7 +131,7 @@ impl Play {
 
     /// What an issuer host says, or that it says nothing.
     pub(super) fn host_word(&mut self) -> Word {
-        let code = ["00", "00", "00", "51", "1A", "ZZ"][self.draw(6) as usize];
+        let code = ["00", "00", "00", "51", "1A", "1A", "ZZ", "ZZ"][self.draw(8) as usize];
         let approval = ["123456", "AB12C3", "00000Z"][self.draw(3) as usize];
         let answer = HostAnswer {
             response: ResponseCode::from_code(code).unwrap(),

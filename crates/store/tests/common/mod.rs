@@ -23,9 +23,11 @@ use mayfly_core::{
     Presented, Processing, ProgrammeId, QuestionId, Request, Resolution, State, Terms, TransactionId,
     WhenLate, Whom, Word, serial,
 };
-use mayfly_engine::{Ends, Entry, Head, Journal, Record};
+use mayfly_engine::{Ends, Entry, Head, Journal, Progress, Record};
 use mayfly_keys::NumberIndex;
-use mayfly_store::{Database, DatabaseOptions, FoldOptions, Home, OpenOptions, Opened, StoredJournal};
+use mayfly_store::{
+    Database, DatabaseOptions, FoldOptions, Folder, Home, OpenOptions, Opened, StoredJournal,
+};
 use mayfly_testing::TestDatabase;
 use tempfile::TempDir;
 
@@ -130,6 +132,13 @@ pub(crate) use on_both;
 
 pub(crate) fn reopen(home: &Home) -> Opened {
     mayfly_store::open(home, &options(), |_| ()).unwrap()
+}
+
+/// Folds all that was written.
+pub(crate) fn fold(play: &Play) {
+    let progress = Arc::new(Progress::default());
+    progress.set_durable(play.ends.number, play.ends.at_ms());
+    Folder::start(&play.home, options().fold, progress, |_| ()).unwrap().stop().unwrap();
 }
 
 /// Views and journal say the same, row by row.
