@@ -142,6 +142,9 @@ fn unlinked(transactions: impl IntoIterator<Item = Transaction>) -> Vec<Transact
 fn the_archive_finds_what_memory_had(ground: Ground) {
     let mut play = Play::new(&ground.home, 23);
     play.run(4000);
+    // Within the last day, wherever that ended.
+    (0..300).for_each(|_| play.issue());
+    play.commit();
     let progress = Arc::new(Progress::default());
     let folder = Folder::start(&play.home, options().fold, progress.clone(), |_| ()).unwrap();
     let archive = ViewsArchive::open(&play.home, progress.clone(), &folder).unwrap();

@@ -386,3 +386,47 @@ pub(crate) fn forget_over(sql: &Sql, partition: PartitionId, behind: u64, now: T
     sql.run(FORGET_OVER, values![partition.0, behind as i64, upto, now as i64])?;
     Ok(to.unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::tests::on_both;
+    use crate::sqlite::Access;
+    use crate::views;
+
+    #[test]
+    fn what_is_over_is_found_in_turns() {
+        on_both(|home| {
+            let sql = home.open(&views::FORMAT, Access::Create, 1 << 20).unwrap();
+            let (partition, other) = (PartitionId(1), PartitionId(2));
+            let add = "INSERT INTO open_etsns (partition, number, etsn, id, mode, version, reference, months,
+                expires_ms, checks) VALUES (?, ?, ?, 1, 0, 1, '2026-12', 96, ?, 0)";
+            let writing = sql.begin(crate::sql::Access::Write).unwrap();
+            // Of each card three, two of which are over by and by; some cards of another partition, too.
+            let cards = LOOKED_AT as u64 + 100;
+            for card in 1..=cards {
+                for (etsn, expires_ms) in [(1, 1000), (2, 2000), (3, 3000)] {
+                    let values = values![partition.0, partition.id(card) as i64, etsn, expires_ms];
+                    writing.run(add, values).unwrap();
+                }
+            }
+            writing.run(add, values![other.0, other.id(1) as i64, 1, 1000]).unwrap();
+            writing.commit().unwrap();
+            let count = || {
+                sql.one("SELECT count(*) FROM open_etsns", &[], |cells| cells.bits()).unwrap().unwrap() - 1
+            };
+            let (mut behind, mut turns) = (0, 0);
+            for (now, left) in [(999, 3 * cards), (1000, 2 * cards), (2500, cards)] {
+                loop {
+                    behind = forget_over(&sql, partition, behind, now).unwrap();
+                    turns += 1;
+                    if behind == 0 {
+                        break;
+                    }
+                }
+                assert_eq!(count(), left, "at {now}");
+            }
+            assert!(turns > 6, "{turns}");
+        });
+    }
+}
