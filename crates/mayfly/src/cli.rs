@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, copy, demo, init, inspect, issuer, journal, key, number, programme, retention, send,
-    serve, shell, status, transaction,
+    account, bench, copy, demo, init, inspect, issuer, journal, key, keys, number, programme, retention,
+    send, serve, shell, status, transaction,
 };
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -55,6 +55,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    #[command(subcommand)]
     Journal(journal::JournalCommand),
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
@@ -90,6 +92,7 @@ impl Command {
             Self::Send(send) => send.run(place, output),
             Self::Inspect(inspect) => inspect.run(output),
             Self::Key(command) => command.run(place, output),
+            Self::Keys(command) => command.run(place, output),
             Self::Journal(command) => command.run(place, output),
             Self::Retention(command) => command.run(place, output),
             Self::Status => status::run(place, output),

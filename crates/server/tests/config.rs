@@ -53,11 +53,11 @@ fn what_was_set_is_printed_and_read_again() {
 fn paths_are_relative_to_the_file_and_to_the_data() {
     let settings = Config::parse("", Path::new(FILE)).unwrap().check().unwrap();
     assert_eq!(settings.data_dir, Path::new("/etc/mayfly"));
-    assert_eq!(settings.root_key_file, Path::new("/etc/mayfly/root.key"));
+    assert_eq!(settings.keys.root.file(), Some(Path::new("/etc/mayfly/root.key")));
     let text = "data_dir = \"data\"\n[keys]\nroot_key_file = \"/run/secrets/root.key\"";
     let settings = Config::parse(text, Path::new(FILE)).unwrap().check().unwrap();
     assert_eq!(settings.socket, Path::new("/etc/mayfly/data/admin.sock"));
-    assert_eq!(settings.root_key_file, Path::new("/run/secrets/root.key"));
+    assert_eq!(settings.keys.root.file(), Some(Path::new("/run/secrets/root.key")));
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(crate) mod inspect;
 pub(crate) mod issuer;
 pub(crate) mod journal;
 pub(crate) mod key;
+pub(crate) mod keys;
 pub(crate) mod number;
 pub(crate) mod programme;
 pub(crate) mod retention;
