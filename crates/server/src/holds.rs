@@ -186,7 +186,9 @@ mod tests {
                 shared.clone(),
                 Arc::new(MemoryNoteKeys::default()),
             );
-            let office = Arc::new(Office::new(handle, desk, catalogue.clone(), views, records, shared));
+            let cards =
+                CardDesk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), shared.clone());
+            let office = Arc::new(Office::new(handle, (desk, cards), catalogue.clone(), views, records, shared));
             let (engine, folder) = (Some(engine), Some(folder));
             Self { engine, folder, office, catalogue, clock, _directory: directory }
         }
