@@ -1,7 +1,7 @@
 //! Cards of the check site: they keep their number, and each purchase carries a MAC of its own.
 
 use axum::Json;
-use mayfly_card::{Expiry, MonthIndex, Pan};
+use mayfly_card::MonthIndex;
 use mayfly_core::state::Open;
 use mayfly_core::{AccountId, NumberId};
 use mayfly_dynamic::Mode;
@@ -177,8 +177,9 @@ async fn enrol(
     let order = EnrolOrder {
         account: id,
         programme: body.programme.0,
-        pan: own(&body.number),
-        expiry: month(body.expiry, issuer.now_ms()),
+        pan: body.number.0,
+        // The century is that of now.
+        expiry: body.expiry.0.month_near(MonthIndex::of_unix_ms(issuer.now_ms())),
         digit,
         controls: body.controls.asked(account.currency)?,
     };
@@ -246,15 +247,6 @@ async fn close(issuer: Issuer, Id(id): Id<NumberId>, new: Posted<Nothing>) -> Re
     issuer.card(id).await?;
     let office = issuer.office();
     Ok(Json(shown(office.close_card(id, once.for_office(office)).await?)))
-}
-
-fn own(number: &CardNumber) -> Pan {
-    number.0.clone()
-}
-
-/// The month that is meant, by the century of now.
-fn month(date: ExpirationDate, now_ms: u64) -> MonthIndex {
-    Expiry::month_near(date.0, MonthIndex::of_unix_ms(now_ms))
 }
 
 pub(super) fn shown(card: CardNow) -> Card {
