@@ -9,7 +9,9 @@ use mayfly_enrol::Point;
 use mayfly_identity::token::TokenKind;
 use mayfly_office::payments::Gateway;
 use mayfly_office::{AccountFacts, CardNow, Office, Reception};
-use mayfly_store::directory::{self, By, DirectoryError, LinkedAccount, Merchant, Payment, PaymentId, Session};
+use mayfly_store::directory::{
+    self, By, DirectoryError, LinkedAccount, Merchant, Payment, PaymentId, Session,
+};
 
 use crate::caller::bearer;
 use crate::idempotency::{Once, Sender};

@@ -106,10 +106,7 @@ impl From<Refusal> for Problem {
             Refusal::OtherIssuer => Code::OtherIssuer,
             Refusal::AccountClosed(_) => Code::AccountClosed,
             Refusal::ProgrammeClosed(_) => Code::ProgrammeClosed,
-            Refusal::Limit(_)
-            | Refusal::Uses { .. }
-            | Refusal::Lifetime { .. }
-            | Refusal::AmountTooLarge => {
+            Refusal::Limit(_) | Refusal::Uses { .. } | Refusal::Lifetime { .. } | Refusal::AmountTooLarge => {
                 return Self::with(Code::OutOfBounds, refusal);
             }
             Refusal::NoCard(_) => Code::NumberNotActive,

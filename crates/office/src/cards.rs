@@ -12,9 +12,7 @@ use mayfly_core::{
     ProgrammeId, Refusal, TimeMs,
 };
 use mayfly_dynamic::{CardNumber, Conversion, LAST_TSN_NONCE_BYTES, Numbers, Tsn};
-use mayfly_engine::cards::{
-    CardBook, CardDesk, DrawnCard, EnrolOrder, Package, Verified, WalletRequest,
-};
+use mayfly_engine::cards::{CardBook, CardDesk, DrawnCard, EnrolOrder, Package, Verified, WalletRequest};
 use mayfly_engine::{Catalogue, Clock, Handle};
 use mayfly_enrol::Point;
 use mayfly_keys::{Mac, NumberIndex, OsRandom};

@@ -57,7 +57,9 @@ impl CheckSiteAsked {
         let lifetime_max_ms = self.lifetime_max_ms.unwrap_or(standard.lifetime_max_ms);
         let numbers = match (&self.processes, self.own) {
             (None, true) => Numbers::Real,
-            (Some(_), true) => return Err(wrong("key processes", "left out where cards have their own numbers")),
+            (Some(_), true) => {
+                return Err(wrong("key processes", "left out where cards have their own numbers"));
+            }
             (None, false) => standard.numbers,
             (Some(processes), false) => processes
                 .iter()

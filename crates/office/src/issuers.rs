@@ -5,8 +5,8 @@ use std::fmt;
 use mayfly_card::{Ascii, Layout, LayoutError, Pan, Prefix};
 use mayfly_core::state::{Issuer, Programme};
 use mayfly_core::{
-    Answer, DecisionHook, HolderDigits, IssuerId, LimitError, Name, OnceKey, Operation, ProgrammeId, Refusal, Terms,
-    Universal,
+    Answer, DecisionHook, HolderDigits, IssuerId, LimitError, Name, OnceKey, Operation, ProgrammeId, Refusal,
+    Terms, Universal,
 };
 
 use crate::{Items, Office, OfficeError, Part, numbered};

@@ -40,7 +40,9 @@ pub use issuers::{TermsError, standard_layout};
 
 pub use keyring::{KeyGiven, KeyOrder, Keyring, make_key, rotate_key};
 pub use numbers::{NumberNow, NumberOrder};
-pub use reception::{Enrolment, LoginAttempt, Reception, ReceptionError, ReceptionOptions, SessionGiven, address_key};
+pub use reception::{
+    Enrolment, LoginAttempt, Reception, ReceptionError, ReceptionOptions, SessionGiven, address_key,
+};
 pub use simulation::{Afterwards, SaleKind, Shop, SimulatedSale};
 pub use status::Snapshot;
 pub use views::Views;
@@ -99,8 +101,7 @@ impl Office {
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let cards =
-            Cards::new(cards, handle.clone(), catalogue.clone(), directory.clone(), clock.clone());
+        let cards = Cards::new(cards, handle.clone(), catalogue.clone(), directory.clone(), clock.clone());
         let (cards, known_accounts) = (Arc::new(cards), KnownAccounts::default());
         Self { handle, desk, cards, catalogue, views, directory, clock, known_accounts }
     }

@@ -98,10 +98,7 @@ impl Office {
     }
 
     /// The number that was ordered with the same key before.
-    pub(crate) async fn number_before(
-        &self,
-        once: Option<OnceKey>,
-    ) -> Result<Option<NumberId>, OfficeError> {
+    pub(crate) async fn number_before(&self, once: Option<OnceKey>) -> Result<Option<NumberId>, OfficeError> {
         let Some(OnceKey { key, content }) = once else { return Ok(None) };
         let now_ms = self.clock.now_ms();
         let found = self.look(move |partitions| {

@@ -167,13 +167,16 @@ async fn enrol(
     let Posted { body, once } = new;
     let (office, account) = (issuer.office(), issuer.account(id).await?);
     issuer.programme(body.programme.0).await?;
-    let digit = match body.control_digit {
-        Some(process) => {
-            let digit = key_process(process);
-            Some(digit.ok_or_else(|| Problem::field("/control_digit", "must be 0 to 3: the others are reserved"))?)
-        }
-        None => None,
-    };
+    let digit =
+        match body.control_digit {
+            Some(process) => {
+                let digit = key_process(process);
+                Some(digit.ok_or_else(|| {
+                    Problem::field("/control_digit", "must be 0 to 3: the others are reserved")
+                })?)
+            }
+            None => None,
+        };
     let order = EnrolOrder {
         account: id,
         programme: body.programme.0,

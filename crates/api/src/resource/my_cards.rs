@@ -1,10 +1,10 @@
 //! A cardholder's cards, and how his wallet gets them.
 
 use axum::Json;
+use mayfly_card::Expiry;
 use mayfly_core::NumberId;
 use mayfly_dynamic::CardNumber as Of;
 use mayfly_engine::cards::Package;
-use mayfly_card::Expiry;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -154,7 +154,11 @@ impl WalletPackage {
             shared: matches!(number, Of::Real(_)),
             last_tsn: last_tsn.0,
             versions: WalletVersions { oldest: versions.oldest.0, newest: versions.newest.0 },
-            field: field.map(|origin| MacFieldOrigin { acs: origin.acs, method: origin.method, key: origin.key }),
+            field: field.map(|origin| MacFieldOrigin {
+                acs: origin.acs,
+                method: origin.method,
+                key: origin.key,
+            }),
         }
     }
 }

@@ -6,6 +6,8 @@
     reason = "tests may unwrap, and none of them uses everything"
 )]
 
+pub mod wallet;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -394,6 +396,17 @@ impl Rig {
         Side { cards, card: self.runtime.block_on(card).unwrap().id(), ..side }
     }
 
+    /// As a start loads them: how many cards there are, and how many rows were nobody's.
+    pub fn load_cards(&self) -> (usize, usize) {
+        let (directory, catalogue) = (self.directory.clone(), self.catalogue.clone());
+        let looked = self.handle.look(move |partitions| {
+            let by = By { actor: "test", now_ms: SystemClock.now_ms() };
+            let book = catalogue.cards().unwrap();
+            mayfly_office::load_cards(&directory, book, partitions, by).unwrap()
+        });
+        self.runtime.block_on(looked.unwrap()).unwrap()
+    }
+
     /// A card's own number that nobody has.
     pub fn own_number(&self) -> Pan {
         Pan::with_check_digit(&format!("37000000{:07}", self.next())).unwrap()
@@ -413,7 +426,8 @@ impl Rig {
         };
         let new = NewSession { issuer, cardholder, tokens, ends_ms };
         let by = By { actor: "test", now_ms };
-        let opened: Result<_, DirectoryError> = self.directory.write(by, |writing| writing.create_session(&new));
+        let opened: Result<_, DirectoryError> =
+            self.directory.write(by, |writing| writing.create_session(&new));
         opened.unwrap().unwrap();
         token.expose().to_owned()
     }

@@ -10,10 +10,10 @@ use mayfly_core::{
     ProgrammeId, Refusal, TimeMs,
 };
 use mayfly_dynamic::{
-    Answer as Said, AppVersion, AppVersions, CardKey, CardMacs, CardNumber, CardStanding, ControlDigit, Conversion,
-    Etsn, FieldOrigin, IssueError, KeyRefusal, LAST_TSN_NONCE_BYTES, Mode, Numbers, OpenEtsn, PseudoExpiry,
-    PseudoPan, ReferenceData, ReferenceError, ReferencePolicy, RequestRefusal, Tsn, VerificationRequest,
-    VerifiedRequest, issue, issue_for_field,
+    Answer as Said, AppVersion, AppVersions, CardKey, CardMacs, CardNumber, CardStanding, ControlDigit,
+    Conversion, Etsn, FieldOrigin, IssueError, KeyRefusal, LAST_TSN_NONCE_BYTES, Mode, Numbers, OpenEtsn,
+    PseudoExpiry, PseudoPan, ReferenceData, ReferenceError, ReferencePolicy, RequestRefusal, Tsn,
+    VerificationRequest, VerifiedRequest, issue, issue_for_field,
 };
 use mayfly_enrol::{EnrolError, Half, Point, WRAPPED_BYTES};
 use mayfly_keys::{CardKeyring, Mac, NumberIndex, Random, RandomError, SecretKey};

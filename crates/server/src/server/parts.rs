@@ -344,7 +344,7 @@ async fn front(
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
 ) -> Result<Front, StartError> {
-    let Ground { settings, catalogue, cards, clock, shared, directory, .. } = ground;
+    let Ground { settings, catalogue, cards: keys, clock, shared, directory, .. } = ground;
     let handle = core.engine.handle();
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
@@ -397,8 +397,9 @@ async fn front(
     drop(shared.live.set(live));
     let status = status(run, handle.clone(), shared.clone(), clock.clone());
     let keyring = Keyring::new(directory.clone(), clock.clone());
-    let versions = VersionDesk::new(cards.clone(), directory.clone(), clock.clone(), (*settings).clone());
-    let clerk = Clerk::new(office.clone(), keyring, (Arc::new(versions), retention), status);
+    let versions = VersionDesk::new(keys.clone(), directory.clone(), clock.clone(), (*settings).clone());
+    let desks = (Arc::new(versions), retention);
+    let clerk = Clerk::new(office.clone(), keyring, desks, clock.clone(), status);
     let clerk = Arc::new(admin::Desk::Open(clerk));
     let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
     let mut background = vec![

@@ -23,7 +23,7 @@ pub(super) fn line(prompt: &str) -> Outcome<Zeroizing<String>> {
 }
 
 /// One line that is not shown while it is typed.
-pub(super) fn secret(prompt: &str) -> Outcome<Zeroizing<String>> {
+pub(in crate::command) fn secret(prompt: &str) -> Outcome<Zeroizing<String>> {
     let _hidden = Hidden::begin()?;
     ask(prompt)?;
     let typed = read();
