@@ -21,6 +21,7 @@ on_both! {
     cards_are_their_cardholders_and_their_issuers
     a_restored_wallet_counts_on
     what_is_left_of_an_enrolment_is_removed_at_the_next_start
+    a_restart_forgets_neither_cards_nor_open_purchases
 }
 
 /// An issuer's desk, a cardholder's phone and a shop.
@@ -458,6 +459,34 @@ fn a_restored_wallet_counts_on(store: Store) {
     copy.restore(&card).unwrap();
     let filled = copy.pay(&card, wish(100), false).unwrap();
     assert_eq!(town.buy(&filled, 100), "authorised 00");
+    town.rig.stop();
+}
+
+fn a_restart_forgets_neither_cards_nor_open_purchases(store: Store) {
+    let town = Town::new(store);
+    let pseudo = town.programme("540020", json!({ "numbers": "pseudo", "processes": [3] }));
+    let own = town.programme("374020", json!({ "numbers": "own" }));
+    let number = mayfly_card::Pan::with_check_digit("374020000000001").unwrap();
+    let cards = [town.card(&pseudo, "4569409360110520"), town.card(&own, number.as_str())];
+    let mut phone = town.phone();
+    let filled: Vec<Filled> = cards
+        .iter()
+        .map(|card| {
+            phone.enrol(card).unwrap();
+            phone.pay(card, wish(500), false).unwrap()
+        })
+        .collect();
+    let wallet = phone.wallet;
+    let Town { rig, side, issuer, shop, session } = town;
+    let town = Town { rig: rig.restart(), side, issuer, shop, session };
+    let mut phone = Phone { wallet, ..town.phone() };
+    for (card, filled) in cards.iter().zip(&filled) {
+        assert_eq!(town.shown(card)["open_etsns"], 1);
+        assert_eq!(town.buy(filled, 500), "authorised 00");
+        let next = phone.pay(card, wish(100), false).unwrap();
+        assert_eq!(town.buy(&next, 100), "authorised 00");
+        assert_eq!(town.buy(filled, 500), "declined 05");
+    }
     town.rig.stop();
 }
 

@@ -63,6 +63,7 @@ pub struct Rig {
     engine: Engine,
     folder: Folder,
     _lock: Option<DirectoryLock>,
+    service: Arc<KeyService>,
     pub data: TempDir,
     /// Where its data are.
     pub home: Home,
@@ -186,15 +187,41 @@ impl Rig {
     ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (data, _database, home) = place(store);
         let service = Arc::new(KeyService::new(&RootKey::generate(&mut OsRandom).unwrap()));
+        Self::build(runtime, (place(store), service), options, clock, journal)
+    }
+
+    /// Stops everything, as a server does, and starts on what it has left.
+    pub fn restart(self) -> Self {
+        let Self { runtime, api, delivery, engine, folder, data, home, service, _lock, _database, .. } = self;
+        runtime.block_on(api.stop());
+        runtime.block_on(delivery.stop());
+        drop(engine.stop());
+        drop(folder.stop());
+        drop((_lock, self.office, self.gateway, self.directory, self.handle));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self::build(runtime, ((data, _database, home), service), loopback(), clock, |journal| journal)
+    }
+
+    fn build(
+        runtime: Runtime,
+        ((data, _database, home), service): ((TempDir, Option<TestDatabase>, Home), Arc<KeyService>),
+        options: ApiOptions,
+        clock: Arc<dyn Clock>,
+        journal: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
+    ) -> Self {
         let directory = Arc::new(Directory::open(&home, service.directory_keys()).unwrap());
         let opened = mayfly_store::open(&home, &OpenOptions::default(), |_| {}).unwrap();
         let versions = KeyVersions::first(service.check_value());
         let services = BTreeMap::from([(KeyVersion::FIRST, service.clone())]);
         let cards = Arc::new(CardKeys::load(versions, &services, &[]).unwrap());
-        let catalogue = Catalogue::new(service).with_cards(cards).among(opened.partitions.count());
+        let catalogue = Catalogue::new(service.clone()).with_cards(cards).among(opened.partitions.count());
+        for programme in opened.partitions.register().programmes() {
+            catalogue.prepare(&programme.terms.prefix).unwrap();
+        }
         let catalogue = Arc::new(catalogue);
+        let by = By { actor: "test", now_ms: clock.now_ms() };
+        mayfly_office::load_cards(&directory, catalogue.cards().unwrap(), &opened.partitions, by).unwrap();
         let progress = Arc::new(Progress::default());
         let fold = FoldOptions::default();
         let folder = Folder::start(&home, fold, progress.clone(), |_| {}).unwrap();
@@ -253,6 +280,7 @@ impl Rig {
             engine,
             folder,
             _lock,
+            service,
             data,
             home,
             count,

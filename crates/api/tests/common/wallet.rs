@@ -18,7 +18,7 @@ use super::{Call, Reply, Rig};
 
 /// A wallet with a session, and all that it was answered.
 pub struct Phone<'a> {
-    rig: &'a Rig,
+    pub rig: &'a Rig,
     pub session: String,
     pub wallet: Wallet,
 }
