@@ -400,7 +400,7 @@ fn cards_of_the_check_site(store: Store) {
 
     assert_eq!(server.json(&["card", "unlock", id])["status"], "active");
     assert_eq!(server.json(&["card", "close", id])["status"], "closed");
-    server.run(&["card", "close", id]).fails(1, "not active");
+    server.run(&["card", "close", id]).fails(1, "no active number");
     server.run(&["card", "show", "num_99"]).fails(1, "no number");
     server.run(&["number", "issue", "--account", "acct_1", "--programme", "prog_2"]).fails(1, "enrol a card");
 
