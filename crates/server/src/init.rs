@@ -54,7 +54,7 @@ pub enum InitError {
         /// The check value of its root key.
         check_value: String,
         /// Where the root key of one that joins it belongs.
-        root_key: KeySource,
+        root_key: String,
     },
     /// An installation can't have so many partitions.
     Partitions(NonZeroU16),
@@ -68,7 +68,7 @@ pub enum InitError {
     /// The installation has another root key than the one that joins it.
     OtherKey {
         /// Where the root key is.
-        root_key: KeySource,
+        root_key: String,
         /// The check value of the installation's key.
         expected: String,
         /// That of the key that is there.
@@ -169,7 +169,7 @@ pub fn init(
     if let Home::Database(database) = &settings.home
         && let Some(check_value) = mayfly_store::root_check(&settings.home).map_err(InitError::Store)?
     {
-        let (database, root_key) = (database.name().to_owned(), root_key.clone());
+        let (database, root_key) = (database.name().to_owned(), root_key.to_string());
         return Err(InitError::Inhabited { database, check_value, root_key });
     }
     directory::make(data_dir).map_err(InitError::Directory)?;
@@ -207,7 +207,7 @@ pub fn join(config: &Config) -> Result<Initialised, InitError> {
         .map_err(InitError::Store)?
         .ok_or_else(|| InitError::Empty { database: database.name().to_owned() })?;
     if expected != found.to_string() {
-        return Err(InitError::OtherKey { root_key: root_key.clone(), expected, found });
+        return Err(InitError::OtherKey { root_key: root_key.to_string(), expected, found });
     }
     directory::make(&settings.data_dir).map_err(InitError::Directory)?;
     let made = write_check(&settings, found).and_then(|()| finish(config, &settings, found));

@@ -102,7 +102,7 @@ impl KeyServices {
 
 fn open(settings: &KeySettings, version: KeyVersion) -> Result<KeyService, StartError> {
     let source = settings.cards.get(&version).ok_or(StartError::CardKeyUnnamed { version })?;
-    source.open().map_err(|error| StartError::CardKey { version, source: source.clone(), error })
+    source.open().map_err(|error| StartError::CardKey { version, source: source.to_string(), error })
 }
 
 /// What the configuration says now; that of the start if there is no file.

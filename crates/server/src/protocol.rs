@@ -29,8 +29,8 @@ pub use request::{
 };
 pub use response::{
     Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, KeyGiven, KeyStanding,
-    KeyVersion, List, Listening, MerchantFacts, Number, Programme, Retention, RetentionRun, Secret, Standing,
-    Status, Transaction,
+    KeyVersion, List, Listening, MerchantFacts, Number, Programme, Retention, RetentionRun, RetentionRuns,
+    Secret, Standing, Status, Transaction,
 };
 
 /// The version of the protocol.

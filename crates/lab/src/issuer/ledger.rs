@@ -3,9 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use mayfly_card::{
-    AcquirerId, Currency, Expiry, LastFour, MinorUnits, MonthIndex, Pan, Rrn, Stan, TerminalId,
-};
+use mayfly_card::{Currency, Expiry, MinorUnits, MonthIndex, Pan, Rrn, TerminalId};
 use mayfly_iso8583::{De, Message, MessageBuilder, Mti};
 use zeroize::Zeroize;
 
@@ -78,14 +76,6 @@ pub struct Transaction {
     pub amount: MinorUnits,
     /// How much of that was reversed since.
     pub reversed: MinorUnits,
-    /// DE 11.
-    pub stan: Stan,
-    /// DE 37.
-    pub rrn: Rrn,
-    /// DE 32.
-    pub acquirer: AcquirerId,
-    /// The end of the card number.
-    pub last_four: LastFour,
     number: Number,
 }
 
@@ -251,7 +241,7 @@ impl Ledger {
         amount: MinorUnits,
         today: MonthIndex,
     ) -> Done {
-        let Identity { named, rrn, .. } = *identity;
+        let Identity { named, .. } = *identity;
         let kind = match (question.bytes(De::PROCESSING_CODE), named.mti) {
             (Some([b'2', b'0', ..]), Mti::FINANCIAL_REQUEST) => Kind::Refund,
             (_, Mti::FINANCIAL_REQUEST) => Kind::Sale,
@@ -270,11 +260,6 @@ impl Ledger {
                 kind,
                 amount,
                 reversed: MinorUnits::ZERO,
-                // Both were read as they should be, or there would be no identity.
-                stan: Stan::from_value(named.stan).unwrap_or_default(),
-                rrn,
-                acquirer: text(question, De::ACQUIRER, AcquirerId::parse),
-                last_four: pan.last_four(),
                 number: Number::of(&pan),
             });
             let place = self.transactions.len() - 1;

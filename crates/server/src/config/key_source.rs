@@ -143,12 +143,15 @@ impl Check<'_> {
     }
 
     fn source(&mut self, place: Place<'_>, data_dir: &Path) -> Option<KeySource> {
-        let secret = |what, variable, key: &Key| SecretFrom {
-            what,
+        let secret = |what, variable, key: &Key| {
             // What a version says of itself goes before what is said for all.
-            variable: place.own_of_version(key).is_none().then_some(variable),
-            setting: place.path(key),
-            file: Some(place.text(key)).filter(|text| !text.is_empty()).map(|text| data_dir.join(text)),
+            let is_own = place.own_of_version(key).is_some();
+            SecretFrom {
+                what,
+                variable: (!is_own).then_some(variable),
+                setting: if is_own { place.path(key) } else { key.path() },
+                file: Some(place.text(key)).filter(|text| !text.is_empty()).map(|text| data_dir.join(text)),
+            }
         };
         let wrapped = match place.source() {
             PKCS11 => {

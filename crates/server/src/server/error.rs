@@ -10,7 +10,7 @@ use mayfly_store::StoreError;
 use mayfly_store::directory::DirectoryError as RecordsError;
 
 use crate::admin::SocketError;
-use crate::config::{ConfigError, KeySource};
+use crate::config::ConfigError;
 use crate::directory::DirectoryError;
 use crate::key_source::KeySourceError;
 
@@ -26,7 +26,7 @@ pub enum StartError {
         /// The version.
         version: KeyVersion,
         /// Where it should be.
-        source: KeySource,
+        source: String,
         /// Why not.
         error: KeySourceError,
     },
@@ -42,7 +42,7 @@ pub enum StartError {
     /// The data were made with another root key.
     OtherKey {
         /// Where the root key is.
-        root_key: KeySource,
+        root_key: String,
         /// The check value of the key that the data were made with.
         expected: String,
         /// The check value of the key that is there.

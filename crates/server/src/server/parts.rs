@@ -172,7 +172,7 @@ fn key_service(settings: &Settings) -> Result<KeyService, StartError> {
 }
 
 fn check_key(settings: &Settings, found: CheckValue) -> Result<(), StartError> {
-    let root_key = &settings.keys.root;
+    let root_key = || settings.keys.root.to_string();
     if let Home::Database(_) = &settings.home {
         // Another gateway may have made it: what stands in this directory says nothing of it.
         let expected = mayfly_store::root_check(&settings.home).map_err(StartError::Store)?;
@@ -181,13 +181,13 @@ fn check_key(settings: &Settings, found: CheckValue) -> Result<(), StartError> {
             return Err(StartError::Store(StoreError::Missing { location, views: false }));
         };
         if expected != found.to_string() {
-            return Err(StartError::OtherKey { root_key: root_key.clone(), expected, found });
+            return Err(StartError::OtherKey { root_key: root_key(), expected, found });
         }
     }
     match fs::read_to_string(settings.data_dir.join(KEY_CHECK_FILE)) {
         Ok(expected) if expected.trim() == found.to_string() => Ok(()),
         Ok(expected) => Err(StartError::OtherKey {
-            root_key: root_key.clone(),
+            root_key: root_key(),
             expected: expected.trim().chars().take(6).collect(),
             found,
         }),

@@ -50,8 +50,8 @@ pub(crate) enum KeysCommand {
     /// Let a version of the cards' keys count no more, for good
     Retire {
         /// Which one
-        #[arg(value_parser = version)]
-        version: KeyVersion,
+        #[arg(value_name = "VERSION", value_parser = version)]
+        number: KeyVersion,
         /// Also if cards still have it: they are refused from then on, until they are enrolled anew
         #[arg(long)]
         force: bool,
@@ -84,8 +84,8 @@ impl KeysCommand {
             Self::Check(which) => return ceremony::check(place, which.card_version, output),
             Self::List => AdminRequest::ListKeyVersions {},
             Self::Rotate => AdminRequest::RotateKeyVersion {},
-            Self::Retire { version, force } => {
-                AdminRequest::RetireKeyVersion { version: version.number(), force }
+            Self::Retire { number, force } => {
+                AdminRequest::RetireKeyVersion { version: number.number(), force }
             }
         };
         let versions = answered!(Admin::connect(place)?.ask(request)?, KeyVersions)?;
