@@ -174,11 +174,11 @@ impl Bank {
     }
 }
 
-fn name(text: &str) -> Result<Name, LoadError> {
+pub(crate) fn name(text: &str) -> Result<Name, LoadError> {
     Name::parse(text).map_err(|error| LoadError(error.to_string()))
 }
 
-fn operate(handle: &Handle, operation: Operation) -> Result<Answer, LoadError> {
+pub(crate) fn operate(handle: &Handle, operation: Operation) -> Result<Answer, LoadError> {
     Ok(handle.ask_blocking(Command::Operate(Box::new(operation))))
 }
 

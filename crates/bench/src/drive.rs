@@ -293,6 +293,11 @@ pub fn authorise(
     load: Load,
     requests: &mut Requests,
 ) -> Figures {
+    ask(handle, load, || Some(requests.next(&credentials[requests.pick(credentials.len())])))
+}
+
+/// Asks under a load, for as long as there is something to ask.
+pub fn ask(handle: &Handle, load: Load, mut next: impl FnMut() -> Option<Box<Request>>) -> Figures {
     let mut inbox = Inbox::new();
     let mut submission = Submission::default();
     let begun = Instant::now();
@@ -301,7 +306,11 @@ pub fn authorise(
     loop {
         let now = Instant::now();
         while let Some(slot) = slots.next(now) {
-            let request = requests.next(&credentials[requests.pick(credentials.len())]);
+            let Some(request) = next() else {
+                slots.free.push(slot);
+                slots.load.run_for = Duration::ZERO;
+                break;
+            };
             submission.add(Command::Message(request), &inbox.mailbox, slot);
         }
         handle.submit(&mut submission);

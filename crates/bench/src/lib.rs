@@ -1,5 +1,6 @@
 //! What the engine and the server can do, measured beside the limit of the same machine in the same run.
 
+mod cards;
 pub mod credentials;
 pub mod drive;
 pub mod limit;

@@ -116,7 +116,7 @@ impl Archive for NoArchive {
 
 /// An engine on a flat file, without views.
 pub fn without_database(journal: &Path) -> Result<(Engine, Arc<Catalogue>), BenchError> {
-    let catalogue = crate::rig::catalogue(NonZeroU16::MIN);
+    let catalogue = crate::rig::catalogue(NonZeroU16::MIN)?;
     let engine = Engine::start(Parts {
         partitions: Partitions::new(NonZeroU16::MIN),
         ends: Ends::start(NonZeroU16::MIN),

@@ -56,6 +56,10 @@ pub struct Report {
     pub disk_per_transaction: Option<f64>,
     /// The median rate at the second size as a part of that at the first.
     pub sizes_ratio: Option<f64>,
+    /// How long it takes to find which open purchase of a card a message is, in microseconds, for one open purchase, for two
+    /// and so on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proof_us: Vec<f64>,
     /// What could not be measured, and why.
     pub notes: Vec<String>,
 }
@@ -118,6 +122,14 @@ impl Report {
             let _ = writeln!(
                 table,
                 "rate at the second size, as a part of that at the first (medians): {ratio:.2}"
+            );
+        }
+        if let (Some(first), Some(last)) = (self.proof_us.first(), self.proof_us.last()) {
+            let each = (last - first) / (self.proof_us.len() - 1).max(1) as f64;
+            let _ = writeln!(
+                table,
+                "to find a card's open purchase: {first:.2} us with one, {last:.2} us with {}, {each:.3} us for each more",
+                self.proof_us.len()
             );
         }
         for note in &self.notes {

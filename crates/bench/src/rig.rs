@@ -1,5 +1,6 @@
 //! A store, an engine and a folder in a directory of their own, as a server has them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mayfly_engine::{Catalogue, Clock, Engine, Handle, NobodyAsked, Options, Parts, Progress, SystemClock};
-use mayfly_keys::{KeyService, RootKey};
+use mayfly_keys::{CardKeys, KeyService, KeyVersion, KeyVersions, RootKey};
 use mayfly_store::{DatabaseError, FoldOptions, Folder, Home, OpenOptions, StoreError};
 
 /// What went wrong with a benchmark.
@@ -44,9 +45,12 @@ from_error!(
 );
 
 /// Keys that everybody knows: the numbers of a benchmark are nobody's.
-pub(crate) fn catalogue(partitions: NonZeroU16) -> Arc<Catalogue> {
-    let service = KeyService::new(&RootKey::from_bytes(&[7; 32]));
-    Arc::new(Catalogue::new(service).among(partitions))
+pub(crate) fn catalogue(partitions: NonZeroU16) -> Result<Arc<Catalogue>, BenchError> {
+    let service = Arc::new(KeyService::new(&RootKey::from_bytes(&[7; 32])));
+    let services = BTreeMap::from([(KeyVersion::FIRST, service.clone())]);
+    let versions = KeyVersions::first(service.check_value());
+    let cards = CardKeys::load(versions, &services, &[]).map_err(|error| BenchError(error.to_string()))?;
+    Ok(Arc::new(Catalogue::new(service).among(partitions).with_cards(Arc::new(cards))))
 }
 
 /// What becomes of the views while something is measured.
@@ -85,7 +89,7 @@ impl Rig {
         let begun = Instant::now();
         let opened = mayfly_store::open(home, &OpenOptions::default(), |_| ())?;
         let opened_in = begun.elapsed();
-        let catalogue = catalogue(opened.partitions.count());
+        let catalogue = catalogue(opened.partitions.count())?;
         let progress = Arc::new(Progress::default());
         let fold = || Folder::start(home, FoldOptions::default(), progress.clone(), |_| ());
         let folder = (folding == Folding::On).then(fold).transpose()?;

@@ -4,11 +4,15 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cards::Deck;
 use crate::credentials::{Bank, Credential};
 use crate::drive::{self, Load, Requests};
 use crate::report::{Line, Report};
 use crate::rig::{BenchError, Folding, LagWatch, Rig, memory_bytes};
 use crate::{limit, postgres};
+use mayfly_card::MinorUnits;
+use mayfly_core::CreditLimit;
+use mayfly_dynamic::OPEN_MAX;
 use mayfly_store::Home;
 
 /// What is measured, and how.
@@ -59,17 +63,20 @@ pub enum Part {
     Start,
     /// What an active number takes in memory.
     Memory,
+    /// The check site's cards, by pseudo expiration date.
+    Cards,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Limit,
         Self::Engine,
         Self::Tcp,
         Self::Pairs,
         Self::Start,
         Self::Memory,
+        Self::Cards,
         Self::Store,
         Self::Postgres,
     ];
@@ -85,6 +92,7 @@ impl Part {
             Self::Postgres => "postgres",
             Self::Start => "start",
             Self::Memory => "memory",
+            Self::Cards => "cards",
         }
     }
 }
@@ -143,6 +151,9 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError>
             bench.pairs(plan, &mut report, &mut say)?;
         }
         bench.finish(&mut report)?;
+    }
+    if has(Part::Cards) {
+        by_date(plan, &Home::Files(directory.path().join("cards")), &mut report, &mut say)?;
     }
     if has(Part::Store) {
         in_postgres(plan, &mut report, &mut say)?;
@@ -314,6 +325,40 @@ impl Loaded {
             Some(self.rig.bytes_on_disk()?.saturating_sub(before) as f64 / answers as f64);
         self.rig.stop()
     }
+}
+
+/// The check site's cards, with one to eight open purchases each, presented by pseudo expiration date. Which of them a message
+/// is, is found by the thread that makes the load, as a connection does it.
+fn by_date(
+    plan: &Plan,
+    home: &Home,
+    report: &mut Report,
+    say: &mut impl FnMut(&str),
+) -> Result<(), BenchError> {
+    let rig = Rig::open(home, Folding::On)?;
+    let limit = CreditLimit::Credit(MinorUnits::MAX);
+    let (handle, catalogue) = (rig.handle.clone(), rig.catalogue.clone());
+    let mut deck = Deck::load(&handle, &catalogue, plan.credentials, OPEN_MAX, limit, &mut *say)?;
+    say("views of cards");
+    rig.caught_up(CATCH_UP).ok_or_else(|| BenchError("the views did not catch up".into()))?;
+    report.proof_us = deck.proof_us(OPEN_MAX);
+    let mut requests = Requests::default();
+    for in_flight in IN_FLIGHT {
+        let name = format!("cards by date, 1 to {OPEN_MAX} open, {in_flight} in flight");
+        say(&name);
+        let load = Load { in_flight, run_for: plan.peak, rate: None };
+        let watch = LagWatch::start(&rig.handle)?;
+        let figures = drive::ask(&rig.handle, load, || deck.request(&mut requests));
+        let lag_ms = watch.stop();
+        let mut line = Line::new(name, figures);
+        line.views_lag_ms_max = Some(lag_ms);
+        line.caught_up_ms = rig.caught_up(CATCH_UP).map(|took| took.as_millis() as u64);
+        report.lines.push(line);
+    }
+    if deck.left() == 0 {
+        report.notes.push("all open purchases of the cards were used up before the time was over".into());
+    }
+    rig.stop()
 }
 
 /// As many as an installation in a database has.

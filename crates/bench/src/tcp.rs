@@ -160,7 +160,7 @@ fn write_numbers(path: &Path, credentials: &[Credential]) -> Result<(), BenchErr
 }
 
 /// A third of the count or little more, and without a factor in common with it.
-fn step(count: usize) -> usize {
+pub(crate) fn step(count: usize) -> usize {
     (count / 3 + 1..).find(|step| gcd(*step, count) == 1).unwrap_or(1)
 }
 

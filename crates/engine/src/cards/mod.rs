@@ -106,6 +106,11 @@ impl CardBook {
             .map(|entry| Own { pan: entry.conversion.pan.clone(), expiry: entry.conversion.expiry })
     }
 
+    /// What a card's wallet computes with, for whoever plays wallets. None if the card has no key.
+    pub fn macs(&self, bin: &SpecialBin, index: NumberIndex) -> Option<CardMacs> {
+        self.read(index).get(&index.0)?.macs(&self.ring(), bin).ok()
+    }
+
     /// Which of its card's open ETSNs a message belongs to, if to any.
     pub fn proof(&self, bin: &SpecialBin, index: NumberIndex, shown: &Shown<'_>) -> Proof {
         let shard = self.read(index);

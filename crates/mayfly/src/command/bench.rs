@@ -42,7 +42,7 @@ pub(crate) struct Bench {
     /// in it and removed)
     #[arg(long, value_name = "URL", env = "MAYFLY_BENCH_POSTGRES", hide_env_values = true)]
     postgres: Option<String>,
-    /// What to measure: limit, engine, tcp, pairs, start, memory, store, postgres
+    /// What to measure: limit, engine, tcp, pairs, start, memory, cards, store, postgres
     #[arg(long, value_delimiter = ',', value_name = "PART", value_parser = part)]
     only: Vec<Part>,
     /// Compare the rate with so many and with so many active numbers, in turn
