@@ -89,6 +89,16 @@ impl HostTrace {
         Rrn::parse(&text).unwrap_or_default()
     }
 
+    /// Of the advice that we approved in the host's place, which stands for this message from then on.
+    #[must_use]
+    pub fn stood_in(&self) -> Self {
+        let message = match self.message {
+            MessageKind::Financial => MessageKind::FinancialAdvice,
+            _ => MessageKind::AuthorisationAdvice,
+        };
+        Self { message, ..*self }
+    }
+
     /// Of the reversal of this message. A host that has done one reversal takes the same again for a repeat: whatever
     /// has to be reversed once more needs another turn.
     #[must_use]
@@ -103,7 +113,7 @@ impl HostTrace {
 pub enum Told {
     /// A message of ours does not stand, or only a part of it does (0420).
     Reversal,
-    /// We approved in its place (0120).
+    /// We approved in its place (0120, 0220).
     StandIn,
     /// Something is charged (0220).
     Charge,

@@ -13,61 +13,97 @@ pub(super) fn is_hosts(state: &State, account: Option<crate::AccountId>) -> bool
     account.and_then(|id| state.account(id)).is_some_and(|account| account.limit == CreditLimit::IssuerHost)
 }
 
-/// What the issuer host has to be told of a transaction that nobody asked it about.
-pub(super) fn of_transaction(state: &State, event: &Transacted) -> Option<HostAdvice> {
-    let (account, issuer) = (event.account?, event.issuer?);
-    if !event.approved() || !is_hosts(state, event.account) {
-        return None;
+/// Adds what the issuer host has to be told of a transaction that nobody asked it about. The state is as before it.
+pub(super) fn owe(state: &State, event: &Transacted, events: &mut Vec<Event>) {
+    if event.approved() && is_hosts(state, event.account) {
+        let owed = Owed { state, event }.advices().unwrap_or_default();
+        events.extend(owed.into_iter().map(|advice| Event::HostAdvised(Box::new(advice))));
     }
-    let target = event.target.and_then(|id| state.transactions.find(id));
-    let reversed = event.reverses.and_then(|(id, back)| Some((state.transactions.find(id)?, back)));
-    let number = event.number.or_else(|| target?.number)?;
-    let own = HostTrace {
-        message: event.message,
-        reference: event.reference,
-        identity: event.identity,
-        transmitted: event.facts.transmitted,
-    };
-    let advice = |told, about: Option<&Transaction>, amount, stays| HostAdvice {
-        told,
-        trace: own,
-        about: about.map(Transaction::host_trace),
-        issuer,
-        account,
-        number,
-        amount,
-        stays,
-        currency: event.currency,
-        approval: event.approval.or_else(|| about?.approval),
-        facts: event.facts,
-    };
-    Some(match event.kind {
-        Kind::Completion | Kind::ForcePost => advice(Told::Charge, target, event.amount, None),
-        Kind::Refund => advice(Told::Refund, target, event.amount, None),
-        // Whoever stood in for us told us of it; the host has not heard.
-        Kind::Advice if event.target.is_none() => advice(Told::StandIn, None, event.amount, None),
-        Kind::Reversal => {
-            let (original, _) = reversed?;
-            // What is reversed now was not counted yet when the transaction was looked at.
-            let back = original.reversed + event.reverses.map_or(0, |(_, back)| back.signed());
-            reversal(advice, original, back)
-        }
-        Kind::HoldReleased => {
-            let purchase = target?;
-            reversal(advice, purchase, purchase.reversed + event.amount.signed())
-        }
-        _ => return None,
-    })
 }
 
-/// Of which nothing stands any more, or only what is left without `back` minor units.
-fn reversal(
-    advice: impl FnOnce(Told, Option<&Transaction>, MinorUnits, Option<MinorUnits>) -> HostAdvice,
-    original: &Transaction,
-    back: i64,
-) -> HostAdvice {
-    let stays = MinorUnits::new((original.amount.signed() - back).max(0).unsigned_abs());
-    advice(Told::Reversal, Some(original), original.amount, stays.filter(|stays| *stays > MinorUnits::ZERO))
+/// A transaction on an account whose money is with the issuer host.
+#[derive(Clone, Copy)]
+struct Owed<'a> {
+    state: &'a State,
+    event: &'a Transacted,
+}
+
+impl<'a> Owed<'a> {
+    fn advices(self) -> Option<Vec<HostAdvice>> {
+        let event = self.event;
+        let target = event.target.and_then(|id| self.state.transactions.find(id));
+        let one = |told, about| self.advice(told, about, event.amount, None).map(|advice| vec![advice]);
+        match event.kind {
+            Kind::Completion | Kind::ForcePost => one(Told::Charge, target),
+            Kind::Refund => one(Told::Refund, target),
+            // Whoever stood in for us told us of it; the host has not heard.
+            Kind::Advice if target.is_none() => one(Told::StandIn, None),
+            Kind::Reversal if event.message != MessageKind::Operator => {
+                let (id, back) = event.reverses?;
+                self.reversal(self.state.transactions.find(id)?, back.signed()).map(|advice| vec![advice])
+            }
+            // We give back ourselves what is left of a purchase.
+            Kind::Reversal | Kind::HoldReleased => Some(self.given_back(target?)),
+            _ => None,
+        }
+    }
+
+    /// What is given back of a purchase, from the last of the messages that made it up to the first.
+    fn given_back(self, purchase: &'a Transaction) -> Vec<HostAdvice> {
+        let added = self.state.transactions.under(purchase.reference).filter(|added| {
+            added.kind == Kind::Increment && added.target == Some(purchase.id) && added.approval.is_some()
+        });
+        let mut left = self.event.amount.signed();
+        let mut advices = Vec::new();
+        for message in added.chain([purchase]) {
+            let back = left.min(message.amount.signed() - message.reversed);
+            if back > 0 {
+                left -= back;
+                advices.extend(self.reversal(message, back));
+            }
+        }
+        // All of them are made of one act: each needs a trace of its own.
+        for (turn, advice) in (0..).zip(&mut advices) {
+            advice.trace.identity.0 = advice.trace.identity.0.rotate_left(7 * turn);
+        }
+        advices
+    }
+
+    /// Of a message of which so much is given back now.
+    fn reversal(self, original: &Transaction, back: i64) -> Option<HostAdvice> {
+        let stays = (original.amount.signed() - original.reversed - back).max(0).unsigned_abs();
+        let stays = MinorUnits::new(stays).filter(|stays| *stays > MinorUnits::ZERO);
+        self.advice(Told::Reversal, Some(original), original.amount, stays)
+    }
+
+    fn advice(
+        self,
+        told: Told,
+        about: Option<&Transaction>,
+        amount: MinorUnits,
+        stays: Option<MinorUnits>,
+    ) -> Option<HostAdvice> {
+        let event = self.event;
+        Some(HostAdvice {
+            told,
+            trace: HostTrace {
+                message: event.message,
+                // What is about a purchase goes by its reference, also what we do by ourselves.
+                reference: about.map_or(event.reference, |about| about.reference),
+                identity: event.identity,
+                transmitted: event.facts.transmitted,
+            },
+            about: about.map(Transaction::host_trace),
+            issuer: event.issuer?,
+            account: event.account?,
+            number: event.number.or_else(|| about?.number)?,
+            amount,
+            stays,
+            currency: event.currency,
+            approval: about.map_or(event.approval, |about| about.approval),
+            facts: event.facts,
+        })
+    }
 }
 
 impl Case<'_> {
@@ -93,7 +129,7 @@ impl Case<'_> {
             events.extend(self.advice(asked, Told::Reversal, first.reversal(0), Some(first)));
         }
         if decided == Some(Reason::StoodIn) {
-            let own = HostTrace { message: MessageKind::AuthorisationAdvice, ..asked.trace() };
+            let own = asked.trace().stood_in();
             events.extend(self.advice(asked, Told::StandIn, own, None));
         }
     }

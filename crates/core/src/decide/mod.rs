@@ -279,8 +279,7 @@ impl Case<'_> {
             effect: verdict.effect,
         };
         if self.asked.is_none() {
-            let advice = advise::of_transaction(self.state, &event);
-            events.extend(advice.map(|advice| Event::HostAdvised(Box::new(advice))));
+            advise::owe(self.state, &event, events);
         }
         events.push(Event::Transacted(event));
         verdict.change_card(events);

@@ -208,8 +208,7 @@ fn give_back(
         // It stands with what it takes back, so that a repeat of that finds it.
         event.reference = purchase.reference;
     }
-    let advice = advise::of_transaction(state, &event);
-    events.extend(advice.map(|advice| Event::HostAdvised(Box::new(advice))));
+    advise::owe(state, &event, events);
     events.push(Event::Transacted(event));
     Ok(Answer::Done)
 }

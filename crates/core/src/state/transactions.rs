@@ -149,7 +149,8 @@ impl Transaction {
     /// By what a message that was made of it is known to an issuer host.
     pub fn host_trace(&self) -> HostTrace {
         let Self { message, reference, identity, transmitted, .. } = *self;
-        HostTrace { message, reference, identity, transmitted }
+        let trace = HostTrace { message, reference, identity, transmitted };
+        if self.reason == Reason::StoodIn { trace.stood_in() } else { trace }
     }
 
     /// Whether it was accepted without anybody knowing whose it is.
