@@ -13,6 +13,7 @@ pub mod directory;
 mod files;
 mod health;
 mod holds;
+mod hosts;
 mod http;
 mod init;
 mod live;
@@ -25,5 +26,6 @@ mod upkeep;
 
 pub use admin::SocketError;
 pub use health::Phase;
+pub use hosts::{HostSettings, HostsError};
 pub use init::{InitError, Initialised, KEY_CHECK_FILE, init, join};
 pub use server::{Cause, ServeError, Server, StartError, StopError, serve};

@@ -1,7 +1,7 @@
 //! What issuer hosts are sent. Pure.
 
 use mayfly_card::{AcquirerId, Currency, Expiry, MinorUnits};
-use mayfly_core::{Asked, Facts, HostAdvice, HostTrace, TimeMs, Told};
+use mayfly_core::{Asked, Facts, HostAdvice, HostTrace, MessageKind, TimeMs, Told};
 use mayfly_engine::cards::Own;
 use mayfly_iso8583::{De, MessageBuilder, Mti, OriginalData, ReplacementAmounts};
 
@@ -37,13 +37,17 @@ pub fn second_request(asked: &Asked, at_ms: TimeMs, own: &Own, identity: &Identi
 pub fn advice(advice: &HostAdvice, at_ms: TimeMs, own: &Own, identity: &Identity) -> MessageBuilder {
     let (mti, processing) = match advice.told {
         Told::Reversal => (Mti::REVERSAL_ADVICE, PURCHASE),
+        // What is captured at once waits for no completion.
+        Told::StandIn if advice.trace.message == MessageKind::FinancialAdvice => {
+            (Mti::FINANCIAL_ADVICE, PURCHASE)
+        }
         Told::StandIn => (Mti::AUTHORISATION_ADVICE, PURCHASE),
         Told::Charge => (Mti::FINANCIAL_ADVICE, PURCHASE),
         Told::Refund => (Mti::FINANCIAL_ADVICE, REFUND),
     };
     let mut message = of(mti, &advice.trace, at_ms, own, identity);
-    // What belongs to a purchase has that one's reference.
-    let reference = advice.about.filter(|_| advice.told != Told::Refund).unwrap_or(advice.trace);
+    // That of the purchase to which it belongs, if it belongs to one.
+    let reference = advice.about.unwrap_or(advice.trace);
     message.set(De::PROCESSING_CODE, processing).set(De::RRN, reference.rrn().as_str());
     money(&mut message, advice.amount, advice.currency);
     facts(&mut message, &advice.facts);
@@ -77,9 +81,7 @@ fn of(mti: Mti, trace: &HostTrace, at_ms: TimeMs, own: &Own, identity: &Identity
 }
 
 fn money(message: &mut MessageBuilder, amount: MinorUnits, currency: Currency) {
-    message
-        .set_number(De::AMOUNT, amount.value())
-        .set(De::CURRENCY, &format!("{:03}", currency.number()));
+    message.set_number(De::AMOUNT, amount.value()).set(De::CURRENCY, &format!("{:03}", currency.number()));
 }
 
 /// The merchant's own, as far as there is any: that of an operator's act has none.

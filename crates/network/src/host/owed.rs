@@ -44,12 +44,7 @@ struct Entry {
 
 impl<P> Default for Owed<P> {
     fn default() -> Self {
-        Self {
-            known: BTreeMap::new(),
-            by_purchase: HashMap::new(),
-            tickets: BTreeMap::new(),
-            last_ticket: 0,
-        }
+        Self { known: BTreeMap::new(), by_purchase: HashMap::new(), tickets: BTreeMap::new(), last_ticket: 0 }
     }
 }
 

@@ -126,7 +126,8 @@ impl<W> Mux<W> {
         loop {
             self.last_stan = self.last_stan % STAN_MAX + 1;
             // Far fewer are under way than there are, by the bound on the bounds: one is free.
-            if let Some(stan) = Stan::from_value(self.last_stan).filter(|stan| !self.stans.contains_key(stan)) {
+            if let Some(stan) = Stan::from_value(self.last_stan).filter(|stan| !self.stans.contains_key(stan))
+            {
                 return stan;
             }
         }

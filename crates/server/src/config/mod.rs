@@ -4,6 +4,7 @@
 //! it, and [`Settings`] what was made of it: addresses, paths and dialects instead of texts.
 
 mod database;
+mod hosts;
 mod keys;
 mod mistake;
 mod print;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use database::{DatabaseAsked, PASSWORD_VARIABLE};
+pub use hosts::HostWrong;
 pub use keys::{KEYS, Key, Kind};
 pub use mistake::{ConfigError, Mistake, SecretFault, Wrong};
 pub use settings::{ApiSettings, LogFilter, LogFormat, Settings};
@@ -39,7 +41,9 @@ pub(crate) enum Value {
     Flag(bool),
     Number(u64),
     Text(String),
+    Texts(Vec<String>),
     Listeners(Vec<ListenerText>),
+    IssuerHosts(Vec<hosts::HostText>),
 }
 
 /// A listener as it stands in the file.
@@ -129,6 +133,13 @@ impl Config {
                 vec![ListenerText { address: (*address).to_owned(), dialect: (*dialect).to_owned() }]
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn issuer_hosts(&self, key: &Key) -> &[hosts::HostText] {
+        match self.value(key) {
+            Some(Value::IssuerHosts(hosts)) => hosts,
+            _ => &[],
         }
     }
 

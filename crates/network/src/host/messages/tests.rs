@@ -19,10 +19,7 @@ fn identity() -> Identity {
 }
 
 fn own() -> Own {
-    Own {
-        pan: Pan::parse("4761739001010119").unwrap(),
-        expiry: MonthIndex::new(2029, 12).unwrap(),
-    }
+    Own { pan: Pan::parse("4761739001010119").unwrap(), expiry: MonthIndex::new(2029, 12).unwrap() }
 }
 
 fn merchants() -> Facts {
@@ -117,7 +114,25 @@ fn the_second_request_byte_by_byte() {
     assert_eq!(wire(&sale), FIRST.replacen("0100", "0200", 1));
 }
 
-const FIRST: &str = "";
+/// MTI and bitmap, then DE 2, 3, 4, 7, 11, 12, 13, 14, 18, 19, 22, 32, 37, 41, 42 and 49, one on a line. DE 11 and 37 were
+/// computed by hand, from the hashes above.
+const FIRST: &str = "0100723C640108C08000\
+    164761739001010119\
+    000000\
+    000000002498\
+    1123135606\
+    300308\
+    085606\
+    1123\
+    2912\
+    5942\
+    840\
+    812\
+    06990001\
+    FFKQT4YC5T82\
+    TILL0001\
+    BOOKSHOP-1     \
+    840";
 
 /// A35: the card's own number and date, our own acquirer, and nothing that proved the first request.
 #[test]
@@ -181,7 +196,25 @@ fn a_reversal_names_its_original_and_what_stays_of_it() {
     });
 }
 
-const REVERSAL: &str = "";
+/// As above; DE 90 last.
+const REVERSAL: &str = "0420F23C640108C080000000004000000000\
+    164761739001010119\
+    000000\
+    000000002498\
+    1123135606\
+    846421\
+    085606\
+    1123\
+    2912\
+    5942\
+    840\
+    812\
+    06990001\
+    FFKQT4YC5T82\
+    TILL0001\
+    BOOKSHOP-1     \
+    840\
+    010030030811231356060000099000100000000000";
 
 #[test]
 fn advices_by_what_they_tell() {
