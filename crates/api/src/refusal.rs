@@ -27,6 +27,10 @@ impl From<OfficeError> for Problem {
                 Self::new(Code::Storage)
             }
             OfficeError::Note(error) => error.into(),
+            OfficeError::Keys(ref why) => {
+                tracing::error!(%why, "the keys of a BIN can't be had");
+                Self::with(Code::Storage, error)
+            }
             OfficeError::Random(error) => {
                 tracing::error!(%error, "the system gave no randomness");
                 Self::new(Code::Internal)

@@ -36,9 +36,11 @@ fn failure(error: ClientError) -> Failure {
     match error {
         ClientError::Refused(AdminError { code, .. }) => match code {
             ErrorCode::Invalid => Failure::Usage(text),
-            ErrorCode::Version | ErrorCode::Busy | ErrorCode::Storage | ErrorCode::Internal => {
-                Failure::Unreachable(text)
-            }
+            ErrorCode::Version
+            | ErrorCode::Busy
+            | ErrorCode::Storage
+            | ErrorCode::Keys
+            | ErrorCode::Internal => Failure::Unreachable(text),
             _ => Failure::Refused(text),
         },
         ClientError::TooLong { .. } => Failure::Usage(text),

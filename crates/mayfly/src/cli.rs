@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, copy, demo, init, inspect, issuer, journal, key, number, programme, retention, send,
-    serve, shell, status, transaction,
+    account, bench, copy, demo, init, inspect, issuer, journal, key, keys, lab, number, programme, retention,
+    send, serve, shell, status, transaction, wallet,
 };
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -52,8 +52,11 @@ enum Command {
     Transaction(transaction::TransactionCommand),
     Send(Box<send::Send>),
     Inspect(inspect::Inspect),
+    Wallet(Box<wallet::Wallet>),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     #[command(subcommand)]
     Journal(journal::JournalCommand),
     #[command(subcommand)]
@@ -62,6 +65,8 @@ enum Command {
     Status,
     Copy(copy::Copy),
     Bench(Box<bench::Bench>),
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
     Completions(shell::Completions),
     Man(shell::Man),
 }
@@ -89,12 +94,15 @@ impl Command {
             Self::Transaction(command) => command.run(place, output),
             Self::Send(send) => send.run(place, output),
             Self::Inspect(inspect) => inspect.run(output),
+            Self::Wallet(wallet) => wallet.run(output),
             Self::Key(command) => command.run(place, output),
+            Self::Keys(command) => command.run(place, output),
             Self::Journal(command) => command.run(place, output),
             Self::Retention(command) => command.run(place, output),
             Self::Status => status::run(place, output),
             Self::Copy(copy) => copy.run(output),
             Self::Bench(bench) => bench.run(output),
+            Self::Lab(command) => command.run(output),
             Self::Completions(completions) => completions.run(Cli::command(), output),
             Self::Man(man) => man.run(Cli::command(), output),
         }

@@ -14,6 +14,7 @@ mod message_view;
 mod output;
 mod peer;
 mod place;
+mod secret;
 mod table;
 
 use std::process::ExitCode;

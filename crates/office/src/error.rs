@@ -4,6 +4,7 @@ use std::fmt;
 
 use mayfly_core::{NumberId, ProgrammeId, Refusal, TransactionId};
 use mayfly_engine::{DeskError, NoteError, Refused};
+use mayfly_keys::KeyringError;
 use mayfly_store::StoreError;
 use mayfly_store::directory::{DirectoryError, KeyId};
 
@@ -40,6 +41,8 @@ pub enum OfficeError {
     },
     /// What a repeated answer needs could not be kept, or is gone.
     Note(NoteError),
+    /// The keys of a BIN can't be had.
+    Keys(KeyringError),
     /// The operating system gave no randomness.
     Random(mayfly_keys::RandomError),
     /// The engine stopped before it answered: whether it was done shows when it runs again.
@@ -77,6 +80,7 @@ impl fmt::Display for OfficeError {
                 write!(f, "the views are {records} records behind; try again in a moment")
             }
             Self::Note(error) => error.fmt(f),
+            Self::Keys(error) => write!(f, "{error}; nothing was opened"),
             Self::Random(error) => error.fmt(f),
             Self::Stopped => f.write_str(
                 "the server stopped before it answered; look whether it was done when it runs again",

@@ -105,8 +105,8 @@ impl Office {
     /// include a part of it, as that part: what `terms` says of that part's digits does not count.
     ///
     /// # Errors
-    /// If its terms are out of bounds or don't fit each other, its name or prefix is taken, or nothing can be
-    /// written.
+    /// If its terms are out of bounds or don't fit each other, its name or prefix is taken, the keys of its BIN can't be had,
+    /// or nothing can be written. Then nothing is opened.
     pub async fn open_programme(
         &self,
         issuer: IssuerId,
@@ -127,6 +127,10 @@ impl Office {
                 terms.layout.split(universal).map_err(TermsError::Layout).map_err(OfficeError::Terms)?;
             *part = Ascii::parse(fields.holder).map_err(|_| OfficeError::Terms(TermsError::Universal))?;
         }
+        let (catalogue, prefix) = (self.catalogue.clone(), terms.prefix);
+        // Whoever has the root key may take a while to answer, or be away.
+        let prepared = tokio::task::spawn_blocking(move || catalogue.prepare(&prefix)).await;
+        prepared.map_err(|_| OfficeError::Stopped)?.map_err(OfficeError::Keys)?;
         let operation = Operation::OpenProgramme { issuer, name, terms: terms.clone() };
         match self.operate(operation, once).await? {
             Answer::Programme(id) => Ok((id, Programme { issuer, name, terms, closed: false })),

@@ -1,4 +1,4 @@
-//! The client: one POST at a time, with a limit for each of its parts.
+//! The client: one request at a time, with a limit for each of its parts.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -98,20 +98,33 @@ impl Client {
         body: Bytes,
         limits: Limits,
     ) -> Result<Reply, SendError> {
-        let sent = self.send(target, headers, body, limits.connect);
-        timeout(limits.total, sent).await.map_err(|_| SendError::Time)?
+        let what = What { method: Method::POST, target, headers, body };
+        self.within(limits, what).await
     }
 
-    async fn send(
+    /// Gets a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// As [`post`](Self::post).
+    pub async fn get(
         &self,
         target: &Target,
         headers: &[(HeaderName, HeaderValue)],
-        body: Bytes,
-        connect: Duration,
+        limits: Limits,
     ) -> Result<Reply, SendError> {
-        let origin = &target.origin;
+        let what = What { method: Method::GET, target, headers, body: Bytes::new() };
+        self.within(limits, what).await
+    }
+
+    async fn within(&self, limits: Limits, what: What<'_>) -> Result<Reply, SendError> {
+        timeout(limits.total, self.send(what, limits.connect)).await.map_err(|_| SendError::Time)?
+    }
+
+    async fn send(&self, what: What<'_>, connect: Duration) -> Result<Reply, SendError> {
+        let origin = &what.target.origin;
         if let Some(mut pooled) = self.pool.take(origin) {
-            match exchange(&mut pooled, request(target, headers, body.clone())?).await {
+            match exchange(&mut pooled, what.request()?).await {
                 Ok(response) => return self.read(origin, pooled, response).await,
                 Err(error) => tracing::debug!(%error, "a connection to a receiver was closed meanwhile"),
             }
@@ -119,7 +132,7 @@ impl Client {
         let used = Arc::new(Use::default());
         let sender = self.connector.connect(origin, connect, used.clone()).await?;
         let mut pooled = Pool::fresh(sender, used);
-        let response = exchange(&mut pooled, request(target, headers, body)?).await;
+        let response = exchange(&mut pooled, what.request()?).await;
         let response = response.map_err(|error| {
             tracing::debug!(%error, "a receiver did not answer");
             SendError::Broken
@@ -158,25 +171,29 @@ async fn exchange(pooled: &mut Pooled, request: Request<Full<Bytes>>) -> hyper::
     pooled.sender.send_request(request).await
 }
 
-fn request(
-    target: &Target,
-    headers: &[(HeaderName, HeaderValue)],
+/// What is sent.
+struct What<'a> {
+    method: Method,
+    target: &'a Target,
+    headers: &'a [(HeaderName, HeaderValue)],
     body: Bytes,
-) -> Result<Request<Full<Bytes>>, SendError> {
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = target.path.clone().into();
-    let host = HeaderValue::try_from(target.origin.authority()).map_err(|_| SendError::Lookup)?;
-    let json = HeaderValue::from_static("application/json");
-    let all = request.headers_mut();
-    all.extend([
-        (HOST, host),
-        (USER_AGENT, HeaderValue::from_static("mayfly")),
-        (CONTENT_TYPE, json.clone()),
-        (ACCEPT, json),
-    ]);
-    all.extend(headers.iter().cloned());
-    Ok(request)
+}
+
+impl What<'_> {
+    fn request(&self) -> Result<Request<Full<Bytes>>, SendError> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.path.clone().into();
+        let host = HeaderValue::try_from(self.target.origin.authority()).map_err(|_| SendError::Lookup)?;
+        let json = HeaderValue::from_static("application/json");
+        let all = request.headers_mut();
+        all.extend([(HOST, host), (USER_AGENT, HeaderValue::from_static("mayfly")), (ACCEPT, json.clone())]);
+        if self.method == Method::POST {
+            all.insert(CONTENT_TYPE, json);
+        }
+        all.extend(self.headers.iter().cloned());
+        Ok(request)
+    }
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -1,4 +1,4 @@
-//! The one HTTPS client: posts JSON to addresses that others chose.
+//! The one HTTPS client: posts JSON to addresses that others chose, and gets it where a person chose.
 //!
 //! Whoever has an issuer's API key chooses where the server connects to. So what is connected to is looked at: `https`
 //! only, and no address of a private network, this machine, or any other place that is not on the public internet. It

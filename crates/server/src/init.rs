@@ -1,6 +1,8 @@
 //! Makes an installation: data directory, root key, empty journal, configuration. Nothing that is there is ever
 //! overwritten.
 //!
+//! A root key that is wrapped, or in a hardware module, is brought there before, by a ceremony, and only opened here.
+//!
 //! What is stored is in files of the data directory or in a database. A database can serve several gateways: the first one
 //! [makes](init) the installation, and the others [join](join) it, each with a data directory of its own and a copy of the
 //! same root key.
@@ -13,12 +15,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use mayfly_core::PartitionId;
-use mayfly_keys::file::KeyFileError;
-use mayfly_keys::{CheckValue, Random, RandomError, RootKey};
+use mayfly_keys::{CheckValue, Random};
 use mayfly_store::{Home, JOURNAL_FILE, StoreError, VIEWS_FILE};
 
-use crate::config::{Config, ConfigError, Settings};
+use crate::config::{Config, ConfigError, KeyFile, KeySource, Settings, Wrapped};
 use crate::directory::{self, DirectoryError};
+use crate::key_source::KeySourceError;
 
 /// What stands in a data directory about its root key: the check value, by which another key is found at start.
 pub const KEY_CHECK_FILE: &str = "root.check";
@@ -30,8 +32,8 @@ pub struct Initialised {
     pub data_dir: PathBuf,
     /// The database that keeps what is stored, without anything secret; none if that is in the data directory.
     pub database: Option<String>,
-    /// The root key's file. Without it no number can be found again: a copy belongs elsewhere.
-    pub root_key_file: PathBuf,
+    /// Where the root key is. Without it no number can be found again: a copy belongs elsewhere.
+    pub root_key: KeySource,
     /// The root key's check value, to compare copies by.
     pub check_value: CheckValue,
     /// The configuration, if there was none.
@@ -52,7 +54,7 @@ pub enum InitError {
         /// The check value of its root key.
         check_value: String,
         /// Where the root key of one that joins it belongs.
-        root_key_file: PathBuf,
+        root_key: String,
     },
     /// An installation can't have so many partitions.
     Partitions(NonZeroU16),
@@ -65,19 +67,17 @@ pub enum InitError {
     },
     /// The installation has another root key than the one that joins it.
     OtherKey {
-        /// The root key's file.
-        file: PathBuf,
+        /// Where the root key is.
+        root_key: String,
         /// The check value of the installation's key.
         expected: String,
-        /// That of the key in the file.
+        /// That of the key that is there.
         found: CheckValue,
     },
     /// The directory can't be used.
     Directory(DirectoryError),
     /// The root key could not be written, or not be read.
-    Key(KeyFileError),
-    /// The operating system gave no randomness.
-    Random(RandomError),
+    Key(KeySourceError),
     /// The journal could not be made.
     Store(StoreError),
     /// A file could not be written.
@@ -93,12 +93,11 @@ impl fmt::Display for InitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::Inhabited { database, check_value, root_key_file } => write!(
+            Self::Inhabited { database, check_value, root_key } => write!(
                 f,
                 "{database} has an installation already, whose root key has check value {check_value}, and is not \
-                 overwritten; name another database, or, for one more gateway, copy that root key to {} and run \
-                 `mayfly init --join`",
-                root_key_file.display()
+                 overwritten; name another database, or, for one more gateway, bring that root key to {root_key} and run \
+                 `mayfly init --join`"
             ),
             Self::Partitions(partitions) => write!(
                 f,
@@ -111,10 +110,9 @@ impl fmt::Display for InitError {
             Self::Empty { database } => {
                 write!(f, "there is no installation in {database}; leave --join out to make one")
             }
-            Self::OtherKey { file, expected, found } => write!(
+            Self::OtherKey { root_key, expected, found } => write!(
                 f,
-                "the root key in {} has check value {found}, the installation's has {expected}; copy the right one there",
-                file.display()
+                "{root_key} has check value {found}, the installation's root key has {expected}; bring the right one there"
             ),
             Self::Exists(path) => write!(
                 f,
@@ -124,7 +122,6 @@ impl fmt::Display for InitError {
             ),
             Self::Directory(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
-            Self::Random(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::File { path, error } => write!(f, "{} could not be written: {error}", path.display()),
         }
@@ -156,7 +153,13 @@ pub fn init(
 ) -> Result<Initialised, InitError> {
     let settings = config.check().map_err(InitError::Config)?;
     let data_dir = &settings.data_dir;
-    let mut files = vec![settings.root_key_file.clone()];
+    let root_key = &settings.keys.root;
+    // A root key that is to stand in a file as it is is drawn here; any other was brought to its place before.
+    let mut files: Vec<PathBuf> = match root_key {
+        KeySource::File(KeyFile { file, wrapped: Wrapped::Plain }) => vec![file.clone()],
+        _ => Vec::new(),
+    };
+    let draws = !files.is_empty();
     files.extend([JOURNAL_FILE, VIEWS_FILE, KEY_CHECK_FILE].map(|name| data_dir.join(name)));
     refuse(&files)?;
     let bounds = 1..=PartitionId::COUNT_MAX;
@@ -166,13 +169,13 @@ pub fn init(
     if let Home::Database(database) = &settings.home
         && let Some(check_value) = mayfly_store::root_check(&settings.home).map_err(InitError::Store)?
     {
-        let (database, root_key_file) = (database.name().to_owned(), settings.root_key_file.clone());
-        return Err(InitError::Inhabited { database, check_value, root_key_file });
+        let (database, root_key) = (database.name().to_owned(), root_key.to_string());
+        return Err(InitError::Inhabited { database, check_value, root_key });
     }
     directory::make(data_dir).map_err(InitError::Directory)?;
-    let root = RootKey::generate(random).map_err(InitError::Random)?;
-    mayfly_keys::file::create(&settings.root_key_file, &root).map_err(InitError::Key)?;
-    let check_value = root.check_value();
+    let check_value =
+        if draws { root_key.generate(random) } else { root_key.open().map(|service| service.check_value()) };
+    let check_value = check_value.map_err(InitError::Key)?;
     let made = write_check(&settings, check_value)
         .and_then(|()| {
             let partitions = partitions.unwrap_or(default_partitions(&settings.home));
@@ -198,12 +201,13 @@ pub fn join(config: &Config) -> Result<Initialised, InitError> {
     let Home::Database(database) = &settings.home else { return Err(InitError::NoDatabase) };
     let files = [settings.data_dir.join(KEY_CHECK_FILE)];
     refuse(&files)?;
-    let found = mayfly_keys::file::read(&settings.root_key_file).map_err(InitError::Key)?.check_value();
+    let root_key = &settings.keys.root;
+    let found = root_key.open().map_err(InitError::Key)?.check_value();
     let expected = mayfly_store::root_check(&settings.home)
         .map_err(InitError::Store)?
         .ok_or_else(|| InitError::Empty { database: database.name().to_owned() })?;
     if expected != found.to_string() {
-        return Err(InitError::OtherKey { file: settings.root_key_file.clone(), expected, found });
+        return Err(InitError::OtherKey { root_key: root_key.to_string(), expected, found });
     }
     directory::make(&settings.data_dir).map_err(InitError::Directory)?;
     let made = write_check(&settings, found).and_then(|()| finish(config, &settings, found));
@@ -244,7 +248,7 @@ fn finish(config: &Config, settings: &Settings, check_value: CheckValue) -> Resu
             Home::Files(_) => None,
             Home::Database(database) => Some(database.name().to_owned()),
         },
-        root_key_file: settings.root_key_file.clone(),
+        root_key: settings.keys.root.clone(),
         check_value,
         config_file,
     })

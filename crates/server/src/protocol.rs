@@ -26,9 +26,9 @@ pub use request::{
     NumberState, OpenProgramme, Page, RetentionAsked, TermsAsked,
 };
 pub use response::{
-    Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, KeyGiven, List,
-    Listening, MerchantFacts, Number, Programme, Retention, RetentionRun, Secret, Standing, Status,
-    Transaction,
+    Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, KeyGiven, KeyStanding,
+    KeyVersion, List, Listening, MerchantFacts, Number, Programme, Retention, RetentionRun, Secret, Standing,
+    Status, Transaction,
 };
 
 /// The version of the protocol.
@@ -118,6 +118,8 @@ pub enum ErrorCode {
     Busy,
     /// Nothing could be written, or nothing read. The server's log says why.
     Storage,
+    /// A root key can't be had, or is another one: its file, its token or its module says why.
+    Keys,
     /// Something that should not happen. The server's log says what.
     Internal,
 }
@@ -135,6 +137,7 @@ impl ErrorCode {
             Self::Funds => "funds",
             Self::Busy => "busy",
             Self::Storage => "storage",
+            Self::Keys => "keys",
             Self::Internal => "internal",
         }
     }

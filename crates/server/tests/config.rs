@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use mayfly_server::config::{Config, ConfigError, KEYS, Kind, Wrong, print_config};
+use mayfly_server::config::{
+    Config, ConfigError, KEYS, KeyFile, KeySettings, KeySource, Kind, PASSPHRASE_VARIABLE, PIN_VARIABLE,
+    SecretFrom, TokenKey, Wrapped, Wrong, print_config,
+};
 
 const FILE: &str = "/etc/mayfly/mayfly.toml";
 
@@ -53,11 +56,11 @@ fn what_was_set_is_printed_and_read_again() {
 fn paths_are_relative_to_the_file_and_to_the_data() {
     let settings = Config::parse("", Path::new(FILE)).unwrap().check().unwrap();
     assert_eq!(settings.data_dir, Path::new("/etc/mayfly"));
-    assert_eq!(settings.root_key_file, Path::new("/etc/mayfly/root.key"));
+    assert_eq!(settings.keys.root.file(), Some(Path::new("/etc/mayfly/root.key")));
     let text = "data_dir = \"data\"\n[keys]\nroot_key_file = \"/run/secrets/root.key\"";
     let settings = Config::parse(text, Path::new(FILE)).unwrap().check().unwrap();
     assert_eq!(settings.socket, Path::new("/etc/mayfly/data/admin.sock"));
-    assert_eq!(settings.root_key_file, Path::new("/run/secrets/root.key"));
+    assert_eq!(settings.keys.root.file(), Some(Path::new("/run/secrets/root.key")));
 }
 
 #[test]
@@ -195,4 +198,120 @@ fn paths_levels_and_files() {
     }
     let error = Config::read(Path::new("/nonexistent/mayfly.toml")).unwrap_err();
     assert!(error.to_string().contains("mayfly init"), "{error}");
+}
+
+fn key_settings(text: &str) -> KeySettings {
+    Config::parse(text, Path::new(FILE)).unwrap().check().unwrap().keys
+}
+
+#[test]
+fn a_root_key_has_one_of_four_sources() {
+    let file =
+        |name: &str, wrapped| KeySource::File(KeyFile { file: Path::new("/etc/mayfly").join(name), wrapped });
+    let secret = |what, variable, setting: &str, file: Option<&str>| SecretFrom {
+        what,
+        variable,
+        setting: setting.to_owned(),
+        file: file.map(|file| Path::new("/etc/mayfly").join(file)),
+    };
+    let passphrase = |file| secret("passphrase", Some(PASSPHRASE_VARIABLE), "keys.passphrase_file", file);
+    assert_eq!(key_settings("").root, file("root.key", Wrapped::Plain));
+    let text = "[keys]\nsource = \"passphrase\"\nroot_key_file = \"r\"";
+    assert_eq!(key_settings(text).root, file("r", Wrapped::Passphrase(passphrase(None))));
+    let text = "[keys]\nsource = \"passphrase\"\npassphrase_file = \"/run/p\"";
+    assert_eq!(key_settings(text).root, file("root.key", Wrapped::Passphrase(passphrase(Some("/run/p")))));
+    let text = "[keys]\nsource = \"wrapping-key\"\nwrapping_key_file = \"w\"";
+    assert_eq!(key_settings(text).root, file("root.key", Wrapped::Key("/etc/mayfly/w".into())));
+    let token = "[keys]\nsource = \"pkcs11\"\npkcs11_module = \"/usr/lib/m.so\"\npkcs11_token = \"t\"\npkcs11_key = \"k\"";
+    let of_token = |key: &str| {
+        KeySource::Token(TokenKey {
+            module: "/usr/lib/m.so".into(),
+            token: "t".into(),
+            key: key.into(),
+            pin: secret("PIN", Some(PIN_VARIABLE), "keys.pkcs11_pin_file", None),
+        })
+    };
+    assert_eq!(key_settings(token).root, of_token("k"));
+
+    // What a version of the cards' keys does not say is as for the root key, but for what names the key itself.
+    let text = format!(
+        "{token}\n[[keys.card_keys]]\nversion = 2\npkcs11_key = \"k2\"\n[[keys.card_keys]]\nversion = 7\n\
+         source = \"passphrase\"\nroot_key_file = \"seven\"\npassphrase_file = \"p7\"\n"
+    );
+    let settings = key_settings(&text);
+    let numbers: Vec<u16> = settings.cards.keys().map(|version| version.number()).collect();
+    let sources: Vec<&KeySource> = settings.cards.values().collect();
+    let own = secret("passphrase", None, "keys.card_keys[1].passphrase_file", Some("p7"));
+    assert_eq!(numbers, [2, 7]);
+    assert_eq!(sources, [&of_token("k2"), &file("seven", Wrapped::Passphrase(own))]);
+    let config = Config::parse(&text, Path::new(FILE)).unwrap();
+    assert_eq!(key_settings(&config.print()), settings);
+}
+
+#[test]
+fn what_a_source_of_keys_lacks_or_does_not_need_is_named() {
+    let lacks = |source: &str| Wrong::KeyLacks { source: source.to_owned() };
+    for (text, line, key, wrong) in [
+        ("[keys]\nroot_key_file = \"\"", 2, "keys.root_key_file", lacks("file")),
+        ("[keys]\nsource = \"wrapping-key\"", 0, "keys.wrapping_key_file", lacks("wrapping-key")),
+        (
+            "[keys]\nsource = \"pkcs11\"\npkcs11_module = \"m\"\npkcs11_key = \"k\"",
+            0,
+            "keys.pkcs11_token",
+            lacks("pkcs11"),
+        ),
+        (
+            "[keys]\n\npassphrase_file = \"p\"",
+            3,
+            "keys.passphrase_file",
+            Wrong::NoSuchSource { source: "passphrase" },
+        ),
+        (
+            "[keys]\npkcs11_pin_file = \"p\"",
+            2,
+            "keys.pkcs11_pin_file",
+            Wrong::NoSuchSource { source: "pkcs11" },
+        ),
+        ("[keys]\ncard_keys = [{ version = 2 }]", 2, "keys.card_keys[0].root_key_file", lacks("file")),
+        (
+            "[keys]\ncard_keys = [{ version = 2, source = \"pkcs11\", pkcs11_module = \"m\", pkcs11_token = \"t\" }]",
+            2,
+            "keys.card_keys[0].pkcs11_key",
+            lacks("pkcs11"),
+        ),
+        (
+            "[keys]\ncard_keys = [{ root_key_file = \"r\" }]",
+            2,
+            "keys.card_keys[0]",
+            Wrong::CardKeyLacksVersion,
+        ),
+        (
+            "[[keys.card_keys]]\nversion = 2\nroot_key_file = \"a\"\n[[keys.card_keys]]\nversion = 2\nroot_key_file = \"b\"",
+            4,
+            "keys.card_keys[1]",
+            Wrong::CardKeyTwice { version: 2 },
+        ),
+        (
+            "[keys]\ncard_keys = [{ version = 2, root_key_fiel = \"r\" }]",
+            2,
+            "keys.card_keys[0].root_key_fiel",
+            Wrong::Unknown { nearest: Some("root_key_file".to_owned()) },
+        ),
+        (
+            "[keys]\ncard_keys = 5",
+            2,
+            "keys.card_keys",
+            Wrong::Type { expected: "a list of versions", found: "integer" },
+        ),
+    ] {
+        assert_eq!(mistake(text), (line, key.to_owned(), wrong), "{text}");
+    }
+    for version in ["0", "1", "1000", "-2"] {
+        let text = format!("[keys]\ncard_keys = [{{ version = {version}, root_key_file = \"r\" }}]");
+        assert!(matches!(mistake(&text).2, Wrong::Range { min: 2, max: 999, .. }), "{text}");
+    }
+    let text = "[keys]\ncard_keys = [{ version = 2, source = \"paper\" }]";
+    assert!(matches!(mistake(text).2, Wrong::Choice { .. }));
+    // All that is missing at once.
+    assert_eq!(mistakes("[keys]\nsource = \"pkcs11\"").mistakes.len(), 3);
 }

@@ -49,7 +49,7 @@ fn init_makes_everything_once() {
         assert_eq!(mode(&data_dir.join(name)), expected, "{name}");
     }
     assert_eq!(made.config_file, Some(data_dir.join(CONFIG_FILE)));
-    assert_eq!(file::read(&made.root_key_file).unwrap().check_value(), made.check_value);
+    assert_eq!(file::read(made.root_key.file().unwrap()).unwrap().check_value(), made.check_value);
     mayfly_server::config::Settings::of_directory(&data_dir).unwrap();
 
     let key = fs::read(data_dir.join("root.key")).unwrap();

@@ -54,6 +54,16 @@ impl SoftHsm {
         }
     }
 
+    /// Takes all tokens away from whoever has them open, as if the module were disconnected; or brings them back.
+    ///
+    /// # Panics
+    /// If they are not where they were left.
+    pub fn take_away(&self, away: bool) {
+        let places = ["tokens", "tokens.away"].map(|name| self.directory.join(name));
+        let (from, to) = if away { (&places[0], &places[1]) } else { (&places[1], &places[0]) };
+        std::fs::rename(from, to).expect("a directory in a temporary directory");
+    }
+
     /// The value of [`SoftHsm::VARIABLE`].
     #[must_use]
     pub fn configuration(&self) -> PathBuf {

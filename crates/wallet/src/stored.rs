@@ -53,7 +53,7 @@ struct StoredPurchase {
     expires_unix_s: u64,
 }
 
-/// Writes a wallet; none if it is too long to be sealed.
+/// Writes a wallet; none if more is in it than can be sealed, or would be read again.
 pub(crate) fn write(wallet: &Wallet) -> Option<Written> {
     let stored = StoredWallet {
         server: wallet.server(),
@@ -68,7 +68,9 @@ pub(crate) fn write(wallet: &Wallet) -> Option<Written> {
     // Reserved whole at once: growing would leave copies of keys behind.
     let mut room = Zeroizing::new(vec![0; SEAL_PLAINTEXT_BYTES_MAX]);
     let length = postcard::to_slice(&stored, &mut room).ok()?.len();
-    Some(Written { room, length })
+    let written = Written { room, length };
+    // Better not kept than kept and lost.
+    read(written.expose()).map(|_| written)
 }
 
 /// The bytes of a wallet; wiped on drop.
@@ -152,5 +154,78 @@ impl<'a> StoredCard<'a> {
             origin: self.origin.map(|(acs, method, key)| FieldOrigin { acs, method, key }),
             last,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_keys::{Random, RandomError};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn session() -> Session {
+        let (token, refresh) = ("mfs_token".to_owned(), "mfr_token".to_owned());
+        Session { token, expires_unix_s: 1, refresh, refresh_expires_unix_s: 2 }
+    }
+
+    fn card(id: &str) -> Card {
+        Card {
+            id: CardId::parse(id).unwrap(),
+            number: CardNumber::Real(Pan::parse("5400001234567892").unwrap()),
+            expiry: Expiry::parse_mmyy("1227").unwrap(),
+            key: CardKey::from_secret(SecretKey::generate(&mut Sevens).unwrap()),
+            version: AppVersion(1),
+            tsn: Tsn(7),
+            origin: Some(FieldOrigin { acs: 1, method: 1, key: 1 }),
+            last: None,
+        }
+    }
+
+    struct Sevens;
+
+    impl Random for Sevens {
+        fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
+            out.fill(7);
+            Ok(())
+        }
+    }
+
+    fn wallet(cards: Vec<Card>) -> Wallet {
+        Wallet::from_parts("https://issuer.example".to_owned(), Some(session()), cards)
+    }
+
+    #[test]
+    fn what_can_not_be_a_wallet_is_none() {
+        let sound = write(&wallet(vec![card("num_1"), card("num_2")])).unwrap();
+        assert_eq!(read(sound.expose()).unwrap().cards().len(), 2);
+        assert!(read(&[sound.expose(), &[0]].concat()).is_none());
+
+        let refused = |wallet: &Wallet| write(wallet).is_none();
+        assert!(refused(&wallet(vec![card("num_1"), card("num_1")])));
+        assert!(refused(&wallet((0..=CARDS_MAX).map(|at| card(&format!("num_{at}"))).collect())));
+        let mut long = session();
+        long.token = "x".repeat(TOKEN_BYTES_MAX + 1);
+        assert!(refused(&Wallet::from_parts(String::new(), Some(long), Vec::new())));
+        assert!(refused(&Wallet::new("x".repeat(SERVER_BYTES_MAX + 1))));
+        assert!(refused(&Wallet::new("x".repeat(SEAL_PLAINTEXT_BYTES_MAX))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn changed_bytes_are_read_without_a_panic(at in any::<prop::sample::Index>(), byte: u8, cut in 0usize..20) {
+            let mut bytes = write(&wallet(vec![card("num_1")])).unwrap().expose().to_vec();
+            let place = at.index(bytes.len());
+            bytes[place] = byte;
+            bytes.truncate(bytes.len() - cut);
+            if let Some(wallet) = read(&bytes) {
+                prop_assert!(write(&wallet).is_some());
+            }
+        }
     }
 }

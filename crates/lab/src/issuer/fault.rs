@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::seeded::Seeded;
+
 /// What an issuer host does instead of answering as it should.
 ///
 /// Unless it says otherwise the question is booked first, as it would be if only the answer went wrong.
@@ -38,7 +40,7 @@ pub enum Fault {
 /// Faults by chance: the same each time for the same seed and the same order of questions.
 #[derive(Clone, Debug)]
 pub struct Chances {
-    state: u64,
+    chance: Seeded,
     /// How many of a thousand questions meet each fault.
     faults: Vec<(u16, Fault)>,
 }
@@ -46,12 +48,12 @@ pub struct Chances {
 impl Chances {
     /// So many of a thousand questions meet each of these faults; the rest is answered as it should.
     pub fn new(seed: u64, faults: impl Into<Vec<(u16, Fault)>>) -> Self {
-        Self { state: seed, faults: faults.into() }
+        Self { chance: Seeded::new(seed), faults: faults.into() }
     }
 
     /// What the next question meets.
     pub(super) fn next(&mut self) -> Option<Fault> {
-        let mut left = (self.draw() % 1_000) as u16;
+        let mut left = self.chance.below(1_000) as u16;
         for (per_mille, fault) in &self.faults {
             match left.checked_sub(*per_mille) {
                 Some(rest) => left = rest,
@@ -59,15 +61,6 @@ impl Chances {
             }
         }
         None
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood 2014).
-    fn draw(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
     }
 }
 
@@ -87,10 +80,5 @@ mod tests {
         let count = |fault| draw(7).into_iter().filter(|met| *met == fault).count();
         assert!((850..1_150).contains(&count(Some(Fault::Silent))));
         assert!((400..600).contains(&count(Some(Fault::Close))));
-    }
-
-    #[test]
-    fn the_first_number_of_splitmix_is_the_published_one() {
-        assert_eq!(Chances::new(1_234_567, []).draw(), 6_457_827_717_110_365_317);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mayfly_keys::OsRandom;
-use mayfly_server::config::{Config, DatabaseAsked};
+use mayfly_server::config::{Config, DatabaseAsked, KeySource};
 use mayfly_server::{InitError, Initialised};
 use serde_json::json;
 
@@ -15,6 +15,8 @@ use crate::place::Place;
 use crate::table::pairs;
 
 /// Make a data directory: root key, empty journal, configuration
+///
+/// A root key that is wrapped, or in a hardware module, is brought there before, by `mayfly keys`.
 ///
 /// With a database, the journal is made there and not in the directory. Nothing that is there is ever overwritten.
 #[derive(Debug, Args)]
@@ -92,13 +94,13 @@ pub(crate) fn absolute(path: &Path) -> Outcome<String> {
 }
 
 fn show(made: &Initialised, joined: bool, output: Output) -> Outcome {
-    let Initialised { data_dir, database, root_key_file, check_value, config_file } = made;
+    let Initialised { data_dir, database, root_key, check_value, config_file } = made;
     let value = json!({
-        "data_dir": data_dir, "database": database, "root_key_file": root_key_file,
-        "check_value": check_value.to_string(), "config_file": config_file,
+        "data_dir": data_dir, "database": database, "root_key": root_key.to_string(),
+        "root_key_file": root_key.file(), "check_value": check_value.to_string(), "config_file": config_file,
     });
     output.either(&value, || {
-        let (dir, key) = (data_dir.display(), root_key_file.display());
+        let dir = data_dir.display();
         let kept = || "was there, and was left as it is".to_owned();
         let config = config_file.as_ref().map_or_else(kept, |file| file.display().to_string());
         let mut lines = vec![("data directory", dir.to_string())];
@@ -106,11 +108,13 @@ fn show(made: &Initialised, joined: bool, output: Output) -> Outcome {
             lines.push(("database", database.clone()));
         }
         lines.push(("configuration", config));
-        lines.push(("root key", format!("{key} (check value {check_value})")));
-        let advice = if joined {
-            "The root key is that of the installation."
-        } else {
-            "Keep a copy of the root key elsewhere: without it no number can be recognised."
+        lines.push(("root key", format!("{root_key} (check value {check_value})")));
+        let advice = match root_key {
+            _ if joined => "The root key is that of the installation.",
+            KeySource::File(_) => {
+                "Keep a copy of the root key elsewhere: without it no number can be recognised."
+            }
+            KeySource::Token(_) => "Without the token, or a copy of its key, no number can be recognised.",
         };
         format!("{}\n{advice}\nStart the server with: mayfly serve --data-dir {dir}", pairs(&lines))
     })

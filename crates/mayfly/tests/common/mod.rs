@@ -51,7 +51,15 @@ impl Ran {
 pub(crate) fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
     command.args(words).stdin(Stdio::null());
-    for name in ["MAYFLY_DIR", "MAYFLY_CONFIG", "MAYFLY_SOCKET", "MAYFLY_DATABASE_PASSWORD", "NO_COLOR"] {
+    for name in [
+        "MAYFLY_DIR",
+        "MAYFLY_CONFIG",
+        "MAYFLY_SOCKET",
+        "MAYFLY_DATABASE_PASSWORD",
+        "MAYFLY_KEY_PASSPHRASE",
+        "MAYFLY_PKCS11_PIN",
+        "NO_COLOR",
+    ] {
         command.env_remove(name);
     }
     command

@@ -77,7 +77,7 @@ impl Gateway {
         let log = self.log();
         let said = &log[self.logged..];
         let was_away = (said.contains("can't be reached") || said.contains("does not let us write"))
-            && !said.contains("the root key was read");
+            && !said.contains("the root key was opened");
         assert!(status.code() == Some(3) && was_away, "a gateway has ended by itself: {status}\n{said}");
         self.start();
     }

@@ -43,7 +43,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The binary under test.
 pub(crate) fn mayfly() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-    for name in ["MAYFLY_DIR", "MAYFLY_CONFIG", "MAYFLY_SOCKET", "MAYFLY_DATABASE_PASSWORD"] {
+    for name in [
+        "MAYFLY_DIR",
+        "MAYFLY_CONFIG",
+        "MAYFLY_SOCKET",
+        "MAYFLY_DATABASE_PASSWORD",
+        "MAYFLY_KEY_PASSPHRASE",
+        "MAYFLY_PKCS11_PIN",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());

@@ -194,6 +194,7 @@ impl From<OfficeError> for AdminError {
             OfficeError::WhichProgramme { .. } | OfficeError::OwnNumberMissing => ErrorCode::Conflict,
             OfficeError::Busy(_) | OfficeError::Behind { .. } => ErrorCode::Busy,
             OfficeError::Stopped | OfficeError::Views(_) => ErrorCode::Storage,
+            OfficeError::Keys(_) => ErrorCode::Keys,
             OfficeError::Random(_) | OfficeError::Note(_) => ErrorCode::Internal,
         };
         if let OfficeError::Views(error) = &error {
@@ -207,7 +208,10 @@ fn directory_code(error: &DirectoryError) -> ErrorCode {
     match error {
         DirectoryError::KeyIssuer { .. } | DirectoryError::KeyMerchant { .. } => ErrorCode::Invalid,
         DirectoryError::NoMerchant => ErrorCode::NotFound,
-        DirectoryError::KeyOver { .. } => ErrorCode::Conflict,
+        DirectoryError::KeyOver { .. }
+        | DirectoryError::KeyVersion(_)
+        | DirectoryError::KeyVersionNext { .. }
+        | DirectoryError::KeyVersionUsed { .. } => ErrorCode::Conflict,
         _ => ErrorCode::Storage,
     }
 }

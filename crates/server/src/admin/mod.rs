@@ -7,9 +7,10 @@ mod socket;
 
 use std::sync::Arc;
 
+use crate::key_versions::VersionDesk;
 use crate::protocol::{
-    AdminError, AdminRequest, AdminResponse, CreateKey, ErrorCode, List, NumberState, PAGE_DEFAULT, PAGE_MAX,
-    Page, Status,
+    AdminError, AdminRequest, AdminResponse, CreateKey, ErrorCode, KeyVersion, List, NumberState,
+    PAGE_DEFAULT, PAGE_MAX, Page, Status,
 };
 use crate::retention::Keeper;
 use crate::text::Text;
@@ -22,6 +23,7 @@ pub(crate) use socket::{AdminSocket, Desk, bind};
 pub(crate) struct Clerk {
     office: Arc<Office>,
     keyring: Keyring,
+    versions: Arc<VersionDesk>,
     retention: Arc<Keeper>,
     status: Box<dyn Fn() -> Status + Send + Sync>,
 }
@@ -31,10 +33,10 @@ impl Clerk {
     pub(crate) fn new(
         office: Arc<Office>,
         keyring: Keyring,
-        retention: Arc<Keeper>,
+        (versions, retention): (Arc<VersionDesk>, Arc<Keeper>),
         status: impl Fn() -> Status + Send + Sync + 'static,
     ) -> Self {
-        Self { office, keyring, retention, status: Box::new(status) }
+        Self { office, keyring, versions, retention, status: Box::new(status) }
     }
 
     pub(crate) async fn answer(&self, request: AdminRequest) -> Result<AdminResponse, AdminError> {
@@ -131,6 +133,11 @@ impl Clerk {
                 Tell::KeyGiven(answer::key_given(self.keyring.rotate(issuer, key, overlap_ms).await?))
             }
             Ask::RevokeKey { key, issuer } => Tell::Key(answer::key(self.keyring.revoke(issuer, key).await?)),
+            Ask::ListKeyVersions {} => Tell::KeyVersions(self.versions(VersionDesk::list).await?),
+            Ask::RotateKeyVersion {} => Tell::KeyVersions(self.versions(VersionDesk::rotate).await?),
+            Ask::RetireKeyVersion { version, force } => {
+                Tell::KeyVersions(self.versions(move |desk| desk.retire(version, force)).await?)
+            }
             Ask::ShowRetention(asked) => {
                 Tell::Retention(self.retention(move |keeper| keeper.show(asked)).await?)
             }
@@ -154,6 +161,18 @@ impl Clerk {
         }
         let lifetime_ms = lifetime_s.map(|seconds| seconds.saturating_mul(1000));
         Ok(self.keyring.create(KeyOrder { role, issuer, merchant, label, lifetime_ms }).await?)
+    }
+
+    /// It waits for the directory and for hardware modules, on a thread that may wait.
+    async fn versions(
+        &self,
+        ask: impl FnOnce(&VersionDesk) -> Result<Vec<KeyVersion>, AdminError> + Send + 'static,
+    ) -> Result<List<KeyVersion>, AdminError> {
+        let desk = self.versions.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&desk)).await;
+        let items =
+            asked.map_err(|_| AdminError::new(ErrorCode::Internal, "it broke off; see the log"))??;
+        Ok(List { items, next: None })
     }
 
     /// It reads the store, on a thread that may wait.

@@ -1,9 +1,6 @@
 //! What the configuration says of a database: which one it is, its password, whom it is believed by.
 
 use std::env::VarError;
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +9,12 @@ use mayfly_store::{Database, DatabaseError, DatabaseOptions, Home};
 use zeroize::Zeroizing;
 
 use super::keys::{self, Key};
-use super::mistake::{ConfigError, Mistake, SecretFault, Wrong};
+use super::mistake::{ConfigError, Mistake, Wrong};
 use super::settings::Check;
-use super::{Config, Value};
+use super::{Config, Value, secret};
 
 /// The environment variable that can hold the password instead of a file.
 pub const PASSWORD_VARIABLE: &str = "MAYFLY_DATABASE_PASSWORD";
-
-/// Longer than any password, in bytes.
-const PASSWORD_BYTES_MAX: usize = 1024;
-/// What group and others may do.
-const OTHERS: u32 = 0o077;
 
 /// A database that a new installation is to be in, as it is named on the command line. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,42 +126,11 @@ impl Check<'_> {
             }
         }
         let path = file?;
-        read(path)
+        secret::read(path)
             .map_err(|fault| {
                 let wrong = Wrong::PasswordFile { path: path.to_owned(), fault };
                 self.wrong(&keys::DATABASE_PASSWORD_FILE, wrong);
             })
             .ok()
     }
-}
-
-/// The one line of a file that is its owner's alone.
-fn read(path: &Path) -> Result<Zeroizing<String>, SecretFault> {
-    let unreadable = |error: std::io::Error| SecretFault::Unreadable(error.kind());
-    // Looked at before opening, too: opening a pipe would wait for somebody to write into it.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(SecretFault::NotAFile);
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if !metadata.is_file() {
-        return Err(SecretFault::NotAFile);
-    }
-    if mode & OTHERS != 0 {
-        return Err(SecretFault::OpenToOthers { mode });
-    }
-    // Reserved whole at once: growing would leave a copy of the password behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(PASSWORD_BYTES_MAX + 1));
-    file.take(PASSWORD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let text = str::from_utf8(&bytes).map_err(|_| SecretFault::NotOneLine)?;
-    let line = text.strip_suffix('\n').unwrap_or(text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        return Err(SecretFault::Empty);
-    }
-    if bytes.len() > PASSWORD_BYTES_MAX || line.contains(['\n', '\r', '\0']) {
-        return Err(SecretFault::NotOneLine);
-    }
-    Ok(Zeroizing::new(line.to_owned()))
 }

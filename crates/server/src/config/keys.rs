@@ -66,6 +66,8 @@ pub enum Kind {
         /// How many there may be.
         max: usize,
     },
+    /// The list of further versions of the cards' keys; none if nothing is set.
+    CardKeys,
 }
 
 impl Key {
@@ -87,6 +89,13 @@ impl Key {
             Kind::Listeners { max, .. } => format!("Default: the one below; 1 to {max} listeners."),
             Kind::Texts { max } => format!("1 to {max} texts; it must be set."),
             Kind::IssuerHosts { max } => format!("Default: none; up to {max} hosts."),
+            Kind::CardKeys => {
+                let [min, max] = CARD_KEY_VERSIONS;
+                format!(
+                    "Default []; each has a version, {min} to {max}, and any of {}.",
+                    SOURCE_KEYS.map(|key| key.name).join(", ")
+                )
+            }
         }
     }
 }
@@ -231,9 +240,29 @@ keys! {
     RETENTION_ARCHIVE_DIR = text("retention", "archive_dir", ("archive", "a directory; if relative, to data_dir"),
         "Where the archive of the journal is. It must be kept as long as the journal: views are built again from both.");
 
+    KEY_SOURCE = Key { section: "keys", name: "source",
+        kind: Kind::Choice { default: "file", of: &["file", "passphrase", "wrapping-key", "pkcs11"] },
+        meaning: "Where the root key is: in a file as it is; in a file, wrapped by a passphrase or by the key of another \
+            file; or in a hardware module that never gives it away." };
     ROOT_KEY_FILE = text("keys", "root_key_file", ("root.key", "a path; if relative, to data_dir"),
-        "The root key. Its file must be readable by its owner alone. Without it no number can be found again: \
+        "The root key, unless a module has it. Its file must be readable by its owner alone. Without it no number can be found again: \
          keep a copy elsewhere.");
+    PASSPHRASE_FILE = text("keys", "passphrase_file", ("", "a path; if relative, to data_dir; empty for none"),
+        "The passphrase of a wrapped root key, on one line. Its file must be readable by its owner alone. The environment \
+         variable MAYFLY_KEY_PASSPHRASE goes before it.");
+    WRAPPING_KEY_FILE = text("keys", "wrapping_key_file", ("", "a path; if relative, to data_dir; empty for none"),
+        "The key that a root key is wrapped by. Its file must be readable by its owner alone, and lie where copies of the \
+         root key's do not.");
+    PKCS11_MODULE = text("keys", "pkcs11_module", ("", "a path; if relative, to data_dir; empty for none"),
+        "The library (PKCS#11) that speaks to the hardware module.");
+    PKCS11_TOKEN = text("keys", "pkcs11_token", ("", "a text; empty for none"), "The label of the token in the module.");
+    PKCS11_KEY = text("keys", "pkcs11_key", ("", "a text; empty for none"), "The label of the root key in the token.");
+    PKCS11_PIN_FILE = text("keys", "pkcs11_pin_file", ("", "a path; if relative, to data_dir; empty for none"),
+        "The PIN of the token's user, on one line. Its file must be readable by its owner alone. The environment \
+         variable MAYFLY_PKCS11_PIN goes before it.");
+    CARD_KEYS = Key { section: "keys", name: "card_keys", kind: Kind::CardKeys,
+        meaning: "The root keys of further versions of the cards' keys; version 1 is the root key itself. Each names its \
+            own root_key_file or pkcs11_key; what else it does not name is as above." };
 
     LOG_FORMAT = Key { section: "log", name: "format", kind: Kind::Choice { default: "text", of: &["text", "json"] },
         meaning: "How the log is written, on standard error: lines for people, or one JSON object a line." };
@@ -244,6 +273,21 @@ keys! {
     DRAIN_S = number("stop", "drain_s", (10, 1, 600, "seconds"),
         "How long a stop waits for answers that are under way; then connections are closed.");
 }
+
+/// What says where a root key is: that of the installation, or of a version of the cards' keys.
+pub(crate) static SOURCE_KEYS: [&Key; 8] = [
+    &KEY_SOURCE,
+    &ROOT_KEY_FILE,
+    &PASSPHRASE_FILE,
+    &WRAPPING_KEY_FILE,
+    &PKCS11_MODULE,
+    &PKCS11_TOKEN,
+    &PKCS11_KEY,
+    &PKCS11_PIN_FILE,
+];
+
+/// The first and the last version that is not the root key's own.
+pub(crate) const CARD_KEY_VERSIONS: [u64; 2] = [2, mayfly_keys::KeyVersions::COUNT_MAX as u64];
 
 /// The keys of one listener.
 pub(crate) const LISTENER_KEYS: [&str; 2] = ["address", "dialect"];
@@ -263,7 +307,7 @@ mod tests {
                 Kind::Text { form, .. } => assert!(!form.is_empty(), "{}", key.path()),
                 Kind::Listeners { max, .. } => assert!(*max > 0),
                 Kind::Texts { max } | Kind::IssuerHosts { max } => assert!(*max > 0),
-                Kind::Flag { .. } | Kind::DatabaseUrl => {}
+                Kind::Flag { .. } | Kind::DatabaseUrl | Kind::CardKeys => {}
             }
             assert!(key.meaning.ends_with('.'), "{}", key.path());
         }

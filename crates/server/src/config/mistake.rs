@@ -1,7 +1,7 @@
 //! What an operator can get wrong in the configuration file.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mayfly_store::DatabaseError;
 
@@ -119,6 +119,23 @@ pub enum Wrong {
         /// What is wrong with it.
         fault: SecretFault,
     },
+    /// A source of keys that lacks what it needs.
+    KeyLacks {
+        /// The source: a value of `keys.source`.
+        source: String,
+    },
+    /// It is about a source that no key has.
+    NoSuchSource {
+        /// The source.
+        source: &'static str,
+    },
+    /// A version of the cards' keys stands twice.
+    CardKeyTwice {
+        /// The version.
+        version: u16,
+    },
+    /// A version of the cards' keys without its number.
+    CardKeyLacksVersion,
     /// The password in the environment is no text.
     PasswordVariable,
     /// The file of certificate authorities can't be used.
@@ -146,6 +163,28 @@ pub enum SecretFault {
     Empty,
     /// It is longer than any password, has more than one line, or is no text.
     NotOneLine,
+}
+
+impl SecretFault {
+    /// What is wrong with this file, which should have a secret of that name.
+    pub fn of(&self, path: &Path, what: &str) -> String {
+        let path = path.display();
+        match self {
+            Self::Unreadable(kind) => format!(
+                "names {path}, which can't be read ({kind}); check the path, and that the file belongs to the user that \
+                 runs this program"
+            ),
+            Self::NotAFile => format!("names {path}, which is not a regular file; check the path"),
+            Self::OpenToOthers { mode } => format!(
+                "names {path}, which has mode {mode:04o}, so that its group or others can use it; run `chmod 600 {path}`, \
+                 and change the {what} if somebody else may have read it"
+            ),
+            Self::Empty => format!("names {path}, which is empty; write the {what} there"),
+            Self::NotOneLine => format!(
+                "names {path}, which holds more than one line of text; write the {what} there, and nothing else"
+            ),
+        }
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -259,30 +298,22 @@ impl fmt::Display for Mistake {
             Wrong::Database(error) => write!(f, "`{key}` can't be used: {error}"),
             Wrong::NoDatabase => write!(f, "`{key}` is set, and database.url is not; set both, or none"),
             Wrong::PasswordFile { path, fault } => {
-                let path = path.display();
-                match fault {
-                    SecretFault::Unreadable(kind) => write!(
-                        f,
-                        "`{key}` names {path}, which can't be read ({kind}); check the path, and that the file belongs \
-                         to the user that runs this program"
-                    ),
-                    SecretFault::NotAFile => {
-                        write!(f, "`{key}` names {path}, which is not a regular file; check the path")
-                    }
-                    SecretFault::OpenToOthers { mode } => write!(
-                        f,
-                        "`{key}` names {path}, which has mode {mode:04o}, so that its group or others can use it; run \
-                         `chmod 600 {path}`, and change the password if somebody else may have read it"
-                    ),
-                    SecretFault::Empty => {
-                        write!(f, "`{key}` names {path}, which is empty; write the password there")
-                    }
-                    SecretFault::NotOneLine => write!(
-                        f,
-                        "`{key}` names {path}, which holds more than one line of text; write the password there, and \
-                         nothing else"
-                    ),
-                }
+                write!(f, "`{key}` {}", fault.of(path, "password"))
+            }
+            Wrong::KeyLacks { source } => {
+                write!(
+                    f,
+                    "`{key}` is not set, and a key of the source \"{source}\" needs it; set both, or none"
+                )
+            }
+            Wrong::NoSuchSource { source } => {
+                write!(f, "`{key}` is set, and no key is of the source \"{source}\"; set both, or none")
+            }
+            Wrong::CardKeyTwice { version } => {
+                write!(f, "`{key}` has version {version} once more; give each version a number of its own")
+            }
+            Wrong::CardKeyLacksVersion => {
+                write!(f, "`{key}` has no version; write {{ version = 2, root_key_file = \"cards-2.key\" }}")
             }
             Wrong::PasswordVariable => {
                 write!(f, "the environment variable {} is no text", super::PASSWORD_VARIABLE)

@@ -5,10 +5,12 @@
 
 mod database;
 mod hosts;
+mod key_source;
 mod keys;
 mod mistake;
 mod print;
 mod read;
+mod secret;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -16,8 +18,12 @@ use std::path::{Path, PathBuf};
 
 pub use database::{DatabaseAsked, PASSWORD_VARIABLE};
 pub use hosts::HostWrong;
+pub use key_source::{
+    KeyFile, KeySettings, KeySource, PASSPHRASE_VARIABLE, PIN_VARIABLE, SecretFrom, TokenKey, Wrapped,
+};
 pub use keys::{KEYS, Key, Kind};
 pub use mistake::{ConfigError, Mistake, SecretFault, Wrong};
+pub use secret::read as read_secret;
 pub use settings::{ApiSettings, LogFilter, LogFormat, Settings};
 
 /// The configuration's file name within a data directory.
@@ -44,6 +50,7 @@ pub(crate) enum Value {
     Texts(Vec<String>),
     Listeners(Vec<ListenerText>),
     IssuerHosts(Vec<hosts::HostText>),
+    CardKeys(Vec<CardKeyText>),
 }
 
 /// A listener as it stands in the file.
@@ -51,6 +58,14 @@ pub(crate) enum Value {
 pub(crate) struct ListenerText {
     pub(crate) address: String,
     pub(crate) dialect: String,
+}
+
+/// A version of the cards' keys as it stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CardKeyText {
+    pub(crate) version: u16,
+    /// What it says of its source, by the key's name.
+    pub(crate) texts: BTreeMap<&'static str, String>,
 }
 
 impl Config {
@@ -141,6 +156,10 @@ impl Config {
             Some(Value::IssuerHosts(hosts)) => hosts,
             _ => &[],
         }
+    }
+
+    fn card_keys(&self, key: &Key) -> &[CardKeyText] {
+        if let Some(Value::CardKeys(texts)) = self.value(key) { texts } else { &[] }
     }
 
     fn value(&self, key: &Key) -> Option<&Value> {

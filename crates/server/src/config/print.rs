@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::keys::{KEYS, Key, Kind};
-use super::{Config, ListenerText, hosts};
+use super::{CardKeyText, Config, ListenerText, hosts};
 
 /// How wide comments are.
 const WIDTH: usize = 100;
@@ -46,6 +46,18 @@ fn value(config: &Config, key: &Key) -> String {
                     quoted(&address),
                     quoted(&dialect)
                 );
+            }
+            list + "\n]"
+        }
+        Kind::CardKeys if config.card_keys(key).is_empty() => "[]".to_owned(),
+        Kind::CardKeys => {
+            let mut list = String::from("[");
+            for CardKeyText { version, texts } in config.card_keys(key) {
+                let _ = write!(list, "\n    {{ version = {version}");
+                for (name, text) in texts {
+                    let _ = write!(list, ", {name} = {}", quoted(text));
+                }
+                list.push_str(" },");
             }
             list + "\n]"
         }

@@ -7,9 +7,9 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Key, Kind, LISTENER_KEYS};
+use super::keys::{CARD_KEY_VERSIONS, KEYS, Key, Kind, LISTENER_KEYS, SOURCE_KEYS};
 use super::mistake::{ConfigError, Mistake, Wrong};
-use super::{Config, ListenerText, Value, database};
+use super::{CardKeyText, Config, ListenerText, Value, database};
 
 /// Reads a configuration's text. `file` is for the messages.
 pub(super) fn read(text: &str, file: &Path) -> Result<Config, ConfigError> {
@@ -82,16 +82,11 @@ impl Reader<'_> {
                 database::check_url(&url).map_err(Wrong::Database)?;
                 Ok(Value::Text(url))
             }),
-            Kind::Choice { of, .. } => text(value.get_ref()).and_then(|found| {
-                if of.contains(&found.as_str()) {
-                    Ok(Value::Text(found))
-                } else {
-                    Err(Wrong::Choice { found, of })
-                }
-            }),
+            Kind::Choice { of, .. } => choice(value.get_ref(), of).map(Value::Text),
             Kind::Listeners { max, .. } => return self.listeners(&path, *max, value),
             Kind::Texts { max } => return self.texts(&path, *max, value),
             Kind::IssuerHosts { max } => return self.hosts(&path, *max, value),
+            Kind::CardKeys => return self.card_keys(&path, value),
         };
         result.map_err(|wrong| self.wrong(Some(span), &path, wrong)).ok()
     }
@@ -148,6 +143,66 @@ impl Reader<'_> {
         Some(ListenerText { address, dialect })
     }
 
+    fn card_keys(&mut self, path: &str, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+        let DeValue::Array(array) = value.get_ref() else {
+            let found = value.get_ref().type_str();
+            self.wrong(Some(value.span()), path, Wrong::Type { expected: "a list of versions", found });
+            return None;
+        };
+        let mut read: Vec<CardKeyText> = Vec::new();
+        for (at, item) in array.iter().enumerate() {
+            let path = format!("{path}[{at}]");
+            let text = self.card_key(&path, item)?;
+            if read.iter().any(|other| other.version == text.version) {
+                let version = text.version;
+                self.wrong(Some(item.span()), &path, Wrong::CardKeyTwice { version });
+                return None;
+            }
+            read.push(text);
+        }
+        Some(Value::CardKeys(read))
+    }
+
+    fn card_key(&mut self, path: &str, item: &Spanned<DeValue<'_>>) -> Option<CardKeyText> {
+        let DeValue::Table(table) = item.get_ref() else {
+            let (expected, found) =
+                ("a table with version and what says where its key is", item.get_ref().type_str());
+            self.wrong(Some(item.span()), path, Wrong::Type { expected, found });
+            return None;
+        };
+        let [min, max] = CARD_KEY_VERSIONS;
+        let (mut version, mut texts) = (None, BTreeMap::new());
+        for (name, value) in table {
+            let found = value.get_ref();
+            let source_key = SOURCE_KEYS.iter().find(|key| key.name == name.get_ref());
+            let read = match (name.get_ref().as_ref(), source_key) {
+                ("version", _) => number(found, min, max, "(version 1 is the root key)").map(|number| {
+                    // Within the bounds of the table.
+                    version =
+                        if let Value::Number(number) = number { u16::try_from(number).ok() } else { None };
+                }),
+                (_, Some(key)) => match key.kind {
+                    Kind::Choice { of, .. } => choice(found, of),
+                    _ => text(found),
+                }
+                .map(|text| drop(texts.insert(key.name, text))),
+                (other, None) => {
+                    let known = SOURCE_KEYS.iter().map(|key| key.name).chain(["version"]);
+                    Err(Wrong::Unknown { nearest: nearest(other, known.map(str::to_owned)) })
+                }
+            };
+            if let Err(wrong) = read {
+                self.wrong(Some(value.span()), &join(path, name.get_ref()), wrong);
+                return None;
+            }
+        }
+        let Some(version) = version else {
+            self.wrong(Some(item.span()), path, Wrong::CardKeyLacksVersion);
+            return None;
+        };
+        Some(CardKeyText { version, texts })
+    }
+
     pub(super) fn wrong(&mut self, span: Option<Range<usize>>, key: &str, wrong: Wrong) {
         let line = span.map(|span| self.line(&span));
         self.mistakes.push(Mistake { line, key: key.to_owned(), wrong });
@@ -168,6 +223,11 @@ fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
         .as_str()
         .map(str::to_owned)
         .ok_or(Wrong::Type { expected: "a text in quotation marks", found: value.type_str() })
+}
+
+fn choice(value: &DeValue<'_>, of: &'static [&'static str]) -> Result<String, Wrong> {
+    let found = text(value)?;
+    if of.contains(&found.as_str()) { Ok(found) } else { Err(Wrong::Choice { found, of }) }
 }
 
 fn number(value: &DeValue<'_>, min: u64, max: u64, unit: &'static str) -> Result<Value, Wrong> {

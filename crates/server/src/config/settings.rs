@@ -14,7 +14,7 @@ use tracing_subscriber::filter::Targets;
 
 use super::keys::{self, Key};
 use super::mistake::{ConfigError, Mistake, Wrong};
-use super::{CONFIG_FILE, Config, SOCKET_BYTES_MAX};
+use super::{CONFIG_FILE, Config, KeySettings, SOCKET_BYTES_MAX};
 use crate::hosts::HostSettings;
 
 /// The longest dialect file, in bytes.
@@ -53,8 +53,8 @@ pub struct Settings {
     pub views_cache_bytes: usize,
     /// What is kept for how long.
     pub retention: RetentionOptions,
-    /// The root key.
-    pub root_key_file: PathBuf,
+    /// Where root keys are.
+    pub keys: KeySettings,
     /// How the log is written.
     pub log_format: LogFormat,
     /// How much is logged.
@@ -167,7 +167,7 @@ impl Check<'_> {
         let engine = self.engine();
         let retention = self.retention(&data_dir, engine.remember_ms);
         let api = self.api(&data_dir);
-        let root_key_file = self.path(&keys::ROOT_KEY_FILE, &data_dir);
+        let root_keys = self.keys(&data_dir);
         let outbound = self.outbound(&data_dir);
         Some(Settings {
             file: self.config.file.clone(),
@@ -182,7 +182,7 @@ impl Check<'_> {
             outbound,
             views_cache_bytes: self.count(&keys::VIEWS_CACHE_MIB) << 20,
             retention,
-            root_key_file,
+            keys: root_keys?,
             log_format: match self.config.text(&keys::LOG_FORMAT) {
                 "json" => LogFormat::Json,
                 _ => LogFormat::Text,

@@ -176,6 +176,19 @@ pub enum AdminRequest {
         #[serde(default, with = "crate::text::option", skip_serializing_if = "Option::is_none")]
         issuer: Option<IssuerId>,
     },
+    /// The versions of the cards' keys. → [`AdminResponse::KeyVersions`]
+    ListKeyVersions {},
+    /// The version after the last one, whose root key the configuration names, is the current one from now on. →
+    /// [`AdminResponse::KeyVersions`]
+    RotateKeyVersion {},
+    /// A version of the cards' keys counts no more, for good. → [`AdminResponse::KeyVersions`]
+    RetireKeyVersion {
+        /// Which one.
+        version: u16,
+        /// Also if cards have it: they are refused then.
+        #[serde(default)]
+        force: bool,
+    },
     /// What is kept, and what would be dropped. → [`AdminResponse::Retention`]
     ShowRetention(RetentionAsked),
     /// What is old is archived and dropped now. It is answered when that has begun. → [`AdminResponse::Retention`]

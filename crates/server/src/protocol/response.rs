@@ -45,10 +45,42 @@ pub enum AdminResponse {
     Key(ApiKey),
     /// Keys for the HTTP API.
     Keys(List<ApiKey>),
+    /// All versions of the cards' keys.
+    KeyVersions(List<KeyVersion>),
     /// What is kept, and what would be dropped.
     Retention(Retention),
     /// How the server is.
     Status(Status),
+}
+
+/// A version of the cards' keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyVersion {
+    /// Its number; 1 is the root key itself.
+    pub version: u16,
+    /// What it is good for.
+    pub standing: KeyStanding,
+    /// Its root key's check value.
+    pub check_value: String,
+    /// How many cards have it.
+    pub cards: u64,
+    /// Since when it has been there.
+    pub created: Time,
+    /// Since when it has counted no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Time>,
+}
+
+/// What a version of the cards' keys is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyStanding {
+    /// New cards get it.
+    Current,
+    /// Cards that have it are still verified.
+    Accepted,
+    /// Whatever has it is refused.
+    Retired,
 }
 
 /// What is kept, and what would be dropped.

@@ -3,31 +3,49 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use mayfly_engine::AppendError;
-use mayfly_keys::CheckValue;
-use mayfly_keys::file::KeyFileError;
+use mayfly_keys::{CheckValue, KeyVersion, KeyringError};
 use mayfly_store::StoreError;
 use mayfly_store::directory::DirectoryError as RecordsError;
 
 use crate::admin::SocketError;
+use crate::config::ConfigError;
 use crate::directory::DirectoryError;
+use crate::key_source::KeySourceError;
 
 /// Why a server did not start.
 #[derive(Debug)]
 pub enum StartError {
     /// The data directory can't be used.
     Directory(DirectoryError),
-    /// The root key can't be read.
-    Key(KeyFileError),
+    /// The root key can't be had.
+    Key(KeySourceError),
+    /// The root key of a version of the cards' keys can't be had.
+    CardKey {
+        /// The version.
+        version: KeyVersion,
+        /// Where it should be.
+        source: String,
+        /// Why not.
+        error: KeySourceError,
+    },
+    /// The configuration does not say where the root key of a version of the cards' keys is.
+    CardKeyUnnamed {
+        /// The version.
+        version: KeyVersion,
+    },
+    /// The keys of cards or of a BIN can't be had.
+    Keys(KeyringError),
+    /// What the configuration says now of the cards' keys is wrong.
+    Config(ConfigError),
     /// The data were made with another root key.
     OtherKey {
-        /// The root key's file.
-        file: PathBuf,
+        /// Where the root key is.
+        root_key: String,
         /// The check value of the key that the data were made with.
         expected: String,
-        /// The check value of the key in the file.
+        /// The check value of the key that is there.
         found: CheckValue,
     },
     /// The journal or its views can't be used.
@@ -80,11 +98,20 @@ impl fmt::Display for StartError {
             Self::Outbound(error) => write!(f, "outbound.ca_file: {error}"),
             Self::Records(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
-            Self::OtherKey { file, expected, found } => write!(
+            Self::CardKey { version, source, error } => {
+                write!(f, "key version {version} of the cards ({source}): {error}")
+            }
+            Self::CardKeyUnnamed { version } => write!(
                 f,
-                "{} holds another key (check value {found}) than the one these data were made with \
-                 ({expected}); put the right key there, or no number would be found",
-                file.display()
+                "key version {version} of the cards counts, and the configuration does not say where its root key is; \
+                 name it in keys.card_keys"
+            ),
+            Self::Keys(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
+            Self::OtherKey { root_key, expected, found } => write!(
+                f,
+                "{root_key} is another key (check value {found}) than the one these data were made with \
+                 ({expected}); put the right key there, or no number would be found"
             ),
             Self::Store(error @ StoreError::Missing { views: false, .. }) => {
                 write!(f, "{error} A new one is made with `mayfly init`.")

@@ -9,7 +9,7 @@ use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi, TlsFiles};
 use mayfly_core::{PartitionId, Partitions};
 use mayfly_engine::{Catalogue, Clock, Desk, Ends, Engine, Handle, Parts, Progress, SystemClock};
 use mayfly_identity::password::PasswordHasher;
-use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
+use mayfly_keys::{CardKeys, CheckValue, KeyService, OsRandom, SecretKey};
 use mayfly_network::Network;
 use mayfly_network::host::{HostQueue, host_asker};
 use mayfly_notify::{
@@ -35,6 +35,7 @@ use crate::holds::{self, HoldsMeter};
 use crate::hosts::{Askers, HostGround, Hosts};
 use crate::http::AdminPages;
 use crate::init::KEY_CHECK_FILE;
+use crate::key_versions::{KeyServices, VersionDesk};
 use crate::live::{Live, Shared};
 use crate::protocol::{Addresses, Counts, Listening, Status, Time};
 use crate::retention::{Keeper, Keeping};
@@ -51,10 +52,9 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     directory::check(&settings.data_dir).map_err(StartError::Directory)?;
     files::allow(&settings);
     let client = Arc::new(Client::new(&settings.outbound).map_err(StartError::Outbound)?);
-    let service = key_service(&settings)?;
+    let root = key_service(&settings)?;
     *found = true;
-    let (directory_keys, pepper) = (service.directory_keys(), service.password_pepper());
-    let catalogue = Catalogue::new(service);
+    let (directory_keys, pepper) = (root.directory_keys(), root.password_pepper());
     // Looked at first, so that a second server is told so, and not that its address is taken.
     let lock = DirectoryLock::acquire(&settings.data_dir).map_err(StartError::Store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -74,6 +74,7 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
         }
         None => None,
     };
+    let services = KeyServices::open(&settings, root)?;
     let retention = Retention::open(&settings.home, settings.retention.clone()).map_err(StartError::Store)?;
     // A server that was killed has left one.
     Run::remove(&settings.data_dir);
@@ -94,9 +95,17 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
         admin::bind(&settings.socket).map_err(StartError::Socket)?
     };
     let directory = Directory::open(&settings.home, directory_keys).map_err(StartError::Records)?;
+    let root = services.root().clone();
+    let cards = services.card_keys(&settings, &directory, clock.now_ms(), partitions.register())?;
+    let cards = Arc::new(cards);
+    let catalogue = Catalogue::new(root).with_cards(cards.clone()).among(partitions.count());
+    for programme in partitions.register().programmes() {
+        catalogue.prepare(&programme.terms.prefix).map_err(StartError::Keys)?;
+    }
     let ground = Ground {
         settings: &settings,
-        catalogue: Arc::new(catalogue.among(partitions.count())),
+        catalogue: Arc::new(catalogue),
+        cards,
         clock,
         shared: shared.clone(),
         directory: Arc::new(directory),
@@ -155,16 +164,17 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     }
 }
 
-/// Reads the root key, and whether it is the one that the data were made with.
+/// Opens the root key, and looks whether it is the one that the data were made with.
 fn key_service(settings: &Settings) -> Result<KeyService, StartError> {
-    let root = mayfly_keys::file::read(&settings.root_key_file).map_err(StartError::Key)?;
-    check_key(settings, &root)?;
-    tracing::info!(check_value = %root.check_value(), "the root key was read");
-    Ok(KeyService::new(&root))
+    let service = settings.keys.root.open().map_err(StartError::Key)?;
+    let check_value = service.check_value();
+    check_key(settings, check_value)?;
+    tracing::info!(%check_value, "the root key was opened");
+    Ok(service)
 }
 
-fn check_key(settings: &Settings, root: &RootKey) -> Result<(), StartError> {
-    let found = root.check_value();
+fn check_key(settings: &Settings, found: CheckValue) -> Result<(), StartError> {
+    let root_key = || settings.keys.root.to_string();
     if let Home::Database(_) = &settings.home {
         // Another gateway may have made it: what stands in this directory says nothing of it.
         let expected = mayfly_store::root_check(&settings.home).map_err(StartError::Store)?;
@@ -173,13 +183,13 @@ fn check_key(settings: &Settings, root: &RootKey) -> Result<(), StartError> {
             return Err(StartError::Store(StoreError::Missing { location, views: false }));
         };
         if expected != found.to_string() {
-            return Err(StartError::OtherKey { file: settings.root_key_file.clone(), expected, found });
+            return Err(StartError::OtherKey { root_key: root_key(), expected, found });
         }
     }
     match fs::read_to_string(settings.data_dir.join(KEY_CHECK_FILE)) {
         Ok(expected) if expected.trim() == found.to_string() => Ok(()),
         Ok(expected) => Err(StartError::OtherKey {
-            file: settings.root_key_file.clone(),
+            root_key: root_key(),
             expected: expected.trim().chars().take(6).collect(),
             found,
         }),
@@ -232,6 +242,7 @@ pub(super) fn open(settings: &Settings, health: &Health) -> Result<Opened, Start
 struct Ground<'a> {
     settings: &'a Settings,
     catalogue: Arc<Catalogue>,
+    cards: Arc<CardKeys>,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     directory: Arc<Directory>,
@@ -318,7 +329,7 @@ async fn front(
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
 ) -> Result<Front, StartError> {
-    let Ground { settings, catalogue, clock, shared, directory, .. } = ground;
+    let Ground { settings, catalogue, cards, clock, shared, directory, .. } = ground;
     let handle = core.engine.handle();
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
@@ -380,7 +391,9 @@ async fn front(
     drop(shared.live.set(live));
     let status = status(run, handle.clone(), shared.clone(), clock.clone());
     let keyring = Keyring::new(directory.clone(), clock.clone());
-    let clerk = Arc::new(admin::Desk::Open(Clerk::new(office.clone(), keyring, retention, status)));
+    let versions = VersionDesk::new(cards.clone(), directory.clone(), clock.clone(), (*settings).clone());
+    let clerk = Clerk::new(office.clone(), keyring, (Arc::new(versions), retention), status);
+    let clerk = Arc::new(admin::Desk::Open(clerk));
     let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
     let mut background = vec![
         tokio::spawn(watch_over(handle, shared.clone(), core.failure.clone())),

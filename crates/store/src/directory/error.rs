@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mayfly_core::AccountId;
-use mayfly_keys::{OpenError, SealError};
+use mayfly_keys::{KeyVersion, OpenError, SealError, VersionError};
 
 use super::{ACCOUNTS_MAX, KeyId, Role, WEBHOOKS_MAX};
 use crate::{Location, StoreError};
@@ -43,6 +43,20 @@ pub enum DirectoryError {
     TooManyAccounts,
     /// The issuer has as many webhooks as one can have.
     TooManyWebhooks,
+    /// A version of the cards' keys is none, or can't become what it should.
+    KeyVersion(VersionError),
+    /// The new version of the cards' keys is another one's turn.
+    KeyVersionNext {
+        /// The one whose turn it is.
+        version: KeyVersion,
+    },
+    /// Cards still have a version of the keys that should count no more.
+    KeyVersionUsed {
+        /// Which one.
+        version: KeyVersion,
+        /// How many cards.
+        cards: u64,
+    },
     /// Something was not sealed.
     Seal(SealError),
     /// Something sealed does not open.
@@ -115,6 +129,18 @@ impl fmt::Display for DirectoryError {
                 f,
                 "the issuer has {WEBHOOKS_MAX} webhooks, the most that one can have; delete one first"
             ),
+            Self::KeyVersion(error) => error.fmt(f),
+            Self::KeyVersionNext { version } => {
+                write!(
+                    f,
+                    "the next version of the cards' keys is {version}; somebody else made one meanwhile"
+                )
+            }
+            Self::KeyVersionUsed { version, cards } => write!(
+                f,
+                "{cards} cards still have key version {version}; enrol them anew first, or retire it all the same: \
+                 then they are refused"
+            ),
             Self::Seal(error) => error.fmt(f),
             Self::Sealed { what, why } => write!(f, "{what}: {why}"),
             Self::Unreadable { what } => {
@@ -139,6 +165,7 @@ impl fmt::Display for DirectoryError {
 impl std::error::Error for DirectoryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::KeyVersion(error) => Some(error),
             Self::Seal(error) => Some(error),
             Self::Sealed { why, .. } => Some(why),
             Self::Store(error) => Some(error),

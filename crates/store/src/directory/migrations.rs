@@ -4,7 +4,7 @@ use mayfly_card::{Country, Mcc, MerchantId};
 use mayfly_core::{IssuerId, Name};
 use mayfly_identity::name::PersonName;
 use mayfly_identity::token::{Token, TokenKind};
-use mayfly_keys::{DirectoryKeys, KeyService, OsRandom, RootKey};
+use mayfly_keys::{CheckValue, DirectoryKeys, KeyService, KeyVersions, OsRandom, RootKey};
 use mayfly_testing::TestDatabase;
 
 use super::*;
@@ -70,6 +70,10 @@ fn write_as_of(home: &Home, version: u32) -> Before {
         sql.run(add, values![id, hash, refresh, now_ms, end_ms, end_ms, end_ms]).unwrap();
     }
     sql.run("DELETE FROM sessions WHERE id = 9", &[]).unwrap();
+    if version == 3 {
+        sql.run("UPDATE ids SET last = 9 WHERE name = 'sessions'", &[]).unwrap();
+        sql.run("UPDATE ids SET last = 5 WHERE name = 'webhooks'", &[]).unwrap();
+    }
     if version >= 2 {
         sql.run("UPDATE keys SET merchant = NULL WHERE id = 4", &[]).unwrap();
         let add = "INSERT INTO webhooks (id, issuer, url, description, kinds, state, secret, place_sequence,
@@ -88,8 +92,10 @@ fn write_as_of(home: &Home, version: u32) -> Before {
 /// Everything is there as it was, and no id is given that was given before. PostgreSQL did not count before: what was
 /// deleted there by an older version was never given by the software.
 fn use_today(home: &Home, version: u32, before: &Before) {
+    // Those that can be read as they are have none.
+    assert!(version < FORMAT.reads_from || key_versions_of(home) == Ok(Vec::new()));
     let directory = Directory::open(home, keys()).unwrap();
-    let counts_all = matches!(home, Home::Files(_));
+    let counts_all = version >= 3 || matches!(home, Home::Files(_));
     assert_eq!(directory.verify_audit(), Ok(before.audit));
     let ada = before.cardholder.id;
     assert_eq!(directory.cardholder(ACME, ada).as_ref(), Ok(&Some(before.cardholder.clone())));
@@ -142,6 +148,12 @@ fn use_today(home: &Home, version: u32, before: &Before) {
     assert_eq!(made, Ok((MerchantEntryId(1), KeyId(5), session, WebhookId(webhook))));
     let urls = directory.webhooks(ACME).unwrap().into_iter().map(|webhook| webhook.url);
     assert_eq!(urls.collect::<Vec<_>>(), if version == 1 { vec![URL] } else { vec![URL, URL] });
+    // The keys of cards begin with the version that there always was.
+    assert_eq!(directory.key_versions(), Ok(Vec::new()));
+    assert_eq!(directory.conversions_by_version(), Ok(Vec::new()));
+    let check_value = CheckValue([1; 3]);
+    let first = directory.write(by, |w| w.begin_key_versions(check_value));
+    assert_eq!(first, Ok(KeyVersions::first(check_value)));
     directory.verify_audit().unwrap();
     // Those who knew less refuse what became of it.
     let newer = home.open(&as_of(version), Opening::Create, 1 << 20).map(|_| ());
@@ -173,6 +185,11 @@ fn files_of_the_second_version_are_used() {
 }
 
 #[test]
+fn files_of_the_third_version_are_used() {
+    files(3);
+}
+
+#[test]
 fn a_database_of_the_first_version_is_used() {
     database(1);
 }
@@ -180,4 +197,9 @@ fn a_database_of_the_first_version_is_used() {
 #[test]
 fn a_database_of_the_second_version_is_used() {
     database(2);
+}
+
+#[test]
+fn a_database_of_the_third_version_is_used() {
+    database(3);
 }

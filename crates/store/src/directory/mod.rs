@@ -1,5 +1,6 @@
 //! The directory (`directory.db`, or the schema `mayfly_directory`): what is not the money path. Keys for the API, cardholders and how they log in,
-//! their sessions, merchants and what they ordered, where issuers are told and asked, and an audit stream of all of it.
+//! their sessions, merchants and what they ordered, where issuers are told and asked, which cards stand behind the numbers of
+//! the check site, and an audit stream of all of it.
 //!
 //! Plain tables, one module per group of tables with all of its SQL. They follow from nothing else, so every change is
 //! synced before it is answered, and none happens without its entry in the [audit stream](AuditEntry): both are one
@@ -20,12 +21,14 @@ mod accounts;
 mod audit;
 mod cardholders;
 mod consoles;
+mod conversions;
 mod counters;
 mod decision_endpoints;
 mod error;
 mod host_advices;
 mod ids;
 mod invitations;
+mod key_versions;
 mod keys;
 mod merchants;
 #[cfg(test)]
@@ -59,11 +62,13 @@ use readers::Readers;
 pub use accounts::{ACCOUNTS_MAX, LinkedAccount};
 pub use audit::{AuditEntry, AuditHead, AuditScope, Entry};
 pub use cardholders::{Cardholder, CardholderStatus, Login};
+pub use conversions::{NewConversion, StoredConversion};
 pub use decision_endpoints::DecisionEndpoint;
 pub use error::{AuditFault, DirectoryError};
 pub use host_advices::StoredAdvice;
 pub use ids::{AttemptId, CardholderId, KeyId, MerchantEntryId, SessionId, WebhookId};
 pub use invitations::{Invitation, NewInvitation, Redeemed, Redemption};
+pub use key_versions::{KeyVersionRow, key_versions_of};
 pub use keys::{ApiKey, NewKey, NewSecret, Role};
 pub use merchants::{Merchant, MerchantState, NewMerchant};
 pub use once::{ONCE_KEPT_MS, Once, OnceKey};
@@ -105,7 +110,9 @@ pub(crate) const FORMAT: Format = Format {
         Step::new(2, decision_endpoints::CREATE),
         Step::new(3, counters::CREATE),
         Step::each(3, counters::TAKE_OVER_SQLITE, counters::TAKE_OVER_POSTGRES),
-        Step::new(4, host_advices::CREATE),
+        Step::new(4, key_versions::CREATE),
+        Step::new(4, conversions::CREATE),
+        Step::new(5, host_advices::CREATE),
     ],
     upgrades: true,
     // One that lacks a table says nothing of what would stand in it.

@@ -7,7 +7,7 @@ use mayfly_keys::{DirectoryKeys, Opened, Random, SealPlace};
 use super::DirectoryError;
 
 /// The version of the directory's seal key. There is one.
-const KEY_VERSION: u32 = 1;
+pub(super) const KEY_VERSION: u32 = 1;
 
 /// A sealed column. What is in it is bound to issuer, column and row.
 #[derive(Clone, Copy)]

@@ -1,4 +1,5 @@
-//! The card number that a message presents: from options, or from what `number issue --json` printed, or the HTTP API answered.
+//! The card number that a message presents: from options, or from what `number issue --json` or `wallet pay --json` printed,
+//! or the HTTP API answered.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,9 @@ use crate::failure::{Failure, Outcome};
 /// Where the number comes from.
 #[derive(Debug, Args)]
 pub(crate) struct CardArgs {
-    /// Take number, date and CVC2 from this file, as `mayfly number issue --json` prints them or the HTTP API
-    /// answers them (- is standard input): they don't show in the list of processes then
+    /// Take number, date, and CVC2 or MAC field from this file, as `mayfly number issue --json` and `mayfly wallet
+    /// pay --json` print them or the HTTP API answers them (- is standard input): they don't show in the list of
+    /// processes then
     #[arg(long, value_name = "FILE")]
     card: Option<PathBuf>,
     /// The card number
@@ -40,6 +42,8 @@ pub(crate) struct Card {
     pub(crate) expiry: Option<Expiry>,
     /// The code.
     pub(crate) cvc2: Option<Zeroizing<String>>,
+    /// The MAC field (AAV).
+    pub(crate) mac_field: Option<Zeroizing<String>>,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +52,10 @@ struct Printed {
     /// By the name that it has in the HTTP API, too.
     #[serde(alias = "expiration_date")]
     expiry: Secret,
-    cvc2: Secret,
+    #[serde(default)]
+    cvc2: Option<Secret>,
+    #[serde(default)]
+    mac_field: Option<Secret>,
 }
 
 impl CardArgs {
@@ -65,13 +72,14 @@ impl CardArgs {
             Some(printed) => Some(expiry(printed.expiry.expose()).map_err(Failure::Usage)?),
             None => None,
         };
-        let of_file = |pick: fn(&Printed) -> &Secret| {
-            printed.as_ref().map(|printed| Zeroizing::new(pick(printed).expose().to_owned()))
+        let of_file = |pick: fn(&Printed) -> Option<&Secret>| {
+            printed.as_ref().and_then(pick).map(|secret| Zeroizing::new(secret.expose().to_owned()))
         };
         Ok(Card {
-            number: self.number.as_ref().map(digits).or_else(|| of_file(|printed| &printed.number)),
+            number: self.number.as_ref().map(digits).or_else(|| of_file(|printed| Some(&printed.number))),
             expiry: self.expiry.or(card_expiry),
-            cvc2: self.cvc2.clone().map(Zeroizing::new).or_else(|| of_file(|printed| &printed.cvc2)),
+            cvc2: self.cvc2.clone().map(Zeroizing::new).or_else(|| of_file(|printed| printed.cvc2.as_ref())),
+            mac_field: of_file(|printed| printed.mac_field.as_ref()),
         })
     }
 }
@@ -88,7 +96,7 @@ fn read(path: &Path) -> Outcome<Printed> {
     read.map_err(|error| Failure::unreachable(format!("{name} can't be read"), error))?;
     serde_json::from_str(&text).map_err(|_| {
         Failure::Usage(format!(
-            "{name} is not what `mayfly number issue --json` prints: an object with number, expiry and cvc2"
+            "{name} is not what `mayfly number issue --json` prints: an object with number, expiry and what proves them"
         ))
     })
 }
@@ -118,5 +126,13 @@ mod tests {
             assert_eq!(card.expiry, Some(expiry("05/28").unwrap()));
             assert_eq!(card.cvc2.as_deref().map(String::as_str), Some("010"));
         }
+        let filled = r#"{"number":"5419992000000424","expiration_date":"12/27","mac_field":"jHyn"}"#;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), filled).unwrap();
+        let card = Some(file.path().to_owned());
+        let card =
+            CardArgs { card, number: None, expiry: None, cvc2: None, any_number: false }.load().unwrap();
+        assert_eq!(card.mac_field.as_deref().map(String::as_str), Some("jHyn"));
+        assert!(card.cvc2.is_none());
     }
 }

@@ -12,6 +12,8 @@ use crate::message_view::parse_mti;
 
 /// DE 48, sub-element of the CVC2.
 const CVC2_ID: u8 = 92;
+/// And of the MAC field (AAV).
+const AAV_ID: u8 = 43;
 
 /// What kind of message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -190,7 +192,7 @@ impl Contents {
     }
 
     fn set_card(&self, message: &mut MessageBuilder) -> Outcome {
-        let Card { number, expiry, cvc2 } = self.card.load()?;
+        let Card { number, expiry, cvc2, mac_field } = self.card.load()?;
         let given = self.overrides.iter().any(|(element, _)| *element == De::PAN);
         match &number {
             Some(number) => {
@@ -216,10 +218,17 @@ impl Contents {
             message.set(De::EXPIRATION_DATE, &Zeroizing::new(Expiry::yymm(expiry)));
         }
         // Nobody may keep a CVC2: what comes after a purchase has none, unless it is asked for.
+        // Reserved whole at once: growing would leave a copy behind.
+        let mut data = Zeroizing::new(String::with_capacity(128));
+        if let Some(field) = mac_field.filter(|_| self.begins_a_purchase()) {
+            push_sub_element(&mut data, AAV_ID, &field)
+                .map_err(|_| Failure::Usage("the MAC field of --card is none".into()))?;
+        }
         if let Some(cvc2) = cvc2.filter(|_| self.begins_a_purchase() || self.card.names_cvc2()) {
-            let mut data = Zeroizing::new(String::new());
             push_sub_element(&mut data, CVC2_ID, &cvc2)
                 .map_err(|_| Failure::Usage("--cvc2 is three digits".into()))?;
+        }
+        if !data.is_empty() {
             message.set(De::ADDITIONAL_DATA, &data);
         }
         Ok(())
