@@ -23,6 +23,7 @@ use mayfly_store::directory::Directory;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::protocol::{IssuerHostStatus, Time};
 use keeper::Keeper;
 use teller::{Book, Teller};
 
@@ -134,6 +135,21 @@ impl HostView {
     /// Since when it has not acknowledged the oldest.
     pub(crate) fn owed_since_ms(&self) -> Option<TimeMs> {
         self.book.owed().oldest_ms()
+    }
+}
+
+impl HostsView {
+    /// How it is with each of them.
+    pub(crate) fn status(&self) -> Vec<IssuerHostStatus> {
+        let status = |host: &HostView| IssuerHostStatus {
+            issuer: host.issuer,
+            connections: host.connections,
+            in_service: host.link.in_service(),
+            under_way: host.link.under_way(),
+            owed: host.owed(),
+            owed_since: host.owed_since_ms().map(Time),
+        };
+        self.hosts.iter().map(status).collect()
     }
 }
 

@@ -102,6 +102,10 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     for programme in partitions.register().programmes() {
         catalogue.prepare(&programme.terms.prefix).map_err(StartError::Keys)?;
     }
+    if let Some(book) = catalogue.cards() {
+        let add = |row: mayfly_store::directory::StoredConversion| book.add(row.index, row.conversion);
+        directory.each_conversion(None, add).map_err(StartError::Records)?;
+    }
     let ground = Ground {
         settings: &settings,
         catalogue: Arc::new(catalogue),
@@ -497,6 +501,7 @@ fn status(run: Run, handle: Handle, shared: Arc<Shared>, clock: Arc<dyn Clock>) 
                 ..Counts::default()
             },
             addresses: run.addresses.clone(),
+            issuer_hosts: shared.live.get().map(|live| live.hosts.status()).unwrap_or_default(),
         }
     }
 }
