@@ -52,7 +52,8 @@ pub(crate) fn prepare(home: &Home, count: usize) -> Prepared {
     let opened = mayfly_store::open(&store, &OpenOptions::default(), |_| ()).unwrap();
     let directory = Directory::open(&store, service.directory_keys()).unwrap();
     let by = By { actor: "operator", now_ms: now_ms() };
-    let versions = directory.write::<_, DirectoryError>(by, |w| w.begin_key_versions(root.check_value())).unwrap();
+    let versions =
+        directory.write::<_, DirectoryError>(by, |w| w.begin_key_versions(root.check_value())).unwrap();
     let services = BTreeMap::from([(KeyVersion::FIRST, service.clone())]);
     let keys = Arc::new(CardKeys::load(versions, &services, &[]).unwrap());
     let catalogue = Catalogue::new(service).with_cards(keys.clone()).among(opened.partitions.count());
@@ -76,20 +77,25 @@ pub(crate) fn prepare(home: &Home, count: usize) -> Prepared {
     let prefix = Prefix::parse(BIN).unwrap();
     catalogue.prepare(&prefix).unwrap();
     let (issuer, programme) = open(&handle, prefix, count);
-    let open_account =
-        Operation::OpenAccount { issuer, currency: Currency::parse_alphabetic("USD").unwrap(), limit: CreditLimit::IssuerHost };
+    let open_account = Operation::OpenAccount {
+        issuer,
+        currency: Currency::parse_alphabetic("USD").unwrap(),
+        limit: CreditLimit::IssuerHost,
+    };
     let Answer::Account(account) = done(&handle, open_account) else { panic!("no account") };
     let desk = CardDesk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), Arc::new(SystemClock));
     let cards = (0..count).map(|_| {
         let (pan, expiry) = own();
-        let order = EnrolOrder { account, programme, pan, expiry, digit: None, controls: Controls::default() };
+        let order =
+            EnrolOrder { account, programme, pan, expiry, digit: None, controls: Controls::default() };
         let drawn = desk.draw(&order).unwrap();
         let conversion = &drawn.conversion;
         let new = NewConversion { index: drawn.index, issuer, account, programme, conversion };
         let added = directory.write::<_, DirectoryError>(by, |w| w.add_conversion(&new, &mut OsRandom));
         assert_eq!(added, Ok(true));
         catalogue.cards().unwrap().add(drawn.index, conversion.clone());
-        let Answer::Issued { number, .. } = handle.ask_blocking(Command::Issue(Box::new(drawn.command.clone())))
+        let Answer::Issued { number, .. } =
+            handle.ask_blocking(Command::Issue(Box::new(drawn.command.clone())))
         else {
             panic!("no number")
         };

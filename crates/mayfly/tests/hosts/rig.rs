@@ -34,11 +34,11 @@ fn ascii() -> &'static Dialect {
     Dialect::builtin("ascii87").unwrap()
 }
 
-fn minor(minor: u64) -> MinorUnits {
+pub(crate) fn minor(minor: u64) -> MinorUnits {
     MinorUnits::new(minor).unwrap()
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64
 }
 
@@ -55,7 +55,10 @@ impl Rig {
         let mut ledger = Ledger::new();
         let (pan, expiry) = own();
         let currency = Currency::parse_alphabetic("USD").unwrap();
-        ledger.open(&pan, Account { expiry: Expiry::from(expiry), currency, funds: minor(FUNDS), blocked: false });
+        ledger.open(
+            &pan,
+            Account { expiry: Expiry::from(expiry), currency, funds: minor(FUNDS), blocked: false },
+        );
         let ledger = SharedLedger::new(ledger.into());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let host = runtime.block_on(IssuerHost::start(any, ascii(), ledger.clone())).unwrap();
@@ -121,6 +124,16 @@ impl Rig {
         });
     }
 
+    /// Kills it; nobody waits until that is known.
+    pub(crate) fn cut_host(&mut self) {
+        self.runtime.block_on(self.host.take().unwrap().stop());
+    }
+
+    /// Where merchants connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.as_ref().unwrap().address
+    }
+
     /// Starts it again, on the same ledger.
     pub(crate) fn start_host(&mut self) {
         let starting = IssuerHost::start(self.address, ascii(), self.ledger.clone());
@@ -142,7 +155,7 @@ impl Rig {
         assert_eq!(self.home.json(set)["host_wait_ms"], json!(wait_ms));
     }
 
-    fn card(&mut self) -> Card {
+    pub(crate) fn card(&mut self) -> Card {
         let card = self.prepared.cards[self.used].clone();
         self.used += 1;
         card
@@ -231,6 +244,6 @@ impl Rig {
         self.checks_log();
         drop(self.acquirer.take());
         self.server.take().unwrap().stop();
-        self.home.verify();
+        self.home.json(["journal", "verify"]);
     }
 }
