@@ -3,31 +3,14 @@
 
 mod common;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use common::{Call, Rig};
 use mayfly_store::directory::Role;
+use mayfly_testing::CaughtLog;
 use serde_json::json;
-use tracing_subscriber::filter::LevelFilter;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[test]
 fn neither_the_log_nor_the_disk_has_them() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(move || writer.clone()).init();
+    let log = CaughtLog::catch();
     let rig = Rig::start();
     let ours = rig.issuer();
     let operator = rig.operator();
@@ -48,9 +31,9 @@ fn neither_the_log_nor_the_disk_has_them() {
     rig.post(&key, &format!("/v1/{number}"), &json!({ &number: &number })).code();
     let data = rig.stop();
 
-    let mut written = log.0.lock().unwrap().clone();
-    let told = String::from_utf8_lossy(&written);
+    let told = log.text();
     assert!(told.contains("/v1/numbers") && told.contains("answered"), "the log is on: {told}");
+    let mut written = told.into_bytes();
     for file in std::fs::read_dir(data.path()).unwrap() {
         written.extend(std::fs::read(file.unwrap().path()).unwrap());
     }

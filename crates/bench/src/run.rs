@@ -337,30 +337,27 @@ fn in_postgres(plan: &Plan, report: &mut Report, say: &mut impl FnMut(&str)) -> 
         mayfly_store::create(&home, "a benchmark's", count)?;
         let mut bench = Loaded::new(plan, &home, folding, plan.credentials, say)?;
         let peak = |in_flight| Load { in_flight, run_for: plan.peak, rate: None };
+        let sustained =
+            Load { in_flight: 512, run_for: plan.sustained, rate: Some(plan.sustained_rate_store) };
         let loads: &[(&str, Load)] = match folding {
-            Folding::Off if partitions == 1 => &[
-                ("journal in PostgreSQL, one partition, 512 in flight", peak(512)),
-                ("journal in PostgreSQL, one partition, 2048 in flight", peak(2048)),
-            ],
-            Folding::Off => &[
-                ("journal in PostgreSQL, 512 in flight", peak(512)),
-                ("journal in PostgreSQL, 2048 in flight", peak(2048)),
-                ("journal in PostgreSQL, 64 in flight", peak(64)),
-            ],
-            Folding::On => &[
-                ("all in PostgreSQL, 512 in flight", peak(512)),
-                (
-                    "all in PostgreSQL sustained, 512 in flight",
-                    Load { in_flight: 512, run_for: plan.sustained, rate: Some(plan.sustained_rate_store) },
-                ),
-            ],
+            Folding::Off if partitions == 1 => {
+                &[("512 in flight", peak(512)), ("2048 in flight", peak(2048))]
+            }
+            Folding::Off => {
+                &[("512 in flight", peak(512)), ("2048 in flight", peak(2048)), ("64 in flight", peak(64))]
+            }
+            Folding::On => &[("512 in flight", peak(512)), ("sustained, 512 in flight", sustained)],
         };
-        let mut measured =
-            loads.iter().try_for_each(|(name, load)| bench.authorise(name, *load, report, say));
+        let what = if folding == Folding::Off { "journal" } else { "all" };
+        let of = match partitions {
+            1 => format!("{what} in PostgreSQL, one partition"),
+            _ => format!("{what} in PostgreSQL, {partitions} partitions"),
+        };
+        let mut measured = loads
+            .iter()
+            .try_for_each(|(name, load)| bench.authorise(&format!("{of}, {name}"), *load, report, say));
         if measured.is_ok() && folding == Folding::Off {
-            let name = format!(
-                "journal in PostgreSQL, {partitions} partitions, TCP, 64 connections, 16 in flight each"
-            );
+            let name = format!("{of}, TCP, 64 connections, 16 in flight each");
             measured = bench.over_tcp(&name, peak(1024), 0, plan, report, say);
         }
         let stopped = bench.rig.stop();

@@ -122,16 +122,6 @@ pub struct LimitError {
     pub bounds: &'static str,
 }
 
-impl LimitError {
-    /// The first term that is outside its bounds, of some with whether each is within.
-    pub fn of_first(terms: impl IntoIterator<Item = (bool, &'static str, &'static str)>) -> Result<(), Self> {
-        match terms.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, term, bounds)) => Err(Self { term, bounds }),
-            None => Ok(()),
-        }
-    }
-}
-
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} must be {}", self.term, self.bounds)
@@ -139,6 +129,16 @@ impl fmt::Display for LimitError {
 }
 
 impl std::error::Error for LimitError {}
+
+impl LimitError {
+    /// Of the first term that is not within its bounds: each with whether it is, what it is called, and what is allowed.
+    pub fn of_first(terms: impl IntoIterator<Item = (bool, &'static str, &'static str)>) -> Result<(), Self> {
+        match terms.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, term, bounds)) => Err(Self { term, bounds }),
+            None => Ok(()),
+        }
+    }
+}
 
 const MINUTE_MS: TimeMs = 60_000;
 const DAY_MS: TimeMs = 24 * 60 * MINUTE_MS;

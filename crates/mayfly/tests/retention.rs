@@ -208,6 +208,20 @@ fn old_records_are_archived_while_traffic_flows(store: Store) {
     let (code, said) = mayfly(&["journal", "verify", "--archive", whole]);
     assert!(code == Some(1) && said.contains("altered"), "{said}");
 
+    // What can't be read is named with the file that it is in: a record that says it has more events than it has.
+    let whole = fs::read(&files[1]).unwrap();
+    let partitions = usize::from(u16::from_be_bytes([whole[16], whole[17]]));
+    // Behind the header and the record's own partition and time.
+    let count = 16 + 2 + 24 + 96 * partitions + 32 + 2 + 2 + 8;
+    let mut altered = whole.clone();
+    altered[count + 3] += 1;
+    fs::write(&files[1], altered).unwrap();
+    let said = home.cli(["journal", "read"]);
+    let why = String::from_utf8_lossy(&said.stderr);
+    assert!(why.contains("not as many events") && why.contains(files[1].to_str().unwrap()), "{why}");
+    assert_eq!(said.status.code(), Some(1));
+    fs::write(&files[1], whole).unwrap();
+
     // Views can be thrown away, as long as the archive is there.
     match home.database() {
         Some(database) => drop(database.psql("DROP SCHEMA mayfly_views CASCADE")),

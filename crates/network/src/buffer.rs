@@ -13,6 +13,17 @@ const READ_LEN: usize = 32 * 1024;
 /// More than the longest answer: what is taken over into one comes to some hundred bytes.
 const ANSWER_LEN: usize = 2 * 1024;
 
+/// Makes room for so many bytes more. Growing by itself would leave a copy behind that nobody wipes.
+pub(crate) fn make_room(bytes: &mut Vec<u8>, needed: usize) -> &mut Vec<u8> {
+    if bytes.capacity() - bytes.len() < needed {
+        let mut larger = Vec::with_capacity((bytes.len() + needed).next_power_of_two());
+        larger.extend_from_slice(bytes);
+        bytes.zeroize();
+        *bytes = larger;
+    }
+    bytes
+}
+
 /// What came in and is not taken yet.
 pub(crate) struct Input {
     bytes: Box<[u8]>,
@@ -97,23 +108,12 @@ pub(crate) struct Output {
 impl Output {
     /// For appending an answer.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
-        self.room(ANSWER_LEN)
+        make_room(&mut self.bytes, ANSWER_LEN)
     }
 
     /// Appends what was written elsewhere.
     pub(crate) fn append(&mut self, wire: &[u8]) {
-        self.room(wire.len()).extend_from_slice(wire);
-    }
-
-    fn room(&mut self, needed: usize) -> &mut Vec<u8> {
-        if self.bytes.capacity() - self.bytes.len() < needed {
-            // Growing by itself would leave a copy behind.
-            let mut larger = Vec::with_capacity((self.bytes.len() + needed).next_power_of_two());
-            larger.extend_from_slice(&self.bytes);
-            self.bytes.zeroize();
-            self.bytes = larger;
-        }
-        &mut self.bytes
+        make_room(&mut self.bytes, wire.len()).extend_from_slice(wire);
     }
 
     /// An answer was appended whose request was read then.

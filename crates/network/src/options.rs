@@ -64,7 +64,7 @@ impl Options {
     pub fn check(&self) -> Result<(), LimitError> {
         const TIME: &str = "10 ms to 10 minutes";
         let time = |ms: u64| (10..=600_000).contains(&ms);
-        let bounds: [(bool, &str, &str); 9] = [
+        LimitError::of_first([
             ((1..=65_536).contains(&self.connections_max), "connections", "1 to 65536"),
             ((1..=65_536).contains(&self.in_flight_max), "messages in flight", "1 to 65536"),
             ((64..=32_767).contains(&self.message_bytes_max), "longest message", "64 to 32767 bytes"),
@@ -74,11 +74,7 @@ impl Options {
             (time(self.write_ms_max), "time for reading answers", TIME),
             (time(self.answer_ms_max), "time for an answer", TIME),
             (time(self.stop_ms_max), "time for stopping", TIME),
-        ];
-        match bounds.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, term, bounds)) => Err(LimitError { term, bounds }),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// How often a connection looks at its times: often enough for the shortest of them, and at least once a

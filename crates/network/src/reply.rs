@@ -7,6 +7,8 @@ use mayfly_core::ResponseCode;
 use mayfly_iso8583::{De, Dialect, Message, MessageBuilder, Mti, MtiClass};
 use zeroize::Zeroize;
 
+use crate::buffer::make_room;
+
 /// What every answer takes over from its request, as far as the request has it (ISO 8583:1987, 0110 and 0210).
 const ECHOED: &[De] = &[
     De::PAN,
@@ -85,16 +87,9 @@ impl Echo {
     }
 
     fn push(&mut self, element: De, length: u8, content: &[u8]) {
-        let needed = self.contents.len() + 2 + content.len();
-        if needed > self.contents.capacity() {
-            // Growing by itself would leave a copy behind.
-            let mut larger = Vec::with_capacity(needed.next_power_of_two());
-            larger.extend_from_slice(&self.contents);
-            self.contents.zeroize();
-            self.contents = larger;
-        }
-        self.contents.extend_from_slice(&[element.number(), length]);
-        self.contents.extend_from_slice(content);
+        let contents = make_room(&mut self.contents, 2 + content.len());
+        contents.extend_from_slice(&[element.number(), length]);
+        contents.extend_from_slice(content);
     }
 
     /// The answer; none if the request has none.

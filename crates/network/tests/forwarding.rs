@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linking::owed::Owed;
-use linking::{AT_MS, OPTIONS, card, code, dialect, eventually, host, host_at, link, register, sale, start};
+use linking::{
+    AT_MS, OPTIONS, ask, card, code, dialect, eventually, host, host_at, link, register, sale, start,
+};
 use mayfly_iso8583::{De, MessageBuilder, Mti};
 use mayfly_keys::OsRandom;
 use mayfly_lab::Register;
@@ -176,8 +178,7 @@ async fn agree(seed: u64) {
         let mut asking = Vec::new();
         for minor in 1..=40 {
             let question = known_sale(&link, &mut register, 100 * round + minor);
-            let (link, sent) = (link.clone(), question.clone());
-            let answer = tokio::spawn(async move { link.send(sent).await });
+            let answer = ask(&link, question.clone());
             asking.push((100 * round + minor, question, answer));
         }
         match round {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linking::{
-    AT_MS, FUNDS, OPTIONS, card, code, dialect, eventually, host, host_at, ledger, link, register,
+    AT_MS, FUNDS, OPTIONS, ask, card, code, dialect, eventually, host, host_at, ledger, link, register, sale,
+    start,
 };
-use linking::{sale, start};
 use mayfly_card::{AcquirerId, MinorUnits};
 use mayfly_engine::SystemClock;
 use mayfly_iso8583::{De, Mti};
@@ -140,10 +140,7 @@ async fn whoever_waits_no_longer_has_given_up() {
     let host = host().await;
     host.script([Some(Fault::Hold)]);
     let (link, mut late) = link(&[&host], OPTIONS).await;
-    let asking = tokio::spawn({
-        let (link, question) = (link.clone(), sale(&mut register(), 700));
-        async move { link.send(question).await }
-    });
+    let asking = ask(&link, sale(&mut register(), 700));
     eventually("it is there", || host.held() == 1).await;
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());
@@ -194,10 +191,7 @@ async fn another_answer_with_a_question_s_key_does_not_take_its_place() {
     host.script([Some(Fault::Hold)]);
     let (link, _late) = link(&[&host], OPTIONS).await;
     let mut question = register().sale(AT_MS, &card(), MinorUnits::new(2498).unwrap());
-    let asking = tokio::spawn({
-        let (link, question) = (link.clone(), question.clone());
-        async move { link.send(question).await }
-    });
+    let asking = ask(&link, question.clone());
     eventually("it is there", || host.held() == 1).await;
     question.set_mti(Mti::FINANCIAL_RESPONSE).set(De::RESPONSE_CODE, "00").set(De::AMOUNT, "1");
     assert!(host.say(&question));
@@ -230,10 +224,7 @@ async fn a_connection_that_breaks_loses_its_questions_and_comes_back() {
     }
     // The answer to what was asked over the old connection comes over the new one.
     host.script([Some(Fault::Hold)]);
-    let asking = tokio::spawn({
-        let (link, question) = (link.clone(), sale(&mut register, 10));
-        async move { link.send(question).await }
-    });
+    let asking = ask(&link, sale(&mut register, 10));
     eventually("it is there", || host.held() == 1).await;
     host.cut_all();
     assert_eq!(asking.await.unwrap().unwrap_err(), LinkError::Lost);
@@ -305,21 +296,17 @@ async fn so_many_are_under_way_so_many_wait_and_the_rest_is_refused() {
     let options = LinkOptions { in_flight_max: 1, queue_max: 1, ..OPTIONS };
     let (link, _late) = link(&[&host], options).await;
     let mut register = register();
-    let mut ask = || {
-        let (link, question) = (link.clone(), sale(&mut register, 1));
-        tokio::spawn(async move { link.send(question).await })
-    };
-    let first = ask();
+    let first = ask(&link, sale(&mut register, 1));
     eventually("one is under way", || host.held() == 1).await;
-    let second = ask();
+    let second = ask(&link, sale(&mut register, 1));
     eventually("one waits", || link.under_way() == 2).await;
-    let refused = ask().await.unwrap().unwrap_err();
+    let refused = link.send(sale(&mut register, 1)).await.unwrap_err();
     assert!(refused == LinkError::Busy && !refused.may_have_arrived());
     host.release();
     assert_eq!(code(&first.await.unwrap().unwrap()), "00");
     eventually("the next is under way", || host.held() == 1).await;
     // What waits when the last connection goes never left.
-    let third = ask();
+    let third = ask(&link, sale(&mut register, 1));
     eventually("one waits", || link.under_way() == 2).await;
     host.cut_all();
     assert_eq!(second.await.unwrap().unwrap_err(), LinkError::Lost);
@@ -350,10 +337,7 @@ async fn the_same_question_is_not_asked_twice_at_a_time() {
     let mut question = register().sale(AT_MS, &card(), MinorUnits::new(10).unwrap());
     let stan = link.stan();
     question.set_number(De::STAN, stan.value().into());
-    let asking = tokio::spawn({
-        let (link, question) = (link.clone(), question.clone());
-        async move { link.send(question).await }
-    });
+    let asking = ask(&link, question.clone());
     eventually("it is there", || host.held() == 1).await;
     assert_eq!(link.send(question.clone()).await.unwrap_err(), LinkError::Duplicate);
     // Another purchase may have the same STAN: its answer is its own.
@@ -401,18 +385,14 @@ async fn a_stop_waits_for_what_is_under_way_and_signs_off() {
     host.always(Some(Fault::Hold));
     let (link, mut late) = link(&[&host], OPTIONS).await;
     let mut register = register();
-    let ask = |question| {
-        let link = link.clone();
-        tokio::spawn(async move { link.send(question).await })
-    };
-    let asking = ask(sale(&mut register, 1));
+    let asking = ask(&link, sale(&mut register, 1));
     eventually("it is there", || host.held() == 1).await;
     let stopping = tokio::spawn({
         let link = link.clone();
         async move { link.stop().await }
     });
     eventually("nothing more is taken", || stopping.is_finished() || link.is_stopping()).await;
-    assert_eq!(ask(sale(&mut register, 1)).await.unwrap().unwrap_err(), LinkError::Stopping);
+    assert_eq!(link.send(sale(&mut register, 1)).await.unwrap_err(), LinkError::Stopping);
     assert_eq!(host.signed_on(), 1);
     host.release();
     assert_eq!(code(&asking.await.unwrap().unwrap()), "00");
@@ -428,10 +408,7 @@ async fn a_stop_does_not_wait_for_ever() {
     let host = host().await;
     host.always(Some(Fault::Silent));
     let (link, _late) = link(&[&host], LinkOptions { stop_ms_max: 50, ..OPTIONS }).await;
-    let asking = tokio::spawn({
-        let (link, question) = (link.clone(), sale(&mut register(), 1));
-        async move { link.send(question).await }
-    });
+    let asking = ask(&link, sale(&mut register(), 1));
     eventually("it is there", || host.count(Mti::FINANCIAL_REQUEST) == 1).await;
     assert_eq!(link.stop().await, 1);
     assert_eq!(asking.await.unwrap().unwrap_err(), LinkError::Lost);

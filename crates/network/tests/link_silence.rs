@@ -4,40 +4,16 @@
 
 mod linking;
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use linking::{AT_MS, OPTIONS, card, eventually, host, link, register, sale};
 use mayfly_card::MinorUnits;
 use mayfly_iso8583::De;
 use mayfly_lab::issuer::Fault;
 use mayfly_network::link::LinkOptions;
-use tracing_subscriber::filter::LevelFilter;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use mayfly_testing::CaughtLog;
 
 #[tokio::test]
 async fn a_log_tells_no_secrets() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .without_time()
-        .with_writer(move || writer.clone())
-        .init();
+    let log = CaughtLog::catch();
     let host = host().await;
     let (link, mut late) = link(&[&host], LinkOptions { answer_ms_max: 50, ..OPTIONS }).await;
     let (mut register, mut theirs, mut said) = (register(), register(), String::new());
@@ -64,7 +40,7 @@ async fn a_log_tells_no_secrets() {
     eventually("it is answered", || link.meter().asked_by_host.value() == 1).await;
     said += &format!("{:?} {}", link.meter(), host.ledger(|ledger| format!("{ledger:?}")));
     link.stop().await;
-    let log = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+    let log = log.text();
     assert!(log.contains("received") && log.contains("signed on"));
     for (what, text) in [("the log", &log), ("what was said", &said)] {
         for secret in ["4761739001010119", "739001010", "4912", "4000000000000002"] {

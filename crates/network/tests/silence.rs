@@ -4,38 +4,14 @@
 
 mod common;
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use common::{Bench, code, echo_test, eventually, purchase};
 use mayfly_iso8583::De;
 use mayfly_network::Closed;
-use tracing_subscriber::filter::LevelFilter;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use mayfly_testing::CaughtLog;
 
 #[test]
 fn a_log_tells_no_secrets() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .without_time()
-        .with_writer(move || writer.clone())
-        .init();
+    let log = CaughtLog::catch();
     let bench = Bench::start();
     let issued = bench.issue();
     let cvc2 = std::str::from_utf8(issued.cvc2.expose()).unwrap().to_owned();
@@ -57,7 +33,7 @@ fn a_log_tells_no_secrets() {
     }
     eventually("closed", || bench.meter.closed(Closed::Unreadable).value() == 3);
     drop(bench);
-    let log = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+    let log = log.text();
     let number = issued.pan.as_str();
     let masked = format!("{}******{}", &number[..6], &number[12..]);
     for shown in [&*masked, "Date, expiration: ***", "92=***", "DE 4 is missing", "closed", "malformed=3"] {

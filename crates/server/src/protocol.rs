@@ -28,7 +28,7 @@ pub use request::{
 pub use response::{
     Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, IssuerHostStatus,
     KeyGiven, KeyStanding, KeyVersion, List, Listening, MerchantFacts, Number, Programme, Retention,
-    RetentionRun, Secret, Standing, Status, Transaction,
+    RetentionRun, RetentionRuns, Secret, Standing, Status, Transaction,
 };
 
 /// The version of the protocol.

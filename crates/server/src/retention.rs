@@ -1,6 +1,6 @@
 //! The thread that sees to what is kept for how long. It does so now and then, and when an operator wants it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,25 +9,13 @@ use mayfly_core::TimeMs;
 use mayfly_engine::Clock;
 use mayfly_store::{Asked, Dropped, HeldBy, Plan, Retention, StoreError};
 
-use crate::protocol::{self, AdminError, ErrorCode, RetentionAsked, RetentionRun, Time};
+use crate::protocol::{self, AdminError, ErrorCode, RetentionAsked, RetentionRun, RetentionRuns, Time};
 
 /// How long after the start it is looked for the first time what can be dropped, and how often after that.
 const FIRST: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(600);
 
-/// What was done, for who watches.
-#[derive(Debug, Default)]
-pub(crate) struct RetentionMeter {
-    oldest_ms: AtomicU64,
-    archived_ms: AtomicU64,
-    records: AtomicU64,
-    bytes: AtomicU64,
-    rows: AtomicU64,
-    failures: AtomicU64,
-    held: AtomicU64,
-}
-
-/// The same, read.
+/// What was done since the start, for who watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RetentionCounts {
     /// The time of the oldest entry in the journal; 0 if it is not known.
@@ -46,21 +34,6 @@ pub(crate) struct RetentionCounts {
     pub(crate) held: u64,
 }
 
-impl RetentionMeter {
-    fn counts(&self) -> RetentionCounts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RetentionCounts {
-            oldest_ms: read(&self.oldest_ms),
-            archived_ms: read(&self.archived_ms),
-            records: read(&self.records),
-            bytes: read(&self.bytes),
-            rows: read(&self.rows),
-            failures: read(&self.failures),
-            held: read(&self.held),
-        }
-    }
-}
-
 /// What the thread is at, and what it is to do.
 #[derive(Default)]
 struct Work {
@@ -69,13 +42,13 @@ struct Work {
     runs: u64,
     order: Option<Asked>,
     last: Option<RetentionRun>,
+    counts: RetentionCounts,
 }
 
 /// Whoever asks what is kept, or wants something dropped.
 pub(crate) struct Keeper {
     retention: Retention,
     clock: Arc<dyn Clock>,
-    meter: RetentionMeter,
     work: Mutex<Work>,
     changed: Condvar,
     stop: AtomicBool,
@@ -92,7 +65,6 @@ impl Keeping {
         let keeper = Arc::new(Keeper {
             retention,
             clock,
-            meter: RetentionMeter::default(),
             work: Mutex::default(),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -122,7 +94,7 @@ impl Drop for Keeping {
 
 impl Keeper {
     pub(crate) fn counts(&self) -> RetentionCounts {
-        self.meter.counts()
+        self.lock().counts
     }
 
     /// What would be dropped. It reads the store: not for a thread that must not wait.
@@ -150,7 +122,6 @@ impl Keeper {
     }
 
     fn shown(&self, plan: &Plan, run: Option<u64>) -> protocol::Retention {
-        let work = self.lock();
         protocol::Retention {
             journal_before: plan.journal_before_ms.map(Time),
             views_before: plan.views_before_ms.map(Time),
@@ -166,11 +137,16 @@ impl Keeper {
                 HeldBy::IssuerHosts => "issuer hosts".to_owned(),
             }),
             transactions: plan.transactions,
-            running: work.running || work.order.is_some(),
-            runs: work.runs,
             run,
-            last: work.last.clone(),
+            runs: self.runs(),
         }
+    }
+
+    /// What was dropped, and whether something is: it reads nothing.
+    pub(crate) fn runs(&self) -> RetentionRuns {
+        let work = self.lock();
+        let running = work.running || work.order.is_some();
+        RetentionRuns { running, runs: work.runs, last: work.last.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Work> {
@@ -216,25 +192,25 @@ impl Keeper {
     fn note(&self, dropped: &Result<Dropped, StoreError>, told: &mut Told) {
         let now_ms = self.clock.now_ms();
         let done = dropped.as_ref().copied().unwrap_or_default();
-        let add = |counter: &AtomicU64, more: u64| counter.fetch_add(more, Ordering::Relaxed);
-        add(&self.meter.records, done.records);
-        add(&self.meter.bytes, done.bytes);
-        add(&self.meter.rows, done.transactions + done.numbers);
-        if done.files > 0 {
-            self.meter.archived_ms.store(now_ms, Ordering::Relaxed);
-        }
         if done.records + done.transactions + done.numbers > 0 {
             let Dropped { records, files, transactions, numbers, .. } = done;
             tracing::info!(records, files, transactions, numbers, "what was old was dropped");
         }
         let error = dropped.as_ref().err().map(ToString::to_string);
         if let Some(error) = &error {
-            add(&self.meter.failures, 1);
             told.failure(error);
         } else {
             told.failed = None;
         }
         let mut work = self.lock();
+        let counts = &mut work.counts;
+        counts.records += done.records;
+        counts.bytes += done.bytes;
+        counts.rows += done.transactions + done.numbers;
+        counts.failures += u64::from(error.is_some());
+        if done.files > 0 {
+            counts.archived_ms = now_ms;
+        }
         work.running = false;
         work.runs += 1;
         work.last = Some(RetentionRun {
@@ -254,9 +230,10 @@ impl Keeper {
             Ok(plan) => plan,
             Err(error) => return told.failure(&error.to_string()),
         };
-        self.meter.oldest_ms.store(plan.first_ms.unwrap_or(0), Ordering::Relaxed);
         let held = held(&plan);
-        self.meter.held.store(held, Ordering::Relaxed);
+        let mut work = self.lock();
+        (work.counts.oldest_ms, work.counts.held) = (plan.first_ms.unwrap_or(0), held);
+        drop(work);
         // What is not folded yet is so in a moment.
         let webhook = match plan.held_by {
             Some(HeldBy::Webhook(webhook)) => Some(webhook.to_string()),

@@ -6,35 +6,14 @@
 mod common;
 
 use std::fs;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use common::{Running, purchase, send};
 use mayfly_server::protocol::{AdminRequest, NumberControls};
-use mayfly_testing::Store;
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use mayfly_testing::{CaughtLog, Store};
 
 #[test]
 fn no_number_leaves_but_to_its_owner() {
-    let captured = Captured::default();
-    let writer = captured.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .init();
-
+    let log = CaughtLog::catch();
     let mut running = Running::start(Store::Sqlite);
     running.furnished();
     let issued: Vec<_> = (0..8).map(|_| running.issue(NumberControls::default(), None)).collect();
@@ -49,7 +28,7 @@ fn no_number_leaves_but_to_its_owner() {
     let metrics = running.page("/metrics").1;
     let directory = running.stop();
 
-    let log = String::from_utf8_lossy(&captured.0.lock().unwrap()).into_owned();
+    let log = log.text();
     assert!(log.contains("TRACE") && log.contains("serving"), "the log was captured");
     let mut places =
         vec![("the log".to_owned(), log.into_bytes()), ("the metrics".to_owned(), metrics.into_bytes())];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mayfly_core::PartitionId;
-use mayfly_engine::RecordError;
+use mayfly_engine::{Record, RecordError};
 use rusqlite::{ErrorCode, ffi};
 
 /// Where something is stored: for people, and to tell one store from another.
@@ -131,7 +131,7 @@ pub enum StoreError {
     },
     /// A journal record is not what was written.
     Record {
-        /// The journal.
+        /// The journal, or the file of its archive.
         location: Location,
         /// Whose record.
         partition: PartitionId,
@@ -362,6 +362,11 @@ impl StoreError {
             // Not from the database itself: a column with something in it that we never write.
             None => Self::Damaged { location, why },
         }
+    }
+
+    /// Of a record that is not what was written, where it was read.
+    pub fn of_record(location: Location, record: &Record, why: RecordError) -> Self {
+        Self::Record { location, partition: record.partition, sequence: record.sequence, why }
     }
 
     /// Of a thread that could not be started.

@@ -9,7 +9,7 @@ use mayfly_engine::{Digest, Ends, Entry, Head, Record, RecordError};
 
 use crate::journal::{FORMAT, key, sequence};
 use crate::retention::{ArchiveFile, Span, base, open_as};
-use crate::sql::{Backend, Cells, Sql, Value, values};
+use crate::sql::{Access as Begin, Backend, Cells, Sql, Value, values};
 use crate::sqlite::Access;
 use crate::{Home, Location, StoreError, installation};
 
@@ -163,7 +163,8 @@ impl JournalReader {
 
     /// The last record's number, hash and time of a partition. The record is checked.
     pub fn head(&self, partition: PartitionId) -> Result<Head, StoreError> {
-        head(&self.sql, partition)
+        let reading = self.sql.begin(Begin::Read)?;
+        head(&reading, partition)
     }
 
     /// What a partition's journal would look like if it ended with record `sequence`; none if there is no such record.
@@ -236,13 +237,13 @@ impl JournalReader {
     }
 
     pub(crate) fn fault(&self, record: &Record, why: RecordError) -> StoreError {
-        let Record { partition, sequence, .. } = *record;
-        let location = self.file_of(partition, sequence).unwrap_or_else(|| self.location().clone());
-        StoreError::Record { location, partition, sequence, why }
+        let location = self.file_of(record).unwrap_or_else(|| self.location().clone());
+        StoreError::of_record(location, record, why)
     }
 
     /// Where the file is from which a record was read, if it was.
-    fn file_of(&self, partition: PartitionId, sequence: u64) -> Option<Location> {
+    fn file_of(&self, record: &Record) -> Option<Location> {
+        let Record { partition, sequence, .. } = *record;
         let (directory, base) = (self.archive.as_ref()?, base::head(&self.sql, partition).ok()?);
         let spans = if sequence <= base.sequence { self.archived().ok()? } else { Vec::new() };
         let span = spans.into_iter().find(|span| sequence <= span.last.head(partition).sequence)?;
@@ -275,37 +276,30 @@ impl JournalReader {
     }
 
     fn read_entries(&self, from: u64) -> Result<VecDeque<Entry>, StoreError> {
-        loop {
-            let read = self.read_listed(from);
-            // What was cut off between the list and its records is not listed any more.
-            match read {
-                Err((_, Some(number))) if self.base()?.number >= number && !self.is_listed(number)? => {}
-                read => return read.map_err(|(error, _)| error),
+        match self.read_listed(from) {
+            // Perhaps it was only cut off between the list and its records: as of one moment it is listed and there, or neither.
+            Err(StoreError::Damaged { .. }) => {
+                let _reading = self.sql.begin(Begin::Read)?;
+                self.read_listed(from)
             }
+            read => read,
         }
     }
 
-    fn is_listed(&self, number: u64) -> Result<bool, StoreError> {
-        Ok(self.sql.one(ENTRY_TIME, values![number as i64], |cells| cells.bits())?.is_some())
-    }
-
-    /// Some entries. If one is listed and not there, its number is said, too.
-    fn read_listed(&self, from: u64) -> Result<VecDeque<Entry>, (StoreError, Option<u64>)> {
-        let failed = |error| (error, None);
+    fn read_listed(&self, from: u64) -> Result<VecDeque<Entry>, StoreError> {
         if self.has_one() {
-            let records =
-                between(&self.sql, PartitionId::FIRST, from, SEQUENCE_MAX, CHUNK).map_err(failed)?;
+            let records = between(&self.sql, PartitionId::FIRST, from, SEQUENCE_MAX, CHUNK)?;
             return Ok(records.into_iter().map(of_one).collect());
         }
-        let listed = self.sql.all(ENTRIES, values![from as i64, CHUNK as i64], listed).map_err(failed)?;
+        let listed = self.sql.all(ENTRIES, values![from as i64, CHUNK as i64], listed)?;
         let all: Vec<i64> = listed.iter().flat_map(|(_, places)| places).copied().collect();
-        let mut found = at_places(&self.sql, &all).map_err(failed)?;
+        let mut found = at_places(&self.sql, &all)?;
         let mut entries = VecDeque::with_capacity(listed.len());
         for (number, places) in listed {
             let records: Option<Vec<Record>> = places.iter().map(|place| found.remove(place)).collect();
             let Some(records) = records.filter(|records| !records.is_empty()) else {
                 let why = format!("of entry {number} a record is missing");
-                return Err((StoreError::Damaged { location: self.location().clone(), why }, Some(number)));
+                return Err(StoreError::Damaged { location: self.location().clone(), why });
             };
             entries.push_back(Entry { number, records });
         }
@@ -480,14 +474,16 @@ fn last_number(sql: &Sql, partitions: NonZeroU16) -> Result<u64, StoreError> {
     last.map_or_else(|| Ok(base::find(sql, partitions)?.number), |(number, _)| Ok(number))
 }
 
+/// Where the journal ends, as of one moment: it may be appended to and cut meanwhile.
 pub(crate) fn ends(sql: &Sql, partitions: NonZeroU16) -> Result<Ends, StoreError> {
+    let sql = sql.begin(Begin::Read)?;
     let heads: Vec<Head> =
-        PartitionId::all(partitions).map(|partition| head(sql, partition)).collect::<Result<_, _>>()?;
+        PartitionId::all(partitions).map(|partition| head(&sql, partition)).collect::<Result<_, _>>()?;
     if let [head] = heads[..] {
         return Ok(Ends::of_one(head));
     }
     let Some((number, last)) = sql.one(LAST_ENTRY, &[], listed)? else {
-        let number = base::find(sql, partitions)?.number;
+        let number = base::find(&sql, partitions)?.number;
         return Ok(Ends { number, heads });
     };
     let ends = Ends { number, heads };
@@ -501,32 +497,24 @@ pub(crate) fn ends(sql: &Sql, partitions: NonZeroU16) -> Result<Ends, StoreError
     Ok(ends)
 }
 
-pub(crate) fn head(sql: &Sql, partition: PartitionId) -> Result<Head, StoreError> {
+/// Within a transaction: the last record and the one before it must be as of one moment.
+fn head(sql: &Sql, partition: PartitionId) -> Result<Head, StoreError> {
+    let gap = |sequence| StoreError::Gap { location: sql.location().clone(), sequence };
     let last = last_sequence(sql, partition)?;
     if last == 0 {
         // It has none, or all of them were cut off.
         return base::head(sql, partition);
     }
     let mut ends = between(sql, partition, last.saturating_sub(1).max(1), last, 2)?;
-    let location = || sql.location().clone();
-    let Some(record) = ends.pop_back() else {
-        // Cut off just now, perhaps: the last entry is never, but the last record of a partition is.
-        let base = base::head(sql, partition)?;
-        let gap = StoreError::Gap { location: location(), sequence: last };
-        return if base.sequence >= last { head(sql, partition) } else { Err(gap) };
-    };
+    let record = ends.pop_back().ok_or_else(|| gap(last))?;
     let before = match ends.pop_back() {
         Some(before) => before.head(),
         None => base::head(sql, partition)?,
     };
-    if before.sequence >= last {
-        // Cut off just now.
-        return head(sql, partition);
-    }
     if before.sequence + 1 != last {
-        return Err(StoreError::Gap { location: location(), sequence: last - 1 });
+        // One is missing before the last, or after the base.
+        return Err(gap((last - 1).max(before.sequence + 1)));
     }
-    let fault = |why| StoreError::Record { location: location(), partition, sequence: last, why };
-    record.check(&before).map_err(fault)?;
+    record.check(&before).map_err(|why| StoreError::of_record(sql.location().clone(), &record, why))?;
     Ok(record.head())
 }

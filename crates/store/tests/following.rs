@@ -110,7 +110,7 @@ fn views_that_are_built_again_are_waited_for() {
     play.run(600);
     assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
     folding.stop().unwrap();
-    ground.raw("views", "DROP SCHEMA mayfly_views CASCADE; SELECT 1");
+    ground.lose_views();
     std::thread::sleep(Duration::from_millis(550));
     play.run(600);
     let begun = Instant::now();

@@ -20,6 +20,7 @@ on_both!(
     a_record_is_appended_once,
     a_stale_writer_is_refused,
     what_is_written_together_stands_together,
+    where_it_ends_is_one_moment,
     a_journal_with_one_partition_lists_no_entries,
     every_damage_is_found_and_named,
 );
@@ -107,6 +108,37 @@ fn what_is_written_together_stands_together(ground: Ground) {
     assert_eq!(ground.alter("journal", lost), 1);
     let said = verify(&reader, |_| ()).unwrap_err();
     assert!(said.to_string().contains("of entry 2 a record is missing"), "{said}");
+}
+
+/// Whoever asks while somebody appends hears where the journal ended after one entry, of all its partitions.
+fn where_it_ends_is_one_moment(ground: Ground) {
+    const ENTRIES: u64 = 300;
+    let count = NonZeroU16::new(SEVERAL).unwrap();
+    mayfly_store::create(&ground.home, "test", count).unwrap();
+    let mut journal = StoredJournal::open(&ground.home).unwrap();
+    let reader = JournalReader::open(&ground.home).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            let mut ends = Ends::start(count);
+            for number in 1..=ENTRIES {
+                let record = |partition| {
+                    Record::seal(&ends.head(partition), partition, number, 0, number.to_be_bytes().to_vec())
+                };
+                let entry = Entry { number, records: PartitionId::all(count).map(record).collect() };
+                journal.append(&entry).unwrap();
+                ends.advance(&entry);
+            }
+            ends
+        });
+        let mut seen = 0;
+        while !writer.is_finished() {
+            let ends = reader.ends().unwrap();
+            assert!(ends.heads.iter().all(|head| head.sequence == ends.number), "{ends:?}");
+            seen += u64::from((1..ENTRIES).contains(&ends.number));
+        }
+        assert!(seen > 0, "nothing was asked meanwhile: the test shows nothing");
+        assert_eq!(reader.ends(), Ok(writer.join().unwrap()));
+    });
 }
 
 fn a_journal_with_one_partition_lists_no_entries(ground: Ground) {

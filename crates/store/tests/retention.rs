@@ -8,18 +8,17 @@ use std::cell::Cell;
 use std::fs;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Ground, PARTITION, Play, SEVERAL, assert_state, options, reopen};
+use common::{Ground, PARTITION, Play, SEVERAL, assert_state, fold, options, reopen};
 use mayfly_core::{IssuerId, PartitionId};
-use mayfly_engine::{Ends, Entry, Journal, Progress, Record};
+use mayfly_engine::{Ends, Entry, Journal, Record};
 use mayfly_keys::{KeyService, OsRandom, RootKey};
 use mayfly_store::directory::{By, Directory, DirectoryError, NewWebhook};
 use mayfly_store::{
-    ArchiveFile, Asked, CUT_AGE_MIN_MS, CopyOptions, Dropped, EventPlace, FoldOptions, Folder, Follower,
-    HeldBy, Home, JournalReader, Lease, OpenOptions, Opened, Retention, RetentionOptions, StoreError,
-    StoredJournal, archive_files, compare_with_archive, copy, create, open, verify,
+    ArchiveFile, Asked, CUT_AGE_MIN_MS, CopyOptions, Dropped, EventPlace, Follower, HeldBy, Home,
+    JournalReader, Lease, OpenOptions, Opened, Retention, RetentionOptions, StoreError, StoredJournal,
+    archive_files, compare_with_archive, copy, create, open, verify,
 };
 use tempfile::TempDir;
 
@@ -49,20 +48,11 @@ on_all!(
     nothing_is_dropped_that_somebody_needs,
     days_have_files_of_their_own,
     partitions_that_have_nothing_left_are_known,
+    a_journal_that_ends_before_it_begins_is_said_to_lack_records,
     a_copy_begins_where_the_journal_does,
 );
 
 const DAY_MS: u64 = 86_400_000;
-
-fn fold(play: &Play) {
-    fold_to(&play.home, &play.ends);
-}
-
-fn fold_to(home: &Home, ends: &Ends) {
-    let progress = Arc::new(Progress::default());
-    progress.set_durable(ends.number, ends.at_ms());
-    Folder::start(home, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
-}
 
 /// A world of half a year, folded, and a directory for its archive.
 fn world(ground: &Ground, seed: u64, partitions: u16) -> (Play, TempDir) {
@@ -72,7 +62,7 @@ fn world(ground: &Ground, seed: u64, partitions: u16) -> (Play, TempDir) {
         play.now_ms += 5 * DAY_MS;
         play.run(40);
     }
-    fold(&play);
+    fold(&play.home, &play.ends);
     (play, tempfile::tempdir().unwrap())
 }
 
@@ -106,17 +96,6 @@ fn reopen_with(home: &Home, archive: &Path) -> Result<Opened, StoreError> {
 /// How many records there are up to there.
 fn records(ends: &Ends) -> u64 {
     ends.heads.iter().map(|head| head.sequence).sum()
-}
-
-fn lose_views(ground: &Ground) {
-    match &ground.home {
-        Home::Files(directory) => {
-            for file in ["views.db", "views.db-wal", "views.db-shm"] {
-                let _ = fs::remove_file(directory.join(file));
-            }
-        }
-        Home::Database(_) => drop(ground.raw("views", "DROP SCHEMA mayfly_views CASCADE; SELECT 1")),
-    }
 }
 
 fn what_is_archived_is_one_chain_with_the_journal(ground: Ground, partitions: u16) {
@@ -191,7 +170,7 @@ fn what_is_archived_is_one_chain_with_the_journal(ground: Ground, partitions: u1
 fn views_are_built_again_from_the_archive(ground: Ground, partitions: u16) {
     let (play, around) = world(&ground, 32, partitions);
     cut(&ground.home, around.path(), play.now_ms - 20 * DAY_MS);
-    lose_views(&ground);
+    ground.lose_views();
     // Without the archive, or with a part of it, there is no way; and nothing is done.
     let none = open(&ground.home, &options(), |_| ()).err().unwrap();
     assert!(matches!(none, StoreError::Archived { number: 1, .. }), "{none}");
@@ -361,10 +340,10 @@ fn nothing_is_dropped_that_somebody_needs(ground: Ground, partitions: u16) {
     play.run(30);
     let plan = kept.plan(&asked(latest_ms)).unwrap();
     assert!(plan.to < folded, "{plan:?}");
-    fold(&play);
+    fold(&play.home, &play.ends);
     play.now_ms += 400 * DAY_MS;
     play.run(10);
-    fold(&play);
+    fold(&play.home, &play.ends);
     let done = kept.run(&asked(play.ends.at_ms() - CUT_AGE_MIN_MS), now_ms, &|| true).unwrap();
     assert!(done.whole && done.records > 0);
     assert!(reader(&ground.home).last_number().unwrap() == play.ends.number);
@@ -424,7 +403,7 @@ fn partitions_that_have_nothing_left_are_known(ground: Ground, partitions: u16) 
     ends.advance(&entry);
     assert_eq!(follower.follow(), Ok(Some(ends.clone())));
     write_on(&mut journal, &mut ends, 200, |at| day(61 + at));
-    fold_to(&ground.home, &ends);
+    fold(&ground.home, &ends);
     assert_eq!(follower.follow(), Ok(Some(ends.clone())));
     // All that was there by then is cut off, but the last entry.
     assert!(cut(&ground.home, around.path(), day(250)).whole);
@@ -444,6 +423,20 @@ fn write_on(journal: &mut StoredJournal, ends: &mut Ends, entries: u64, at_ms: i
         journal.append(&entry).unwrap();
         ends.advance(&entry);
     }
+}
+
+/// Damage that nothing of ours does: it is named, and not looked at for ever.
+fn a_journal_that_ends_before_it_begins_is_said_to_lack_records(ground: Ground, partitions: u16) {
+    let day = |at| common::BEGUN_MS + at * DAY_MS;
+    write(&ground, partitions, 11, |_| vec![PARTITION], |at| day(at * at));
+    let around = tempfile::tempdir().unwrap();
+    // All but the last one.
+    assert_eq!(cut(&ground.home, around.path(), day(90)).records, 10);
+    ground.alter("journal", "UPDATE journal_base SET sequence = 30 WHERE partition = 0");
+    let (reader, journal) = (reader(&ground.home), StoredJournal::open(&ground.home).unwrap());
+    let gap = StoreError::Gap { location: reader.location().clone(), sequence: 31 };
+    assert_eq!(reader.head(PARTITION), Err(gap.clone()));
+    assert_eq!((reader.ends(), journal.ends()), (Err(gap.clone()), Err(gap)));
 }
 
 fn a_copy_begins_where_the_journal_does(ground: Ground, partitions: u16) {
@@ -491,7 +484,7 @@ fn a_standby_that_finds_a_hole_loads_the_state_again() {
         play.now_ms += DAY_MS;
         play.run(20);
     }
-    fold(&play);
+    fold(&play.home, &play.ends);
     cut(&ground.home, around.path(), play.ends.at_ms() - 3 * DAY_MS);
     assert_eq!(follower.follow(), Ok(None));
     assert_eq!(follower.follow(), Ok(Some(play.ends.clone())));
@@ -544,7 +537,7 @@ fn write(
         journal.append(&entry).unwrap();
         ends.advance(&entry);
     }
-    fold_to(&ground.home, &ends);
+    fold(&ground.home, &ends);
     ends
 }
 

@@ -6,28 +6,20 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
-use common::{Ground, Play, SEVERAL, on_both, options};
+use common::{Ground, Play, SEVERAL, fold, on_both, options};
 use mayfly_card::MonthIndex;
 use mayfly_core::{AccountId, NumberId, State, TransactionId};
-use mayfly_engine::{Ends, Journal, Progress};
+use mayfly_engine::Journal;
 use mayfly_store::{
-    Asked, CUT_AGE_MIN_MS, Dropped, FoldOptions, Folder, Home, JournalReader, NumberFilter, OpenOptions,
-    Opened, Retention, RetentionOptions, StoreError, StoredJournal, Views, compare_with_archive, create,
-    open,
+    Asked, CUT_AGE_MIN_MS, Dropped, Home, JournalReader, NumberFilter, OpenOptions, Opened, Retention,
+    RetentionOptions, StoreError, StoredJournal, Views, compare_with_archive, create, open,
 };
 use proptest::prelude::*;
 
 const DAY_MS: u64 = 86_400_000;
 /// All rows of a page.
 const ALL: usize = 1000;
-
-fn fold(home: &Home, ends: &Ends) {
-    let progress = Arc::new(Progress::default());
-    progress.set_durable(ends.number, ends.at_ms());
-    Folder::start(home, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
-}
 
 fn cut(home: &Home, archive: &Path, before_ms: u64) -> Dropped {
     let kept = Retention::open(home, RetentionOptions::forever(archive.to_owned())).unwrap();
@@ -410,14 +402,7 @@ fn views_that_were_cut_are_built_again(ground: Ground) {
     ];
     let says = |ground: &Ground| tables.map(|table| said(ground, table, &play));
     let before = says(&ground);
-    match &ground.home {
-        Home::Files(directory) => {
-            for file in ["views.db", "views.db-wal", "views.db-shm"] {
-                let _ = std::fs::remove_file(directory.join(file));
-            }
-        }
-        Home::Database(_) => drop(ground.raw("views", "DROP SCHEMA mayfly_views CASCADE; SELECT 1")),
-    }
+    ground.lose_views();
     let opened = reopen(&ground.home, &archive);
     assert!(opened.rebuilt.is_some());
     common::assert_state(&opened.partitions, &play.partitions);

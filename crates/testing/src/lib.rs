@@ -1,4 +1,5 @@
-//! What tests need of the world: an empty database of PostgreSQL for each of them, and where it takes one a server.
+//! What tests need of the world: an empty database of PostgreSQL for each of them, and where it takes one a server; a PKCS#11 token; and
+//! what was logged.
 //!
 //! The server is one for all tests. `scripts/test` starts it; whoever runs tests by hand starts one with
 //! `scripts/postgres` and says where it is in `MAYFLY_TEST_POSTGRES`. A test that needs one and finds none fails, and says
@@ -6,6 +7,7 @@
 #![allow(clippy::panic, reason = "it is for tests, which fail that way")]
 
 mod cluster;
+mod log;
 mod softhsm;
 
 use std::path::Path;
@@ -13,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use cluster::{TestCluster, TestPair, TestPatroni};
+pub use log::CaughtLog;
 pub use softhsm::SoftHsm;
 
 /// Where the software under test keeps its data.

@@ -3,9 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use mayfly_card::{
-    AcquirerId, Currency, Expiry, LastFour, MinorUnits, MonthIndex, Pan, Rrn, Stan, TerminalId,
-};
+use mayfly_card::{Currency, Expiry, MinorUnits, MonthIndex, Pan, Rrn, TerminalId};
 use mayfly_iso8583::{De, Message, MessageBuilder, Mti};
 use zeroize::Zeroize;
 
@@ -80,14 +78,7 @@ pub struct Transaction {
     pub reversed: MinorUnits,
     /// How much of a hold was charged since (0220).
     pub charged: MinorUnits,
-    /// DE 11.
-    pub stan: Stan,
-    /// DE 37.
-    pub rrn: Rrn,
-    /// DE 32.
-    pub acquirer: AcquirerId,
-    /// The end of the card number.
-    pub last_four: LastFour,
+    rrn: Rrn,
     number: Number,
 }
 
@@ -324,11 +315,7 @@ impl Ledger {
             amount,
             reversed: MinorUnits::ZERO,
             charged: MinorUnits::ZERO,
-            // Both were read as they should be, or there would be no name.
-            stan: Stan::from_value(named.stan).unwrap_or_default(),
             rrn: named.rrn,
-            acquirer: AcquirerId::parse(&named.acquirer.to_string()).unwrap_or_default(),
-            last_four: pan.last_four(),
             number: Number::of(pan),
         });
         let place = self.transactions.len() - 1;

@@ -56,8 +56,10 @@ impl RetentionCommand {
             Self::Run(what) => {
                 let begun = answered!(admin.ask(AdminRequest::RunRetention(what.asked()))?, Retention)?;
                 let run = begun.run.ok_or_else(another_answer)?;
-                let done = wait(&mut admin, run, output)?;
-                let last = done.last.as_ref().ok_or_else(another_answer)?;
+                wait(&mut admin, run, output)?;
+                let asked = AdminRequest::ShowRetention(RetentionAsked::default());
+                let done = answered!(admin.ask(asked)?, Retention)?;
+                let last = done.runs.last.as_ref().ok_or_else(another_answer)?;
                 if let Some(error) = &last.error {
                     return Err(Failure::Unreachable(error.clone()));
                 }
@@ -76,17 +78,13 @@ impl RetentionCommand {
 }
 
 /// Until a run has come to its end.
-fn wait(admin: &mut Admin, run: u64, output: Output) -> Outcome<Retention> {
+fn wait(admin: &mut Admin, run: u64, output: Output) -> Outcome {
     let spinner = output.spinner("archiving and dropping");
-    loop {
-        let request = AdminRequest::ShowRetention(RetentionAsked::default());
-        let found = answered!(admin.ask(request)?, Retention)?;
-        if found.runs >= run {
-            spinner.finish_and_clear();
-            return Ok(found);
-        }
+    while answered!(admin.ask(AdminRequest::RetentionRuns {})?, RetentionRuns)?.runs < run {
         std::thread::sleep(LOOK_EVERY);
     }
+    spinner.finish_and_clear();
+    Ok(())
 }
 
 fn show(found: &Retention) -> String {
@@ -97,7 +95,7 @@ fn show(found: &Retention) -> String {
         ("views", before(found.views_before)),
         ("archive", found.archive_dir.clone()),
     ];
-    if let Some(last) = &found.last {
+    if let Some(last) = &found.runs.last {
         let what = match &last.error {
             Some(error) => format!("failed: {error}"),
             None => format!(
@@ -107,7 +105,7 @@ fn show(found: &Retention) -> String {
         };
         lines.push(("last run", format!("{}: {what}", last.at)));
     }
-    if found.running {
+    if found.runs.running {
         lines.push(("now", "something is being dropped".into()));
     }
     let drops = match (found.entries, found.held) {

@@ -168,24 +168,13 @@ impl Client {
         answer
     }
 
-    /// Sends it until it is decided; again as a repeat.
-    fn decided(&mut self, message: &Message, mut repeat: bool) -> Answer {
+    fn decided(&mut self, message: &Message, repeat: bool) -> Answer {
         let begun = Instant::now();
-        loop {
-            match self.gateways.ask(message, repeat) {
-                Some(answer) if !answer.is_shed() => {
-                    self.market.answered.fetch_add(1, Ordering::AcqRel);
-                    return answer;
-                }
-                Some(_) => {
-                    self.gateways.turn();
-                    sleep(Duration::from_millis(20));
-                }
-                None => sleep(Duration::from_millis(5)),
-            }
-            repeat = true;
+        let answer = self.gateways.decided(message, repeat, |_| {
             assert!(begun.elapsed() < DECIDED_WITHIN, "{message:?} is not decided");
-        }
+        });
+        self.market.answered.fetch_add(1, Ordering::AcqRel);
+        answer
     }
 
     fn next_stan(&mut self) -> u32 {

@@ -29,25 +29,14 @@ struct Client {
 impl Client {
     /// Sends it until it is decided; again as a repeat.
     fn buy(&mut self, message: &Message, over: &AtomicBool) {
-        let mut repeat = false;
-        loop {
-            match self.gateways.ask(message, repeat) {
-                Some(answer) if answer.approved() => {
-                    self.longest = self.longest.max(self.heard.elapsed());
-                    self.heard = Instant::now();
-                    return;
-                }
-                Some(answer) if !answer.is_shed() => panic!("{message:?}: {answer:?}"),
-                Some(shed) => {
-                    self.unavailable += u64::from(shed.code == "91");
-                    self.gateways.turn();
-                    sleep(Duration::from_millis(20));
-                }
-                None => sleep(Duration::from_millis(5)),
-            }
-            repeat = true;
-            assert!(!over.load(Ordering::Acquire) || self.heard.elapsed() < 3 * TAKEN_OVER_WITHIN);
-        }
+        let Self { gateways, heard, unavailable, .. } = self;
+        let answer = gateways.decided(message, false, |shed| {
+            *unavailable += u64::from(shed.is_some_and(|shed| shed.code == "91"));
+            assert!(!over.load(Ordering::Acquire) || heard.elapsed() < 3 * TAKEN_OVER_WITHIN);
+        });
+        assert!(answer.approved(), "{message:?}: {answer:?}");
+        self.longest = self.longest.max(self.heard.elapsed());
+        self.heard = Instant::now();
     }
 }
 

@@ -1,6 +1,7 @@
 //! A client of two gateways, of which one answers.
 
 use std::net::SocketAddr;
+use std::thread::sleep;
 use std::time::Duration;
 
 use super::{Answer, Message, Peer};
@@ -27,6 +28,32 @@ impl Roamer {
             self.turn();
         }
         answer
+    }
+
+    /// Sends a message until it is decided, wherever that is; again as a repeat. `not_yet` is told what a try came to that decided
+    /// nothing, and panics when there were enough of them.
+    pub(crate) fn decided(
+        &mut self,
+        message: &Message,
+        mut repeat: bool,
+        mut not_yet: impl FnMut(Option<&Answer>),
+    ) -> Answer {
+        loop {
+            let answer = self.ask(message, repeat);
+            not_yet(match answer {
+                Some(answer) if !answer.is_shed() => return answer,
+                Some(ref shed) => {
+                    self.turn();
+                    sleep(Duration::from_millis(20));
+                    Some(shed)
+                }
+                None => {
+                    sleep(Duration::from_millis(5));
+                    None
+                }
+            });
+            repeat = true;
+        }
     }
 
     /// Over to the other one.

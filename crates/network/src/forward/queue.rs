@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mayfly_core::LimitError;
 use mayfly_iso8583::{De, MessageBuilder};
@@ -50,7 +50,7 @@ impl Default for ForwardOptions {
 impl ForwardOptions {
     /// Whether every bound is within its own bounds.
     pub fn check(&self) -> Result<(), LimitError> {
-        let bounds: [(bool, &str, &str); 5] = [
+        LimitError::of_first([
             ((1..=1_024).contains(&self.at_once_max), "reversals under way", "1 to 1024"),
             ((1..=1 << 20).contains(&self.known_max), "waiting reversals", "1 to 1048576"),
             ((1..=100).contains(&self.not_found_max), "answers that an original is not known", "1 to 100"),
@@ -60,11 +60,7 @@ impl ForwardOptions {
                 "longest wait",
                 "the first wait to 24 hours",
             ),
-        ];
-        match bounds.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, term, bounds)) => Err(LimitError { term, bounds }),
-            None => Ok(()),
-        }
+        ])
     }
 }
 
@@ -243,16 +239,12 @@ impl<I: Copy + Eq + Hash> Forward<I> {
             self.waiting.insert(place, id);
         }
     }
-
-    /// The longest time that anything waits.
-    pub fn wait_max(&self) -> Duration {
-        Duration::from_millis(self.options.retry_ms_max)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::time::Duration;
 
     use mayfly_iso8583::Mti;
     use proptest::prelude::*;
@@ -320,7 +312,7 @@ mod tests {
         for sent in [Sent::NotFound(*b"25"), Sent::Unknown, Sent::NotFound(*b"25"), Sent::NotSent] {
             assert!(forward.next(now).is_some());
             assert_eq!(forward.sent(7, sent, now, 0), None);
-            now += forward.wait_max();
+            now += ms(OPTIONS.retry_ms_max);
         }
         assert_eq!(forward.next(now), Some(Due { id: 7, repeat: true }));
         assert_eq!(forward.sent(7, Sent::NotFound(*b"25"), now, 0), Some(Settled::Refused(*b"25")));
@@ -417,7 +409,7 @@ mod tests {
                     }
                 } else {
                     let Some(next) = forward.next_at() else { break };
-                    prop_assert!(next <= now.max(start + ms(2_000)) + forward.wait_max());
+                    prop_assert!(next <= now.max(start + ms(2_000)) + ms(OPTIONS.retry_ms_max));
                     now = next;
                 }
             }

@@ -102,7 +102,7 @@ pub async fn run<R: Reversals>(
     }
 }
 
-/// Any number; without chance the waits are as long as they may be.
+/// Any number; without chance always the same: what failed together is then sent again together.
 fn chance(random: &mut dyn Random) -> u64 {
     let mut bytes = [0; 8];
     random.fill(&mut bytes).map_or(u64::MAX, |()| u64::from_le_bytes(bytes))

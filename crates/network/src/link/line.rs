@@ -77,6 +77,8 @@ struct Connection<'a> {
     session: Session,
     input: Input,
     output: Output,
+    /// How many bytes of the output answer what the host asked, at the most.
+    owed: usize,
     /// What the questions were told.
     in_service: bool,
     was_in_service: bool,
@@ -95,6 +97,7 @@ impl<'a> Connection<'a> {
             session: Session::open(&hub.options, now),
             input: Input::new(hub.dialect.header(), hub.options.message_bytes_max),
             output: Output::default(),
+            owed: 0,
             in_service: false,
             was_in_service: false,
             half_since: None,
@@ -113,8 +116,7 @@ impl<'a> Connection<'a> {
             if let Err(why) = self.work() {
                 return why;
             }
-            let may_read = self.output.rest().len() < hub.options.output_bytes_max;
-            let may_write = !self.output.rest().is_empty();
+            let (may_read, may_write) = (self.may_read(), !self.output.rest().is_empty());
             // Whichever is ready, by chance: questions that come without end must hold up neither writing nor reading.
             let happened = tokio::select! {
                 // The link outlives its connections, so this is no error.
@@ -128,6 +130,12 @@ impl<'a> Connection<'a> {
                 return why;
             }
         }
+    }
+
+    /// Whether the host may say more. Not if it does not read what it has asked for. Questions that wait for it are no reason: a host
+    /// that reads nothing either, before it has written its answers, would wait for us as we for it.
+    fn may_read(&self) -> bool {
+        self.owed < self.hub.options.output_bytes_max
     }
 
     /// Everything that can be done without waiting.
@@ -251,7 +259,9 @@ impl<'a> Connection<'a> {
             };
             if let Some(answer) = respond(&message, code, None) {
                 drop(message);
+                let before = self.output.rest().len();
                 self.put(&answer);
+                self.owed += self.output.rest().len() - before;
             }
             return Ok(());
         }
@@ -296,6 +306,7 @@ impl<'a> Connection<'a> {
         self.taken = Instant::now();
         self.hub.meter.bytes_out.add(count as u64);
         self.output.wrote(count, |_| ());
+        self.owed = self.owed.min(self.output.rest().len());
         Ok(())
     }
 
@@ -308,8 +319,11 @@ impl<'a> Connection<'a> {
         if !self.output.rest().is_empty() && over(self.taken, options.write_ms_max) {
             return Err(Ended::NotReading);
         }
-        if self.half_since.is_some_and(|since| over(since, options.message_ms_max)) {
-            return Err(Ended::HalfMessage);
+        match self.half_since {
+            // While we don't read, it is not the host who is late.
+            Some(_) if !self.may_read() => self.half_since = Some(now),
+            Some(since) if over(since, options.message_ms_max) => return Err(Ended::HalfMessage),
+            _ => {}
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use mayfly_iso8583::Mti;
 
+use super::LinkError;
 use super::ended::Ended;
 use crate::meter::{Counter, Latency, Traffic};
 
@@ -69,6 +70,23 @@ impl LinkMeter {
 
     pub(crate) fn asks(&self, mti: Mti) {
         self.asked(Traffic::of(mti)).one();
+    }
+
+    /// Whoever asked is told that there is no answer.
+    pub(crate) fn fails(&self, error: LinkError) {
+        match error {
+            LinkError::Timeout { .. } => self.timed_out.one(),
+            LinkError::Lost => self.lost.one(),
+            LinkError::NotSignedOn => self.not_signed_on.one(),
+            LinkError::Busy => self.busy.one(),
+            LinkError::Duplicate => self.duplicate.one(),
+            // His own doing, or the end.
+            LinkError::NoAnswer(_)
+            | LinkError::Missing(_)
+            | LinkError::Malformed(_)
+            | LinkError::Encode(_)
+            | LinkError::Stopping => {}
+        }
     }
 }
 

@@ -140,7 +140,7 @@ impl Hub {
     fn chance(&self) -> u64 {
         let mut bytes = [0; 8];
         let filled = self.random.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);
-        // Without chance the waits are as long as they may be, which is correct too.
+        // Without chance it is always the same: links that failed together then try again together.
         filled.map_or(u64::MAX, |()| u64::from_le_bytes(bytes))
     }
 
@@ -354,10 +354,7 @@ impl<'a> Asked<'a> {
         });
         match asked {
             Ok(_) => hub.meter.asks(message.mti()),
-            Err(LinkError::NotSignedOn) => hub.meter.not_signed_on.one(),
-            Err(LinkError::Busy) => hub.meter.busy.one(),
-            Err(LinkError::Duplicate) => hub.meter.duplicate.one(),
-            Err(_) => {}
+            Err(error) => hub.meter.fails(error),
         }
         Ok(Self { hub, known: Some(asked?), answer })
     }
@@ -375,11 +372,7 @@ impl<'a> Asked<'a> {
                 meter.answered.one();
                 meter.latency.record(since.elapsed());
             }
-            Err(LinkError::Timeout { .. }) => meter.timed_out.one(),
-            Err(LinkError::Lost) => meter.lost.one(),
-            Err(LinkError::NotSignedOn) => meter.not_signed_on.one(),
-            Err(LinkError::Busy) => meter.busy.one(),
-            Err(_) => {}
+            Err(error) => meter.fails(*error),
         }
         told
     }

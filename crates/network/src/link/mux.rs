@@ -1,6 +1,6 @@
 //! Which question waits for which answer, on which connection. Pure: it has no socket and no clock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::RandomState;
 
 use mayfly_card::Stan;
@@ -9,6 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::LinkError;
 use super::key::{Content, Key};
+use crate::buffer::make_room;
 
 /// STANs are drawn from 1 to this. Zero is what is written where a STAN is not known.
 const STAN_MAX: u32 = 999_999;
@@ -32,10 +33,8 @@ pub(crate) struct Mux<W> {
     waiting: HashMap<Key, Waiting<W>>,
     /// Of those in `waiting`: how many have each.
     stans: HashMap<Stan, usize>,
-    /// What waits for room on a connection, in the order in which it came. What was given up may still be in it.
-    queue: VecDeque<(Key, u64, Wire)>,
-    /// How many in the queue are not given up.
-    queued: usize,
+    /// Of those in `waiting`, what waits for room on a connection, by turn: in the order in which it came.
+    queue: BTreeMap<u64, (Key, Wire)>,
     /// What was given up after it had left: the host, and which question it was.
     late: HashMap<Key, (usize, u64)>,
     /// The order in which it was given up, so that the oldest is forgotten first. What came may still be in it.
@@ -108,8 +107,7 @@ impl<W> Mux<W> {
             lines: hosts.into_iter().map(line).collect(),
             waiting: HashMap::new(),
             stans: HashMap::new(),
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: BTreeMap::new(),
             late: HashMap::new(),
             late_order: VecDeque::new(),
             last_turn: 0,
@@ -165,7 +163,7 @@ impl<W> Mux<W> {
             if self.in_service() == 0 {
                 return Err(LinkError::NotSignedOn);
             }
-            if self.queued >= self.bounds.queue_max {
+            if self.queue.len() >= self.bounds.queue_max {
                 return Err(LinkError::Busy);
             }
         }
@@ -178,14 +176,7 @@ impl<W> Mux<W> {
         self.waiting.insert(key, Waiting { turn, content, waiter, line });
         match line {
             Some(at) => self.put(at, wire),
-            None => {
-                if self.queue.len() > 2 * self.bounds.queue_max {
-                    let waiting = &self.waiting;
-                    self.queue.retain(|(key, turn, _)| waiting.get(key).is_some_and(|of| of.turn == *turn));
-                }
-                self.queue.push_back((key, turn, Wire::new(wire.to_vec())));
-                self.queued += 1;
-            }
+            None => drop(self.queue.insert(turn, (key, Wire::new(wire.to_vec())))),
         }
         Ok((key, turn))
     }
@@ -242,11 +233,7 @@ impl<W> Mux<W> {
                 GivenUp::Sent
             }
             None => {
-                self.queued -= 1;
-                // Most askers wait for the same time, so those that gave up are in front.
-                while self.queue.front().is_some_and(|(key, turn, _)| !self.is_waiting(key, *turn)) {
-                    self.queue.pop_front();
-                }
+                self.queue.remove(&turn);
                 GivenUp::Queued
             }
         }
@@ -265,12 +252,8 @@ impl<W> Mux<W> {
         if self.in_service() > 0 {
             return Vec::new();
         }
-        self.queued = 0;
         let queue = std::mem::take(&mut self.queue);
-        let waits = |(key, turn, _): (Key, u64, Wire)| {
-            self.is_waiting(&key, turn).then(|| self.forget(&key))?.map(|waiting| waiting.waiter)
-        };
-        queue.into_iter().filter_map(waits).collect()
+        queue.into_values().filter_map(|(key, _)| self.forget(&key)).map(|waiting| waiting.waiter).collect()
     }
 
     /// A connection was closed. What was asked over it is known to be late, should the host answer it elsewhere.
@@ -305,10 +288,6 @@ impl<W> Mux<W> {
         line.outbox.clear();
     }
 
-    fn is_waiting(&self, key: &Key, turn: u64) -> bool {
-        self.waiting.get(key).is_some_and(|waiting| waiting.turn == turn)
-    }
-
     fn forget(&mut self, key: &Key) -> Option<Waiting<W>> {
         let waiting = self.waiting.remove(key)?;
         if let Some(count) = self.stans.get_mut(&key.stan) {
@@ -334,33 +313,22 @@ impl<W> Mux<W> {
     /// Moves what waits in the queue to a connection, as far as that has room.
     fn fill(&mut self, line: usize) {
         while self.lines[line].has_room(&self.bounds)
-            && let Some((key, turn, wire)) = self.queue.pop_front()
+            && let Some((_, (key, wire))) = self.queue.pop_first()
         {
-            if let Some(waiting) = self.waiting.get_mut(&key).filter(|waiting| waiting.turn == turn) {
+            if let Some(waiting) = self.waiting.get_mut(&key) {
                 waiting.line = Some(line);
-                self.queued -= 1;
                 self.put(line, &wire);
             }
         }
     }
 
-    fn put(&mut self, line: usize, wire: &[u8]) {
-        self.lines[line].in_flight += 1;
-        self.append(line, wire);
-    }
-
-    fn append(&mut self, line: usize, wire: &[u8]) {
-        let outbox = &mut self.lines[line].outbox;
-        if outbox.is_empty() {
-            self.to_wake.push(line);
+    fn put(&mut self, at: usize, wire: &[u8]) {
+        let line = &mut self.lines[at];
+        line.in_flight += 1;
+        if line.outbox.is_empty() {
+            self.to_wake.push(at);
         }
-        if outbox.capacity() - outbox.len() < wire.len() {
-            // Growing by itself would leave a copy behind.
-            let mut larger = Wire::new(Vec::with_capacity((outbox.len() + wire.len()).next_power_of_two()));
-            larger.extend_from_slice(outbox);
-            *outbox = larger;
-        }
-        outbox.extend_from_slice(wire);
+        make_room(&mut line.outbox, wire.len()).extend_from_slice(wire);
     }
 }
 

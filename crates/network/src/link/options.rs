@@ -28,8 +28,8 @@ pub struct LinkOptions {
     /// The longest message, in bytes and without its header. A host that announces more is disconnected.
     /// Default 4,096; 64 to 32,767.
     pub message_bytes_max: usize,
-    /// How many bytes may wait for a host that does not read them before a connection takes no more questions.
-    /// Default 262,144; 4,096 to 16,777,216.
+    /// How many bytes may wait for a host that does not read them before a connection takes no more questions, and how
+    /// many of answers to what it asks itself before nothing more is read from it. Default 262,144; 4,096 to 16,777,216.
     pub output_bytes_max: usize,
     /// How long a host may take for an answer, in milliseconds, the time in the queue included.
     /// Default 15,000; 10 to 600,000.
@@ -85,7 +85,7 @@ impl LinkOptions {
         let time = |ms: u64| (10..=600_000).contains(&ms);
         let under_way = self.in_flight_max.saturating_mul(connections).saturating_add(self.queue_max);
         let retry = (self.retry_ms_first..=3_600_000).contains(&self.retry_ms_max);
-        let bounds: [(bool, &str, &str); 16] = [
+        LimitError::of_first([
             ((1..=1_024).contains(&connections), "connections to issuer hosts", "1 to 1024"),
             ((1..=65_536).contains(&self.in_flight_max), "questions in flight", "1 to 65536"),
             ((0..=65_536).contains(&self.queue_max), "waiting questions", "0 to 65536"),
@@ -102,11 +102,7 @@ impl LinkOptions {
             ((1..=600_000).contains(&self.retry_ms_first), "first wait", "1 ms to 10 minutes"),
             (retry, "longest wait", "the first wait to 1 hour"),
             (time(self.stop_ms_max), "time for stopping", TIME),
-        ];
-        match bounds.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, term, bounds)) => Err(LimitError { term, bounds }),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// How often a connection looks at its times.

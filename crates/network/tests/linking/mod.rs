@@ -14,7 +14,8 @@ use mayfly_iso8583::{De, Dialect, MessageBuilder};
 use mayfly_keys::OsRandom;
 use mayfly_lab::issuer::{Account, IssuerHost, Ledger, SharedLedger};
 use mayfly_lab::{Acceptor, Card, Register};
-use mayfly_network::link::{Host, IssuerLink, LateAnswers, LinkOptions, Setting};
+use mayfly_network::link::{Host, IssuerLink, LateAnswers, LinkError, LinkOptions, Setting};
+use tokio::task::JoinHandle;
 
 /// 2023-11-14 22:13:20 UTC.
 pub const AT_MS: u64 = 1_700_000_000_000;
@@ -111,6 +112,12 @@ pub fn sale(register: &mut Register, minor: u64) -> MessageBuilder {
     let mut question = register.sale(AT_MS, &card(), MinorUnits::new(minor).unwrap());
     question.remove(De::STAN);
     question
+}
+
+/// Asks, and does not wait for the answer.
+pub fn ask(link: &IssuerLink, question: MessageBuilder) -> JoinHandle<Result<MessageBuilder, LinkError>> {
+    let link = link.clone();
+    tokio::spawn(async move { link.send(question).await })
 }
 
 pub fn code(answer: &MessageBuilder) -> &str {

@@ -148,6 +148,7 @@ impl Clerk {
             Ask::RunRetention(asked) => {
                 Tell::Retention(self.retention(move |keeper| keeper.order(asked)).await?)
             }
+            Ask::RetentionRuns {} => Tell::RetentionRuns(self.retention.runs()),
             Ask::Status {} => Tell::Status(self.status().await?),
         })
     }

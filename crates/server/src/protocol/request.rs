@@ -203,6 +203,8 @@ pub enum AdminRequest {
     ShowRetention(RetentionAsked),
     /// What is old is archived and dropped now. It is answered when that has begun. → [`AdminResponse::Retention`]
     RunRetention(RetentionAsked),
+    /// Whether that has come to its end. It may be asked often. → [`AdminResponse::RetentionRuns`]
+    RetentionRuns {},
     /// How the server is. → [`AdminResponse::Status`]
     Status {},
 }

@@ -49,6 +49,8 @@ pub enum AdminResponse {
     KeyVersions(List<KeyVersion>),
     /// What is kept, and what would be dropped.
     Retention(Retention),
+    /// What was dropped since the start, and whether something is.
+    RetentionRuns(RetentionRuns),
     /// How the server is.
     Status(Status),
 }
@@ -106,13 +108,21 @@ pub struct Retention {
     pub held_by: Option<String>,
     /// How many transactions of the views are old enough to be looked at.
     pub transactions: u64,
+    /// Which of the runs does what was asked for, if something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
+    /// What was dropped since the start, and whether something is.
+    #[serde(flatten)]
+    pub runs: RetentionRuns,
+}
+
+/// What was dropped since the start, and whether something is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RetentionRuns {
     /// Whether something is being dropped now.
     pub running: bool,
     /// How many runs came to their end since the start.
     pub runs: u64,
-    /// Which of them does what was asked for, if something was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<u64>,
     /// What the last one did.
     pub last: Option<RetentionRun>,
 }

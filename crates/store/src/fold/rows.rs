@@ -295,22 +295,29 @@ pub(super) fn number(
     ])
 }
 
+/// A number's row with what was done with it, and what else stands in it.
+macro_rules! usage_row {
+    ($table:expr, $id:expr, $usage:expr, $($column:ident: $value:expr),* $(,)?) => {
+        row![
+            $table,
+            partition: $id.partition().0,
+            id: $id.0 as i64,
+            uses_left: $usage.uses_left,
+            spent: $usage.spent.signed(),
+            last_transaction: bits($usage.last_transaction.map(|id| id.0)),
+            tries: TRIES - $usage.tries_left,
+            misses: MISSES - $usage.misses_left,
+            checks: CHECKS - $usage.checks_left,
+            bound_to: $usage.bound_to.as_ref().map(MerchantId::as_str),
+            revived: $usage.revived,
+            $($column: $value),*
+        ]
+    };
+}
+
 /// A number among the active ones.
 pub(super) fn active(id: NumberId, usage: &Usage) -> Row<'_, 11> {
-    row![
-        Table::Active,
-        partition: id.partition().0,
-        id: id.0 as i64,
-        uses_left: usage.uses_left,
-        spent: usage.spent.signed(),
-        last_transaction: bits(usage.last_transaction.map(|id| id.0)),
-        tries: TRIES - usage.tries_left,
-        misses: MISSES - usage.misses_left,
-        checks: CHECKS - usage.checks_left,
-        bound_to: usage.bound_to.as_ref().map(MerchantId::as_str),
-        revived: usage.revived,
-        revivable_until_ms: usage.revivable_until_ms as i64,
-    ]
+    usage_row![Table::Active, id, usage, revivable_until_ms: usage.revivable_until_ms as i64]
 }
 
 /// What most purchases change of an active number, if that is all that has changed.
@@ -348,21 +355,8 @@ pub(super) fn active_changed(id: NumberId, change: &UsageChange) -> Change<'_, 1
 
 /// A number among the retired ones.
 pub(super) fn retired(id: NumberId, usage: &Usage, retired: Retired) -> Row<'_, 12> {
-    row![
-        Table::Retired,
-        partition: id.partition().0,
-        id: id.0 as i64,
-        uses_left: usage.uses_left,
-        spent: usage.spent.signed(),
-        last_transaction: bits(usage.last_transaction.map(|id| id.0)),
-        tries: TRIES - usage.tries_left,
-        misses: MISSES - usage.misses_left,
-        checks: CHECKS - usage.checks_left,
-        bound_to: usage.bound_to.as_ref().map(MerchantId::as_str),
-        revived: usage.revived,
-        why: retired.why.code(),
-        retired_ms: retired.at_ms as i64,
-    ]
+    let Retired { why, at_ms } = retired;
+    usage_row![Table::Retired, id, usage, why: why.code(), retired_ms: at_ms as i64]
 }
 
 /// A retired number has one more transaction.

@@ -79,6 +79,19 @@ fn update(what: Changed, columns: &[(How, &'static str)]) -> String {
     format!("UPDATE {table} SET {set} WHERE id = ?1")
 }
 
+/// The statement that stands there; the first time it is written and prepared.
+fn prepared<'s, 'c>(
+    slot: &'s mut Option<CachedStatement<'c>>,
+    connection: &'c Connection,
+    location: &Location,
+    sql: impl FnOnce() -> String,
+) -> Result<&'s mut CachedStatement<'c>> {
+    match slot {
+        Some(statement) => Ok(statement),
+        None => Ok(slot.insert(connection.prepare_cached(&sql()).at(location)?)),
+    }
+}
+
 /// A row that one statement finds, read as everywhere else.
 fn find<T>(
     statement: &mut CachedStatement<'_>,
@@ -140,26 +153,14 @@ impl Tables for SqliteTables<'_> {
     }
 
     fn add<const N: usize>(&mut self, row: Row<'_, N>) -> Result<()> {
-        let slot = &mut self.add[row.table as usize];
-        let statement = match slot {
-            Some(statement) => statement,
-            None => {
-                let insert = insert(row.table, row.columns);
-                slot.insert(self.connection.prepare_cached(&insert).at(self.location)?)
-            }
-        };
+        let (slot, insert) = (&mut self.add[row.table as usize], || insert(row.table, row.columns));
+        let statement = prepared(slot, self.connection, self.location, insert)?;
         statement.execute(params_from_iter(&row.values)).at(self.location).map(|_| ())
     }
 
     fn change<const N: usize>(&mut self, change: Change<'_, N>) -> Result<()> {
-        let slot = &mut self.change[change.what as usize];
-        let statement = match slot {
-            Some(statement) => statement,
-            None => {
-                let update = update(change.what, change.columns);
-                slot.insert(self.connection.prepare_cached(&update).at(self.location)?)
-            }
-        };
+        let (slot, update) = (&mut self.change[change.what as usize], || update(change.what, change.columns));
+        let statement = prepared(slot, self.connection, self.location, update)?;
         let changed = statement.execute(params_from_iter(&change.values)).at(self.location)?;
         if changed == 1 || change.what.found() != Found::All {
             return Ok(());

@@ -94,12 +94,11 @@ impl Follower {
                 self.warm = Some(warm);
                 Err(error)
             }
-            // It was away for days, and what it would read next was archived meanwhile.
-            Err(error @ StoreError::Archived { .. }) => {
-                tracing::warn!(%error, "the state is loaded again");
-                Ok(None)
-            }
-            Err(error) if error.is_damage_of(&self.home.location(&views::FORMAT)) => {
+            // It was away for days, and what it would read next was archived meanwhile; or the views are of no use.
+            Err(error)
+                if matches!(error, StoreError::Archived { .. })
+                    || error.is_damage_of(&self.home.location(&views::FORMAT)) =>
+            {
                 tracing::warn!(%error, "the state is loaded again");
                 Ok(None)
             }

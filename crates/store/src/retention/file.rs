@@ -15,8 +15,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mayfly_core::{PartitionId, TimeMs};
-use mayfly_engine::{Digest, Ends, Entry, Head, Record};
+use mayfly_core::{Event, PartitionId, TimeMs};
+use mayfly_engine::{Digest, Ends, Entry, Head, Record, RecordError};
 use mayfly_keys::{OsRandom, Random};
 use sha2::{Digest as _, Sha256};
 
@@ -161,24 +161,28 @@ impl ArchiveFile {
         let (mut events, mut before) = (0, self.at.clone());
         while let Some(entry) = self.next() {
             let entry = entry?;
-            before.check(&entry).map_err(|(record, why)| {
-                let Record { partition, sequence, .. } = *record;
-                StoreError::Record { location: self.location(), partition, sequence, why }
-            })?;
+            before.check(&entry).map_err(|(record, why)| self.fault(record, why))?;
             for record in &entry.records {
-                let Record { partition, sequence, .. } = *record;
-                record.each_event(|_| ()).map_err(|why| StoreError::Record {
-                    location: self.location(),
-                    partition,
-                    sequence,
-                    why,
-                })?;
+                self.each_event(record, |_| ())?;
                 events += u64::from(record.count);
             }
             before.advance(&entry);
         }
         let is_last = before == self.span.last;
         is_last.then_some(events).ok_or_else(|| damaged(&self.path, "it does not end as its header says"))
+    }
+
+    /// Each of a record's events, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`] if they can't be read.
+    pub fn each_event(&self, record: &Record, each: impl FnMut(Event)) -> Result<()> {
+        record.each_event(each).map_err(|why| self.fault(record, why))
+    }
+
+    /// What is said of a record of this file that is not what was written.
+    pub fn fault(&self, record: &Record, why: RecordError) -> StoreError {
+        StoreError::of_record(self.location(), record, why)
     }
 
     /// How many records the next entry has.
@@ -486,7 +490,7 @@ pub(super) fn left_behind(directory: &Path, before: &Ends) -> Option<Span> {
     })
 }
 
-/// Makes the directory, its owner's alone, if it is not there; and finds out whether it can be written.
+/// Makes the directory, its owner's alone, if it is not there; one that is there stays as it is.
 pub(super) fn make_directory(directory: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|error| write_error(directory, &error))

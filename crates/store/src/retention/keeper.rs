@@ -9,6 +9,7 @@ use mayfly_core::{PartitionId, TimeMs};
 use super::cut::{CUT_AGE_MIN_MS, Claim, Cutter, DAY_MS, HeldBy, Limit};
 use super::file;
 use super::views::ViewsCutter;
+use crate::sql::Sql;
 use crate::{Home, Standing, StoreError, views};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -133,11 +134,14 @@ impl Retention {
     /// # Errors
     /// [`StoreError::TooRecent`] if what is asked for is too young; or if something can't be read.
     pub fn plan(&self, asked: &Asked) -> Result<Plan> {
-        self.plan_with(&self.cutter()?, asked)
+        let (cutter, views) = (self.cutter()?, views::open_to_read(&self.home, VIEWS_CACHE_BYTES)?);
+        let plan = self.uncounted(&cutter, &views, asked)?;
+        Ok(Plan { transactions: waiting(&cutter, &views, &plan)?, ..plan })
     }
 
-    fn plan_with(&self, cutter: &Cutter, asked: &Asked) -> Result<Plan> {
-        let views = &views::open_to_read(&self.home, VIEWS_CACHE_BYTES)?;
+    /// What would be dropped, without the transactions: to count them takes some questions for each partition, and whoever drops
+    /// them need not know.
+    fn uncounted(&self, cutter: &Cutter, views: &Sql, asked: &Asked) -> Result<Plan> {
         let (journal, base) = (cutter.reader(), cutter.base()?);
         let last = journal.last_number()?;
         // The journal's time: that of its last entry. While nothing happens nothing gets old.
@@ -148,14 +152,6 @@ impl Retention {
         let before_ms = journal_before_ms.unwrap_or(0);
         let wanted = cutter.last_before(before_ms, base.number, last.saturating_sub(1))?;
         let to = wanted.min(to).max(base.number);
-        let cut_ms = journal.time_of(to)?.unwrap_or(base.at_ms());
-        let mut transactions = 0;
-        if let Some(before_ms) = views_before_ms {
-            for partition in PartitionId::all(journal.partitions()) {
-                let cutter = ViewsCutter::new(views, partition, cursors.of(partition));
-                transactions += cutter.waiting(before_ms.min(cut_ms))?;
-            }
-        }
         Ok(Plan {
             journal_before_ms,
             views_before_ms,
@@ -165,7 +161,7 @@ impl Retention {
             wanted,
             to,
             held_by: held_by.filter(|_| to < wanted),
-            transactions,
+            transactions: 0,
         })
     }
 
@@ -176,7 +172,7 @@ impl Retention {
     pub fn run(&self, asked: &Asked, now_ms: TimeMs, go_on: &dyn Fn() -> bool) -> Result<Dropped> {
         let mut dropped = Dropped { whole: true, ..Dropped::default() };
         let cutter = self.cutter()?;
-        let plan = self.plan_with(&cutter, asked)?;
+        let plan = self.uncounted(&cutter, &views::open_to_read(&self.home, VIEWS_CACHE_BYTES)?, asked)?;
         dropped.records += cutter.go_on(go_on)?;
         while let Some(span) = cutter.archive(plan.to, now_ms, go_on)? {
             let (first, last, file) = (span.first(), span.last.number, &span.file);
@@ -226,6 +222,17 @@ impl Retention {
         let journal = before(asked.journal_before_ms, journal_ms, latest_ms)?;
         Ok((journal, before(asked.views_before_ms, views_ms, views_latest_ms)?))
     }
+}
+
+/// How many transactions the views would be searched for what is over, once the journal is cut as planned.
+fn waiting(cutter: &Cutter, views: &Sql, plan: &Plan) -> Result<u64> {
+    let Some(before_ms) = plan.views_before_ms else { return Ok(0) };
+    let journal = cutter.reader();
+    let cut_ms = journal.time_of(plan.to)?.unwrap_or(cutter.base()?.at_ms());
+    let cursors = views::cursors(views, journal.partitions())?;
+    let of =
+        |partition| ViewsCutter::new(views, partition, cursors.of(partition)).waiting(before_ms.min(cut_ms));
+    PartitionId::all(journal.partitions()).map(of).sum()
 }
 
 /// Makes the directory if it is not there, and finds out whether files can be written in it.

@@ -138,8 +138,9 @@ impl<'v> ViewsCutter<'v> {
         let ids = writing.all(OVER, over, |cells| cells.bits())?;
         if !ids.is_empty() {
             self.note(&writing, &ids)?;
-            self.bridge(&writing, List::OfAccount)?;
-            self.bridge(&writing, List::OfNumber)?;
+            let going = ids.iter().copied().collect();
+            self.bridge(&writing, List::OfAccount, &going)?;
+            self.bridge(&writing, List::OfNumber, &going)?;
             writing.run(CARRY, values![partition.0])?;
             self.forget(&writing, Lookup::Reference, "transactions", "reference")?;
             self.delete(&writing, "transactions")?;
@@ -209,7 +210,7 @@ impl<'v> ViewsCutter<'v> {
     fn drop_numbers(&self, ids: &[u64]) -> Result<()> {
         let writing = self.begin()?;
         self.note(&writing, ids)?;
-        self.bridge(&writing, List::Numbers)?;
+        self.bridge(&writing, List::Numbers, &ids.iter().copied().collect())?;
         self.forget(&writing, Lookup::Number, "numbers", "number_index")?;
         self.delete(&writing, "retired_numbers")?;
         self.delete(&writing, "numbers")?;
@@ -237,7 +238,7 @@ impl<'v> ViewsCutter<'v> {
     /// Leaves, in place of the rows that go, what comes after them in a list, if anything does that stays.
     ///
     /// One row at the most refers to any other: so a gap that is referred to by a row that goes is taken over by that one's.
-    fn bridge(&self, sql: &Sql, list: List) -> Result<()> {
+    fn bridge(&self, sql: &Sql, list: List, going: &HashSet<u64>) -> Result<()> {
         let (table, column) = list.column();
         let find = format!(
             "SELECT t.id, t.{column}, p.id, g.next FROM dropping d
@@ -251,12 +252,6 @@ impl<'v> ViewsCutter<'v> {
         })?;
         // Of those that go, what is behind them: rows refer to earlier ones, so those come first.
         let mut behind: HashMap<u64, Option<u64>> = HashMap::new();
-        let going: HashSet<u64> = sql
-            .all("SELECT id FROM dropping WHERE partition = ?", values![self.partition.0], |cells| {
-                cells.bits()
-            })?
-            .into_iter()
-            .collect();
         for (id, previous, there, gap) in rows {
             let next = if going.contains(&previous) {
                 // Nobody else asks for it any more.

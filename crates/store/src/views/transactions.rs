@@ -230,14 +230,17 @@ pub(crate) fn find(sql: &Sql, partition: PartitionId, id: TransactionId) -> Resu
 /// How much that was done to one purchase is found at the most, the latest first.
 const FOLLOW_UPS_MAX: usize = 1000;
 
-/// The purchase that a transaction belongs to, or is, and all that was done to it.
+/// The purchase that a transaction belongs to, or is, and all that was done to it. If the purchase was dropped, the transaction
+/// alone: what comes for it later changes it.
 pub(crate) fn family(sql: &Sql, partition: PartitionId, id: TransactionId) -> Result<Vec<Transaction>> {
     let Some(found) = find(sql, partition, id)? else { return Ok(Vec::new()) };
     let purchase = match found.target {
-        Some(target) => find(sql, partition, target)?,
-        None => Some(found),
+        Some(target) => match find(sql, partition, target)? {
+            Some(purchase) => purchase,
+            None => return Ok(vec![found]),
+        },
+        None => found,
     };
-    let Some(purchase) = purchase else { return Ok(Vec::new()) };
     // The last that was done to a transaction, and what was done before it to the same purchase.
     let links = |id: TransactionId| {
         let found = sql.one(FOLLOW_UP, values![partition.0, id.0 as i64], |cells| {

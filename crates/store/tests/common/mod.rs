@@ -23,9 +23,11 @@ use mayfly_core::{
     Presented, Processing, ProgrammeId, QuestionId, Request, Resolution, State, Terms, TransactionId,
     WhenLate, Word, serial,
 };
-use mayfly_engine::{Ends, Entry, Head, Journal, Record};
+use mayfly_engine::{Ends, Entry, Head, Journal, Progress, Record};
 use mayfly_keys::NumberIndex;
-use mayfly_store::{Database, DatabaseOptions, FoldOptions, Home, OpenOptions, Opened, StoredJournal};
+use mayfly_store::{
+    Database, DatabaseOptions, FoldOptions, Folder, Home, OpenOptions, Opened, StoredJournal,
+};
 use mayfly_testing::TestDatabase;
 use tempfile::TempDir;
 
@@ -102,6 +104,18 @@ impl Ground {
         rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
     }
 
+    /// The views are gone, as if somebody had thrown them away.
+    pub(crate) fn lose_views(&self) {
+        match &self.home {
+            Home::Files(directory) => {
+                for file in ["views.db", "views.db-wal", "views.db-shm"] {
+                    let _ = std::fs::remove_file(directory.join(file));
+                }
+            }
+            Home::Database(_) => self.spoil("views", "DROP SCHEMA mayfly_views CASCADE"),
+        }
+    }
+
     /// Changes something past the store. Returns how many rows.
     pub(crate) fn alter(&self, name: &str, sql: &str) -> usize {
         if self.database.is_some() {
@@ -127,6 +141,13 @@ macro_rules! on_both {
 }
 #[allow(unused_imports)]
 pub(crate) use on_both;
+
+/// Folds everything, as a server that is stopped does, in one transaction if it can.
+pub(crate) fn fold(home: &Home, ends: &Ends) {
+    let progress = Arc::new(Progress::default());
+    progress.set_durable(ends.number, ends.at_ms());
+    Folder::start(home, FoldOptions::default(), progress, |_| ()).unwrap().stop().unwrap();
+}
 
 pub(crate) fn reopen(home: &Home) -> Opened {
     mayfly_store::open(home, &options(), |_| ()).unwrap()

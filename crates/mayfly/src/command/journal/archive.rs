@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mayfly_store::{ArchiveFile, StoreError, Verified, archive_files};
+use mayfly_store::{ArchiveFile, Verified, archive_files};
 
 use super::{failure, print};
 use crate::failure::{Failure, Outcome};
@@ -68,19 +68,15 @@ pub(super) fn verify(paths: &[PathBuf], output: Output) -> Outcome<Whole> {
 
 /// Prints what happened, from one entry to another.
 pub(super) fn read(paths: &[PathBuf], (from, to): (u64, Option<u64>), output: Output) -> Outcome {
-    for file in open(paths)? {
-        let location = file.location();
+    for mut file in open(paths)? {
         let mut before = file.span().before.clone();
         let several = before.heads.len() > 1;
-        for entry in file {
+        while let Some(entry) = file.next() {
             let entry = entry.map_err(failure)?;
-            before.check(&entry).map_err(|(record, why)| {
-                let (partition, sequence) = (record.partition, record.sequence);
-                failure(StoreError::Record { location: location.clone(), partition, sequence, why })
-            })?;
+            before.check(&entry).map_err(|(record, why)| failure(file.fault(record, why)))?;
             before.advance(&entry);
             if entry.number >= from && to.is_none_or(|to| entry.number <= to) {
-                print(&entry, several, output).map_err(|why| why.of(&location))?;
+                print(&entry, several, output, |record, each| file.each_event(record, each))?;
             }
         }
     }

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use mayfly_core::PartitionId;
-use mayfly_engine::{Entry, RecordError};
+use mayfly_core::Event;
+use mayfly_engine::{Entry, Record};
 use mayfly_server::config::Settings;
-use mayfly_store::{JournalReader, Location, StoreError};
+use mayfly_store::{JournalReader, StoreError};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -108,8 +108,8 @@ impl Read {
                     return Ok(());
                 }
                 next = entry.number + 1;
-                print(&entry, journal.partitions().get() > 1, output)
-                    .map_err(|why| why.of(journal.location()))?;
+                let several = journal.partitions().get() > 1;
+                print(&entry, several, output, |record, each| journal.each_event(record, each))?;
             }
             if !self.follow {
                 return Ok(());
@@ -119,38 +119,21 @@ impl Read {
     }
 }
 
-/// Prints each event of an entry.
-fn print(entry: &Entry, several: bool, output: Output) -> Result<(), Unprintable> {
+/// Prints each event of an entry. Where its records were read from says each of their events.
+fn print(
+    entry: &Entry,
+    several: bool,
+    output: Output,
+    each_event: impl Fn(&Record, &mut dyn FnMut(Event)) -> Result<(), StoreError>,
+) -> Outcome {
     let mut events = Vec::new();
     for record in &entry.records {
-        let place = (record.partition, record.sequence);
-        record.each_event(|event| events.push(event)).map_err(|why| Unprintable::Record(place, why))?;
+        each_event(record, &mut |event| events.push(event)).map_err(failure)?;
         for event in events.drain(..) {
-            let of = several.then_some(place);
+            let of = several.then_some((record.partition, record.sequence));
             let view = EventView { number: entry.number, of, at_ms: record.at_ms, event: &event };
-            let printed = if output.is_json() { output.json(&view.json()) } else { output.line(view.line()) };
-            printed.map_err(Unprintable::Output)?;
+            if output.is_json() { output.json(&view.json()) } else { output.line(view.line()) }?;
         }
     }
     Ok(())
-}
-
-/// Why an entry was not printed.
-enum Unprintable {
-    /// That record can't be read.
-    Record((PartitionId, u64), RecordError),
-    /// It can't be written.
-    Output(Failure),
-}
-
-impl Unprintable {
-    /// Of a record that stands there.
-    fn of(self, location: &Location) -> Failure {
-        match self {
-            Self::Record((partition, sequence), why) => {
-                failure(StoreError::Record { location: location.clone(), partition, sequence, why })
-            }
-            Self::Output(failure) => failure,
-        }
-    }
 }
