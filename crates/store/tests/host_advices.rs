@@ -58,7 +58,7 @@ fn note(
     directory.write::<_, DirectoryError>(BY, |w| w.note_host_advices(span, new, settled)).unwrap()
 }
 
-fn they_are_kept_until_they_are_settled(ground: &Ground) {
+fn they_are_kept_until_they_are_settled(ground: Ground) {
     let home = &ground.home;
     let directory = open(home);
     assert_eq!(directory.host_place(), Ok(None));
