@@ -244,6 +244,6 @@ impl Rig {
         self.checks_log();
         drop(self.acquirer.take());
         self.server.take().unwrap().stop();
-        self.home.json(["journal", "verify"]);
+        self.home.verify();
     }
 }
