@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request;
-use mayfly_core::AccountId;
+use mayfly_core::{AccountId, NumberId};
+use mayfly_enrol::Point;
 use mayfly_identity::token::TokenKind;
 use mayfly_office::payments::Gateway;
-use mayfly_office::{AccountFacts, Office, Reception};
-use mayfly_store::directory::{self, DirectoryError, LinkedAccount, Merchant, Payment, PaymentId, Session};
+use mayfly_office::{AccountFacts, CardNow, Office, Reception};
+use mayfly_store::directory::{
+    self, By, DirectoryError, LinkedAccount, Merchant, Payment, PaymentId, Session,
+};
 
 use crate::caller::bearer;
-use crate::idempotency::Sender;
+use crate::idempotency::{Once, Sender};
+use crate::kept::Kept;
 use crate::problem::{Code, Problem};
+use crate::resource::my_cards::WalletPackage;
 use crate::shared::Shared;
 
 /// A cardholder who has logged in. There is no other way to his things.
@@ -88,6 +93,41 @@ impl Customer {
             return Err(Problem::new(Code::NotFound));
         }
         Ok(self.office().account_facts(id).await?)
+    }
+
+    /// One of his cards. Anybody else's is as good as not there.
+    pub(crate) async fn card(&self, id: NumberId) -> Result<CardNow, Problem> {
+        let card = self.office().card(id).await?;
+        self.account(card.account()).await?;
+        Ok(card)
+    }
+
+    /// Hands one of his cards to the wallet with this point, or the same again for a repeat.
+    pub(crate) async fn give_wallet(
+        &self,
+        card: CardNow,
+        point: Point,
+        once: Once,
+    ) -> Result<WalletPackage, Problem> {
+        let (office, now_ms) = (self.shared.office.clone(), self.shared.clock.now_ms());
+        let actor = self.session.cardholder.to_string();
+        let given = self.shared.directory.ask(move |directory| {
+            let (key, content) = once.for_directory(directory);
+            let kept = Kept::of_day(directory, now_ms)?;
+            let by = By { actor: &actor, now_ms };
+            let done = office.give_wallet::<_, Problem>(&card, &point, |package| {
+                directory.once(by, (key, content), |writing| {
+                    kept.seal(key, &WalletPackage::of(&package(writing)?))
+                })
+            })?;
+            match done {
+                directory::Once::Done(answer) | directory::Once::Repeated(answer) => {
+                    Kept::open(directory, key, &answer)
+                }
+                directory::Once::OtherContent => Err(Problem::new(Code::IdempotencyKeyReused)),
+            }
+        });
+        given.await
     }
 
     /// The account that he means: the one that he names, or his only one.

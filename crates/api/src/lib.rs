@@ -31,6 +31,7 @@ mod serve;
 mod shared;
 mod stranger;
 pub mod text;
+pub mod wire;
 
 pub use money::Amount;
 pub use openapi::openapi;

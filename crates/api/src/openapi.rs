@@ -29,7 +29,7 @@ const INTRODUCTION: &str = "What card issuers, their auditors, their cardholders
 
 Amounts are whole minor units with their currency. Times are RFC 3339 in UTC. Ids are opaque; an id that is not for the \
 key's holder to see is answered like one that does not exist. Every POST needs an `Idempotency-Key`: sent again with \
-the same key and body within 24 hours it is done once, and with another body it is refused (409). Enrolments and log-ins need none. Lists come in pages: \
+the same key and body within 24 hours it is done once, and with another body it is refused (409). Enrolments, log-ins and wallets' requests need none. Lists come in pages: \
 send `next_cursor` of a page as `cursor` to get the next one. What is refused is answered with a problem document (RFC \
 9457), whose `code` never changes.";
 
@@ -44,6 +44,8 @@ pub(crate) fn base() -> OpenApi {
         ("issuers", "Who runs programmes of one-time numbers."),
         ("programmes", "By which terms numbers are issued."),
         ("accounts", "A cardholder's money: prepaid or credit."),
+        ("cards", "Cards of the check site: they keep their number, and each purchase proves itself."),
+        ("wallets", "What a cardholder's wallet asks before a purchase."),
         ("numbers", "What a cardholder types into a shop."),
         ("authorisations", "What was bought, declined, reversed and refunded, and what is held for it."),
         ("events", "The journal: everything that has happened, in order."),
@@ -135,7 +137,8 @@ pub(crate) fn complete(description: &mut OpenApi) {
 fn complete_operation(route: &Route, operation: &mut Operation) {
     let is_post = route.method == "POST";
     let parameters = operation.parameters.get_or_insert_default();
-    if is_post && route.access != (Access::Stranger { once: false }) {
+    let has_no_key = matches!(route.access, Access::Stranger { once: false } | Access::Wallet);
+    if is_post && !has_no_key {
         let what = "By which a repeat is known: a new one for each thing that is to be done.";
         let pattern = format!("^[!-~]{{1,{KEY_CHARS_MAX}}}$");
         parameters.push(header_parameter(
@@ -167,6 +170,7 @@ fn complete_operation(route: &Route, operation: &mut Operation) {
     match route.access {
         Access::Anybody => {}
         Access::Stranger { .. } => statuses.extend([401, 422, 429]),
+        Access::Wallet => statuses.extend([403, 422, 429]),
         Access::Session => {
             statuses.extend([401, 404, 422]);
             operation.security = Some(vec![SecurityRequirement::new(SESSION, [""; 0])]);

@@ -83,6 +83,10 @@ codes! {
     /// The key's role may not do this.
     RoleNotAllowed = "role_not_allowed", FORBIDDEN, "this key may not do that",
         "use a key with a role that may";
+    /// Whatever is wrong with a wallet's request, as far as a stranger could have sent it.
+    VerificationRefused = "verification_refused", FORBIDDEN, "the request is refused",
+        "ask again with the next sequence number; if that fails, too, ask for the card's last one: there is no telling what is \
+         wrong";
     /// There is nothing of this id, as far as this key can see.
     NotFound = "not_found", NOT_FOUND, "there is no such thing",
         "look the id up: there is none, or it is not for this key to see";
@@ -119,6 +123,24 @@ codes! {
     /// Purchases of this programme are not simulated.
     NotSandbox = "not_sandbox", CONFLICT, "it is not a sandbox's",
         "simulate with a number of a programme that was opened with \"sandbox\": true";
+    /// The programme's numbers are cards of the check site.
+    ProgrammeOfCards = "programme_of_cards", CONFLICT, "the numbers of this programme stand for cards",
+        "enrol a card with `POST /v1/accounts/{id}/cards`, or name another programme";
+    /// The programme's numbers are none of the check site.
+    ProgrammeNotOfCards = "programme_not_of_cards", CONFLICT, "this programme has no cards",
+        "name a programme that was opened with `check_site`";
+    /// The number is somebody's, or was until lately.
+    NumberTaken = "number_taken", CONFLICT, "the number is taken",
+        "it is enrolled already, or was until lately: look whether it is the right one";
+    /// The card is locked.
+    CardLocked = "card_locked", CONFLICT, "the card is locked",
+        "its cardholder unlocks it when he has logged in: `POST /v1/me/cards/{id}/unlock`";
+    /// As many purchases of a card are open as may be.
+    OpenPurchasesMax = "open_purchases_max", CONFLICT, "as many purchases of the card are open as may be",
+        "make one of them, or wait until one is over";
+    /// The card has had all its sequence numbers.
+    CardExhausted = "card_exhausted", CONFLICT, "the card has had all its purchases",
+        "close it, and enrol the card anew";
     /// Account and programme belong to different issuers.
     OtherIssuer = "other_issuer", CONFLICT, "account and programme belong to different issuers",
         "name a programme of the account's issuer";

@@ -2,7 +2,9 @@
 //! left out.
 
 use mayfly_core::Refusal;
+use mayfly_dynamic::IssueError;
 use mayfly_engine::NoteError;
+use mayfly_engine::cards::CardDeskError;
 use mayfly_office::OfficeError;
 use mayfly_office::payments::GatewayError;
 
@@ -19,6 +21,8 @@ impl From<OfficeError> for Problem {
             OfficeError::Directory(error) => error.into(),
             OfficeError::WhichProgramme { .. } => Self::with(Code::ProgrammeUnclear, error),
             OfficeError::OwnNumberMissing => Self::with(Code::OwnNumberMissing, error),
+            OfficeError::OfCheckSite(_) => Self::new(Code::ProgrammeOfCards),
+            OfficeError::Card(error) => error.into(),
             OfficeError::Busy(_) | OfficeError::Behind { .. } => Self::new(Code::Busy),
             OfficeError::Stopped => Self::new(Code::Stopped),
             OfficeError::Views(error) if error.is_passing() => Self::passing(&error),
@@ -36,6 +40,35 @@ impl From<OfficeError> for Problem {
                 Self::new(Code::Internal)
             }
         }
+    }
+}
+
+impl From<CardDeskError> for Problem {
+    fn from(error: CardDeskError) -> Self {
+        let code = match error {
+            CardDeskError::NotProved => Code::VerificationRefused,
+            CardDeskError::NoCard => Code::NumberNotActive,
+            CardDeskError::NotOfCheckSite(_) => Code::ProgrammeNotOfCards,
+            CardDeskError::ProcessNotEnabled => return Self::field("/control_digit", error),
+            CardDeskError::Expiry => return Self::field("/expiry", error),
+            CardDeskError::Enrol(_) => return Self::field("/point", error),
+            CardDeskError::Issue(IssueError::TooManyOpen | IssueError::NoFreeDate) => Code::OpenPurchasesMax,
+            CardDeskError::Issue(IssueError::Exhausted) => Code::CardExhausted,
+            CardDeskError::NotOfProgramme
+            | CardDeskError::NoField
+            | CardDeskError::CapMissing
+            | CardDeskError::MerchantMissing
+            | CardDeskError::Lifetime { .. } => return Self::with(Code::OutOfBounds, error),
+            CardDeskError::Reference(why) => {
+                tracing::error!(%why, "a programme's months can't be chosen from");
+                Code::Internal
+            }
+            CardDeskError::Random(error) => return OfficeError::Random(error).into(),
+            CardDeskError::Refused(refusal) => return refusal.into(),
+            CardDeskError::Busy(_) => Code::Busy,
+            CardDeskError::Stopped => Code::Stopped,
+        };
+        Self::new(code)
     }
 }
 
@@ -73,18 +106,15 @@ impl From<Refusal> for Problem {
             Refusal::OtherIssuer => Code::OtherIssuer,
             Refusal::AccountClosed(_) => Code::AccountClosed,
             Refusal::ProgrammeClosed(_) => Code::ProgrammeClosed,
-            Refusal::Limit(_)
-            | Refusal::Uses { .. }
-            | Refusal::Lifetime { .. }
-            | Refusal::NumberTaken
-            | Refusal::AmountTooLarge => {
+            Refusal::Limit(_) | Refusal::Uses { .. } | Refusal::Lifetime { .. } | Refusal::AmountTooLarge => {
                 return Self::with(Code::OutOfBounds, refusal);
             }
             Refusal::NoCard(_) => Code::NumberNotActive,
-            Refusal::NotOfCheckSite(_) | Refusal::CardLocked(_) | Refusal::FundedByHost(_) => {
-                return Self::with(Code::OutOfBounds, refusal);
-            }
-            Refusal::OpenPurchases { .. } => return Self::with(Code::ActiveNumbersMax, refusal),
+            Refusal::NumberTaken => Code::NumberTaken,
+            Refusal::NotOfCheckSite(_) => Code::ProgrammeNotOfCards,
+            Refusal::CardLocked(_) => Code::CardLocked,
+            Refusal::FundedByHost(_) => return Self::with(Code::OutOfBounds, refusal),
+            Refusal::OpenPurchases { .. } => Code::OpenPurchasesMax,
             Refusal::CardChanged => Code::Busy,
             Refusal::ActiveNumbers { .. } => return Self::with(Code::ActiveNumbersMax, refusal),
             Refusal::Funds => Code::FundsMissing,

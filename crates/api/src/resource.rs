@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod authorisations;
 pub mod cardholders;
+pub mod cards;
+pub mod check_site;
 pub mod consoles;
 pub mod decision_hook;
 pub mod events;
@@ -11,12 +13,14 @@ pub mod issuers;
 pub mod keys;
 pub mod me;
 pub mod merchants;
+pub mod my_cards;
 pub mod my_payments;
 pub mod numbers;
 pub mod payments;
 pub mod programmes;
 pub mod sessions;
 pub mod simulate;
+pub mod verifications;
 pub mod webhooks;
 
 use axum::Json;

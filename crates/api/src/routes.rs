@@ -14,8 +14,9 @@ use crate::frame::frame;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::resource::{
-    accounts, authorisations, cardholders, consoles, decision_hook, events, info, issuers, keys, me,
-    merchants, my_payments, numbers, payments, programmes, sessions, simulate, webhooks,
+    accounts, authorisations, cardholders, cards, consoles, decision_hook, events, info, issuers, keys, me,
+    merchants, my_cards, my_payments, numbers, payments, programmes, sessions, simulate, verifications,
+    webhooks,
 };
 use crate::shared::Shared;
 
@@ -38,7 +39,7 @@ impl Route {
     pub fn roles(&self) -> Option<&'static [Role]> {
         match self.access {
             Access::Keys(roles) => Some(roles),
-            Access::Anybody | Access::Stranger { .. } | Access::Session => None,
+            Access::Anybody | Access::Stranger { .. } | Access::Wallet | Access::Session => None,
         }
     }
 }
@@ -53,6 +54,8 @@ pub enum Access {
         /// Whether it needs an `Idempotency-Key`.
         once: bool,
     },
+    /// Anybody: a card's wallet shows by a MAC what it is.
+    Wallet,
     /// Whoever has an API key with one of these roles.
     Keys(&'static [Role]),
     /// A cardholder who has logged in.
@@ -102,6 +105,12 @@ pub const ROUTES: &[Route] = &[
     post::<Issuers>("/v1/accounts/{id}/funds"),
     post::<Issuers>("/v1/accounts/{id}/channels"),
     post::<Issuers>("/v1/accounts/{id}/state"),
+    post::<Issuers>("/v1/accounts/{id}/cards"),
+    get::<Readers>("/v1/accounts/{id}/cards"),
+    get::<Readers>("/v1/cards/{id}"),
+    get::<Readers>("/v1/cards/{id}/purchases"),
+    post::<Issuers>("/v1/cards/{id}/unlock"),
+    post::<Issuers>("/v1/cards/{id}/close"),
     post::<Issuers>("/v1/numbers"),
     get::<Readers>("/v1/numbers"),
     get::<Readers>("/v1/numbers/{id}"),
@@ -152,6 +161,7 @@ pub const ROUTES: &[Route] = &[
     stranger("/v1/enrolments", false),
     stranger("/v1/logins", false),
     stranger("/v1/sessions/refresh", true),
+    Route { method: "POST", path: "/v1/verifications", access: Access::Wallet },
     mine("POST", "/v1/sessions/end"),
     mine("GET", "/v1/me"),
     mine("GET", "/v1/me/accounts"),
@@ -159,6 +169,10 @@ pub const ROUTES: &[Route] = &[
     mine("POST", "/v1/me/numbers"),
     mine("GET", "/v1/me/numbers"),
     mine("POST", "/v1/me/numbers/{id}/cancel"),
+    mine("GET", "/v1/me/cards"),
+    mine("POST", "/v1/me/cards/{id}/wallet"),
+    mine("POST", "/v1/me/cards/{id}/tsn"),
+    mine("POST", "/v1/me/cards/{id}/unlock"),
     mine("GET", "/v1/me/authorisations"),
     mine("GET", "/v1/me/payments/{id}"),
     mine("POST", "/v1/me/payments/{id}/pay"),
@@ -175,6 +189,7 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(programmes::routes())
         .merge(consoles::routes())
         .merge(accounts::routes())
+        .merge(cards::routes())
         .merge(numbers::routes())
         .merge(authorisations::routes())
         .merge(simulate::routes())
@@ -187,7 +202,9 @@ pub(crate) fn described() -> (Router<Arc<Shared>>, OpenApi) {
         .merge(decision_hook::routes())
         .merge(sessions::routes())
         .merge(me::routes())
+        .merge(my_cards::routes())
         .merge(my_payments::routes())
+        .merge(verifications::routes())
         .split_for_parts();
     openapi::complete(&mut description);
     (router, description)

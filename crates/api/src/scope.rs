@@ -8,7 +8,7 @@ use mayfly_core::state::{Account, Programme};
 use mayfly_core::{AccountId, IssuerId, NumberId, ProgrammeId, TimeMs, TransactionId};
 use mayfly_notify::{HookMeter, Notifier};
 use mayfly_office::payments::Gateway;
-use mayfly_office::{NumberNow, Office};
+use mayfly_office::{CardNow, NumberNow, Office};
 use mayfly_store::TransactionRow;
 use mayfly_store::directory::{self, Directory, Merchant, MerchantEntryId, Payment, PaymentId, Writing};
 use serde::Serialize;
@@ -157,6 +157,13 @@ impl Scope {
         let found = self.office().number(id).await?;
         let account = self.account(found.row.account).await?;
         Ok((found, account))
+    }
+
+    /// A card.
+    pub(crate) async fn card(&self, id: NumberId) -> Result<CardNow, Problem> {
+        let found = self.office().card(id).await?;
+        self.account(found.account()).await?;
+        Ok(found)
     }
 
     /// A transaction.

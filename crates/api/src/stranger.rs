@@ -1,12 +1,16 @@
-//! Somebody of whom nothing is known yet: he may enrol, log in, and go on with a session.
+//! Somebody of whom nothing is known yet: he may enrol, log in, go on with a session, and show that he is a card's wallet.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, request};
+use mayfly_engine::cards::{CardDeskError, Verified, WalletRequest};
+use mayfly_identity::throttle::ThrottlePolicy;
 use mayfly_identity::token::TokenHash;
-use mayfly_office::{Office, Reception};
+use mayfly_office::{Office, OfficeError, Reception, address_key};
+use mayfly_store::directory::{By, DirectoryError, ThrottleScope};
 
 use crate::idempotency::{self, Once, Sender};
 use crate::problem::{Code, Problem};
@@ -27,6 +31,8 @@ impl FromRequestParts<Arc<Shared>> for Stranger {
 
 /// Who goes on with a session, in the audit stream.
 const CARDHOLDER: &str = "cardholder";
+/// The same, for whoever is counted.
+const STRANGER: &str = "stranger";
 
 impl Stranger {
     /// Where it is looked up at which issuer he is, and nothing else.
@@ -62,5 +68,50 @@ impl Stranger {
             Ok(reception.refresh(writing, &token)?.map(SessionTokens::of))
         });
         done.await?.ok_or_else(|| Problem::new(Code::NotLetIn))
+    }
+
+    /// Has a wallet's request checked. Wrong ones are counted, for the address that they come from and for the number that they
+    /// name, whether anybody has it or not.
+    ///
+    /// An address that has failed too often waits before anything is looked at. Wrong requests for a number are told to wait, and
+    /// a right one gets through even then, or whoever knows the number could keep its wallet from paying; no guess is worth
+    /// anything against a MAC of 16 bytes.
+    pub(crate) async fn verify(&self, request: &WalletRequest, address: IpAddr) -> Result<Verified, Problem> {
+        let (shared, number, now_ms) = (&self.0, request.number.clone(), self.0.clock.now_ms());
+        let waits = shared.strangers.ask(move |directory| {
+            let keys = (
+                address_key(directory, address),
+                directory.throttle_key(ThrottleScope::Number, &[number.digits()]),
+            );
+            let from = directory.throttle(ThrottleScope::Address, keys.0)?;
+            let of = directory.throttle(ThrottleScope::Number, keys.1)?;
+            let from_ms = from.retry_after_ms(&ThrottlePolicy::ADDRESS, now_ms);
+            Ok::<_, DirectoryError>((keys, from_ms, of.retry_after_ms(&ThrottlePolicy::NAME, now_ms)))
+        });
+        let ((place, name), from_ms, of_ms) = waits.await?;
+        if from_ms > 0 {
+            return Err(Problem::wait(from_ms));
+        }
+        match shared.office.verify(request, of_ms == 0).await {
+            Ok(verified) => Ok(verified),
+            Err(OfficeError::Card(CardDeskError::NotProved)) => {
+                let counted = shared.strangers.ask(move |directory| {
+                    directory.write::<_, DirectoryError>(By { actor: STRANGER, now_ms }, |writing| {
+                        let from = writing.throttle(ThrottleScope::Address, place)?;
+                        let from = from.failed(&ThrottlePolicy::ADDRESS, now_ms);
+                        writing.set_throttle(ThrottleScope::Address, place, from)?;
+                        if of_ms == 0 {
+                            let of = writing.throttle(ThrottleScope::Number, name)?;
+                            let of = of.failed(&ThrottlePolicy::NAME, now_ms);
+                            writing.set_throttle(ThrottleScope::Number, name, of)?;
+                        }
+                        Ok(())
+                    })
+                });
+                counted.await?;
+                Err(if of_ms > 0 { Problem::wait(of_ms) } else { Problem::new(Code::VerificationRefused) })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

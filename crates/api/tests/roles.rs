@@ -23,6 +23,7 @@ fn call(rig: &Rig, route: &Route, role: Role, side: &Side) -> Call {
         path if path.starts_with("/v1/issuers/") => path.replace("{id}", &side.issuer.to_string()),
         path if path.starts_with("/v1/programmes/") => path.replace("{id}", &side.programme.to_string()),
         path if path.starts_with("/v1/accounts/") => path.replace("{id}", &side.account.to_string()),
+        path if path.starts_with("/v1/cards/") => path.replace("{id}", &side.card.to_string()),
         path if path.starts_with("/v1/numbers/") => path.replace("{id}", &side.number.to_string()),
         path if path.starts_with("/v1/cardholders/") => path.replace("{id}", &side.cardholder.to_string()),
         path if path.starts_with("/v1/merchants/") => path.replace("{id}", &side.merchant.to_string()),
@@ -63,6 +64,10 @@ fn body(rig: &Rig, route: &Route, role: Role, side: &Side) -> Value {
         // The programme of all fresh things stays open.
         "/v1/accounts/{id}/state" => json!({ "closed": true }),
         "/v1/programmes/{id}/state" => json!({ "closed": false }),
+        "/v1/accounts/{id}/cards" => json!({
+            "programme": id(&side.cards), "number": rig.own_number().as_str(), "expiry": "12/29",
+        }),
+        "/v1/cards/{id}/unlock" | "/v1/cards/{id}/close" => json!({}),
         "/v1/accounts/{id}/channels" => json!({ "channel": "card_present", "blocked": true }),
         "/v1/numbers" => json!({ "account": id(&side.account), "programme": id(&side.programme) }),
         "/v1/keys" => json!({ "issuer": id(&side.issuer), "role": "auditor", "name": "new" }),
@@ -132,7 +137,8 @@ fn number(rig: &Rig, side: &Side) -> Value {
 /// does it with its own issuer's things; and another issuer's are answered exactly as what there never was.
 fn every_route_with_every_role_and_the_wrong_issuer(store: Store) {
     let rig = Rig::start_on(store);
-    let (ours, theirs) = (rig.with_payments(rig.issuer()), rig.with_payments(rig.issuer()));
+    let whole = |side| rig.with_cards(rig.with_payments(side));
+    let (ours, theirs) = (whole(rig.issuer()), whole(rig.issuer()));
     let nowhere = Side::nowhere();
     let mut walked = 0;
     for route in ROUTES {
@@ -143,12 +149,12 @@ fn every_route_with_every_role_and_the_wrong_issuer(store: Store) {
                 continue;
             }
             // What they need is no key: tests of their own show that.
-            Access::Session | Access::Stranger { .. } => continue,
+            Access::Session | Access::Stranger { .. } | Access::Wallet => continue,
         };
         for role in Role::ALL {
             let what = format!("{} {} as {role}", route.method, route.path);
             let tenant = (role != Role::Operator).then_some(ours.issuer);
-            let fresh = rig.with_payments(rig.more(ours.issuer, ours.programme));
+            let fresh = whole(rig.more(ours.issuer, ours.programme));
             let key = match role {
                 Role::Merchant => rig.merchant_key(ours.issuer, fresh.merchant).secret,
                 _ => rig.key(role, tenant).secret,
@@ -312,7 +318,9 @@ fn no_key_is_a_session() {
     let keys = [None, Some(rig.operator()), Some(rig.key(Role::Issuer, Some(ours.issuer)).secret)];
     for route in ROUTES.iter().filter(|route| route.access == Access::Session) {
         let path = match route.path {
-            path if path.contains("/numbers/") => path.replace("{id}", &ours.number.to_string()),
+            path if path.contains("/numbers/") || path.contains("/cards/") => {
+                path.replace("{id}", &ours.number.to_string())
+            }
             path if path.contains("/payments/") => path.replace("{id}", &ours.payments[0].to_string()),
             path => path.replace("{id}", &ours.account.to_string()),
         };

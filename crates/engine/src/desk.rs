@@ -64,6 +64,8 @@ pub enum DeskError {
     OwnNumberMissing,
     /// A number that somebody else drew does not begin like the programme's, or has another length.
     NotOfProgramme,
+    /// The programme's numbers are cards of the check site: they are enrolled.
+    OfCheckSite(ProgrammeId),
     /// The engine stopped before it answered.
     Stopped,
 }
@@ -82,6 +84,9 @@ impl fmt::Display for DeskError {
             Self::NotOfProgramme => f.write_str(
                 "that number is none of this programme: its first digits or its length are not the programme's",
             ),
+            Self::OfCheckSite(id) => {
+                write!(f, "numbers of {id} stand for cards of the check site; enrol a card instead")
+            }
             Self::Stopped => f.write_str(
                 "the engine stopped before it answered; whether a number was issued shows in its list",
             ),
@@ -100,6 +105,46 @@ const ROUNDS: usize = 16;
 /// How often, for each partition that there is, a number is drawn until one belongs to the account's: all of them are in
 /// vain once in 10^13 orders, if there are enough numbers.
 const DRAWS_PER_PARTITION: usize = 30;
+
+/// Why a number could not be claimed.
+pub(crate) enum Unclaimed {
+    /// It is another's.
+    Refused(Refusal),
+    /// The engine takes nothing now.
+    Busy(Refused),
+    /// The engine stopped before it answered.
+    Stopped,
+}
+
+impl From<Unclaimed> for DeskError {
+    fn from(unclaimed: Unclaimed) -> Self {
+        match unclaimed {
+            Unclaimed::Refused(refusal) => Self::Refused(refusal),
+            Unclaimed::Busy(refused) => Self::Busy(refused),
+            Unclaimed::Stopped => Self::Stopped,
+        }
+    }
+}
+
+/// A number that somebody else drew belongs to a partition by its hash. If that is not the account's, it is claimed there
+/// before it is issued: whoever claims it and does not come back for it only keeps it from others for a while.
+pub(crate) async fn claim(
+    handle: &Handle,
+    catalogue: &Catalogue,
+    number: &Pan,
+    (account, programme): (AccountId, ProgrammeId),
+) -> Result<(), Unclaimed> {
+    let home = catalogue.partition_of(number);
+    if home == account.partition() {
+        return Ok(());
+    }
+    let claim = ClaimNumber { index: catalogue.index(number), home, account, programme };
+    match handle.ask(Command::Claim(Box::new(claim))).map_err(Unclaimed::Busy)?.await {
+        Ok(Answer::Done) => Ok(()),
+        Ok(Answer::Refused(refusal)) => Err(Unclaimed::Refused(refusal)),
+        _ => Err(Unclaimed::Stopped),
+    }
+}
 
 /// Issues numbers.
 pub struct Desk {
@@ -179,21 +224,11 @@ impl Desk {
         Err(DeskError::Refused(Refusal::CandidatesTaken))
     }
 
-    /// A number that somebody else drew belongs to a partition by its hash. If that is not the account's, it is claimed there
-    /// before it is issued here: whoever claims it and does not come back for it only keeps it from others for a while.
+    /// If somebody else drew the number.
     async fn claim(&self, order: &Order) -> Result<(), DeskError> {
         let Some(number) = &order.number else { return Ok(()) };
-        let home = self.catalogue.partition_of(number);
-        if home == order.account.partition() {
-            return Ok(());
-        }
-        let (index, account, programme) = (self.catalogue.index(number), order.account, order.programme);
-        let claim = Command::Claim(Box::new(ClaimNumber { index, home, account, programme }));
-        match self.handle.ask(claim).map_err(DeskError::Busy)?.await {
-            Ok(Answer::Done) => Ok(()),
-            Ok(Answer::Refused(refusal)) => Err(DeskError::Refused(refusal)),
-            _ => Err(DeskError::Stopped),
-        }
+        let owner = (order.account, order.programme);
+        Ok(claim(&self.handle, &self.catalogue, number, owner).await?)
     }
 
     fn note(&self, drawn: &Drawn, once: OnceKey) -> Result<Vec<u8>, DeskError> {
@@ -209,6 +244,10 @@ impl Desk {
             .programme(order.programme)
             .ok_or(DeskError::Refused(Refusal::NoProgramme(order.programme)))?;
         let terms = &entry.programme.terms;
+        if terms.scheme.dynamic().is_some() {
+            // Without a row of the conversion table it would be a card that nobody can pay with.
+            return Err(DeskError::OfCheckSite(order.programme));
+        }
         let pans = match &order.number {
             Some(number) if terms.could_have(number) => vec![number.clone()],
             Some(_) => return Err(DeskError::NotOfProgramme),

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    account, bench, copy, demo, init, inspect, issuer, journal, key, keys, lab, number, programme, retention,
-    send, serve, shell, status, transaction, wallet,
+    account, bench, card, copy, demo, init, inspect, issuer, journal, key, keys, lab, number, programme,
+    retention, send, serve, shell, status, transaction, wallet,
 };
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -48,6 +48,8 @@ enum Command {
     Account(account::AccountCommand),
     #[command(subcommand)]
     Number(number::NumberCommand),
+    #[command(subcommand)]
+    Card(card::CardCommand),
     #[command(subcommand)]
     Transaction(transaction::TransactionCommand),
     Send(Box<send::Send>),
@@ -91,6 +93,7 @@ impl Command {
             Self::Programme(command) => command.run(place, output),
             Self::Account(command) => command.run(place, output),
             Self::Number(command) => command.run(place, output),
+            Self::Card(command) => command.run(place, output),
             Self::Transaction(command) => command.run(place, output),
             Self::Send(send) => send.run(place, output),
             Self::Inspect(inspect) => inspect.run(output),

@@ -118,6 +118,7 @@ on_both! {
     the_journal_is_read_and_verified_beside_the_server_and_after_it
     an_altered_journal_is_found
     keys_for_the_api
+    cards_of_the_check_site
 }
 
 fn a_number_from_its_issue_to_its_refund(store: Store) {
@@ -347,4 +348,67 @@ fn keys_for_the_api(store: Store) {
     assert_eq!(run(&["key", "create", "X", "--role", "auditor"]).code, 2);
     assert_eq!(run(&["key", "create", "X", "--role", "operator", "--issuer", "iss_1"]).code, 2);
     assert_eq!(run(&["key", "create", "X", "--role", "issuer", "--issuer", "iss_9"]).code, 1);
+}
+
+/// A programme of cards, a card whose own number is on no command line, and what an operator does with it.
+fn cards_of_the_check_site(store: Store) {
+    let mut server = Server::start(store);
+    furnish(&server);
+    let open = ["programme", "open", "Cards", "--issuer", "iss_1", "--prefix", "540001"];
+    let terms =
+        ["--check-site", "pseudo", "--processes", "0,2", "--etsn-lifetime", "10m", "--lock-after", "2"];
+    let programme = server.json(&[&open[..], &terms].concat());
+    let check_site = &programme["terms"]["check_site"];
+    assert_eq!(check_site["processes"], serde_json::json!([0, 2]));
+    assert_eq!((&check_site["months"], &check_site["etsn_lifetime_s"]), (&96.into(), &600.into()));
+    assert_eq!(programme["terms"]["lifetime_max_s"], 3660 * 86_400);
+    let shown = server.run(&["programme", "show", "prog_2"]).ok();
+    assert!(shown.contains("pseudo numbers") && shown.contains("2 failed proofs"), "{shown}");
+    for (wrong, saying) in [
+        (&["--check-site", "pseudo", "--months", "11"][..], "months must be 12 to 120"),
+        (&["--check-site", "pseudo", "--processes", "4"], "reserved"),
+    ] {
+        let words = ["programme", "open", "No", "--issuer", "iss_1", "--prefix", "540002"];
+        server.run(&[&words[..], wrong].concat()).fails(1, saying);
+    }
+    let words = ["programme", "open", "No", "--issuer", "iss_1", "--prefix", "540002", "--months", "24"];
+    server.run(&words).fails(2, "--check-site");
+
+    let words =
+        ["--json", "card", "enrol", "--account", "acct_1", "--programme", "prog_2", "--expiry", "12/29"];
+    let enrol = |number: &str, more: &[&str]| {
+        let mut command = command(&[&words[..], more].concat());
+        command.env("MAYFLY_DIR", server.data());
+        mayfly_with(number.as_bytes(), command)
+    };
+    let card = enrol("4569 4093 6011 0520\n", &[]).json();
+    assert_eq!(
+        (&card["kind"], &card["status"], &card["open_etsns"]),
+        (&"pseudo".into(), &"active".into(), &0.into())
+    );
+    assert!(card["masked"].as_str().unwrap().starts_with("540001******"), "{card}");
+    let id = card["id"].as_str().unwrap();
+    let file = server.dir.path().join("number");
+    std::fs::write(&file, "4569409360110520\n").unwrap();
+    let other = enrol("", &["--number-file", file.to_str().unwrap(), "--process", "0"]).json();
+    enrol("4569409360110521", &[]).fails(2, "check digit");
+    enrol("4569409360110520", &["--process", "1"]).fails(1, "not enabled");
+    enrol("4569409360110520", &["--process", "7"]).fails(2, "reserved");
+    let listed = server.json(&["card", "list", "--account", "acct_1"]);
+    let ids: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|card| &card["id"]).collect();
+    assert_eq!(ids, [&other["id"], &card["id"]]);
+
+    assert_eq!(server.json(&["card", "unlock", id])["status"], "active");
+    assert_eq!(server.json(&["card", "close", id])["status"], "closed");
+    server.run(&["card", "close", id]).fails(1, "no active number");
+    server.run(&["card", "show", "num_99"]).fails(1, "no number");
+    server.run(&["number", "issue", "--account", "acct_1", "--programme", "prog_2"]).fails(1, "enrol a card");
+
+    // They are there after a restart.
+    assert_eq!(server.stop(), Some(0));
+    server.child = serve(&server.data());
+    let shown = server.run(&["card", "show", other["id"].as_str().unwrap()]).ok();
+    assert!(shown.contains("active") && !shown.contains("4569409360110520"), "{shown}");
+    assert_eq!(server.json(&["card", "show", id])["status"], "closed");
+    assert_eq!(server.stop(), Some(0));
 }

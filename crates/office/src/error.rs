@@ -3,6 +3,7 @@
 use std::fmt;
 
 use mayfly_core::{NumberId, ProgrammeId, Refusal, TransactionId};
+use mayfly_engine::cards::CardDeskError;
 use mayfly_engine::{DeskError, NoteError, Refused};
 use mayfly_keys::KeyringError;
 use mayfly_store::StoreError;
@@ -32,6 +33,10 @@ pub enum OfficeError {
     },
     /// Numbers of the programme have a part of the cardholder's own, and that is not known.
     OwnNumberMissing,
+    /// The programme's numbers are cards of the check site: they are enrolled.
+    OfCheckSite(ProgrammeId),
+    /// Nothing came of what was asked of the check site.
+    Card(CardDeskError),
     /// The engine takes nothing now.
     Busy(Refused),
     /// The views are behind: what was asked for can't be seen yet.
@@ -75,6 +80,8 @@ impl fmt::Display for OfficeError {
                 "numbers of this programme have a part of the cardholder's own number, and none is known for this \
                  account: link the account to a cardholder with its funding number first",
             ),
+            Self::OfCheckSite(id) => DeskError::OfCheckSite(*id).fmt(f),
+            Self::Card(error) => error.fmt(f),
             Self::Busy(refused) => write!(f, "{refused}; try again"),
             Self::Behind { records } => {
                 write!(f, "the views are {records} records behind; try again in a moment")
@@ -102,7 +109,21 @@ impl From<DeskError> for OfficeError {
             DeskError::Note(error) => Self::Note(error),
             DeskError::OwnNumberMissing => Self::OwnNumberMissing,
             DeskError::NotOfProgramme => Self::Terms(TermsError::NotOfProgramme),
+            DeskError::OfCheckSite(id) => Self::OfCheckSite(id),
             DeskError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<CardDeskError> for OfficeError {
+    fn from(error: CardDeskError) -> Self {
+        match error {
+            CardDeskError::Refused(refusal) => Self::Refused(refusal),
+            CardDeskError::Busy(refused) => Self::Busy(refused),
+            CardDeskError::Random(error) => Self::Random(error),
+            CardDeskError::NotOfProgramme => Self::Terms(TermsError::NotOfProgramme),
+            CardDeskError::Stopped => Self::Stopped,
+            error => Self::Card(error),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use mayfly_card::{Ascii, Layout, LayoutError, Pan, Prefix};
 use mayfly_core::state::{Issuer, Programme};
 use mayfly_core::{
-    Answer, DecisionHook, HolderDigits, HostTerms, IssuerId, Name, OnceKey, Operation, ProgrammeId, Refusal,
-    Terms, Universal,
+    Answer, DecisionHook, HolderDigits, HostTerms, IssuerId, LimitError, Name, OnceKey, Operation,
+    ProgrammeId, Refusal, Terms, Universal,
 };
 
 use crate::{Items, Office, OfficeError, Part, numbered};
@@ -20,12 +20,15 @@ pub enum TermsError {
     Universal,
     /// A number that somebody else drew is none of the programme's.
     NotOfProgramme,
+    /// A term of the check site.
+    Limit(LimitError),
 }
 
 impl fmt::Display for TermsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layout(error) => error.fmt(f),
+            Self::Limit(error) => error.fmt(f),
             Self::NotOfProgramme => mayfly_engine::DeskError::NotOfProgramme.fmt(f),
             Self::Universal => {
                 f.write_str("the universal number must begin with the programme's prefix and have its length")

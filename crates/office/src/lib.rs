@@ -4,6 +4,8 @@
 //! answered when it is on the disk. What is read from the views is never older than the request.
 
 mod accounts;
+mod cards;
+mod check_site;
 mod error;
 pub mod events;
 mod facts;
@@ -22,19 +24,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use mayfly_core::{Answer, Command, MessageAnswer, Once, OnceKey, Operation, Partitions, Request};
+use mayfly_engine::cards::CardDesk;
 use mayfly_engine::{Catalogue, Clock, Desk, Handle};
 use mayfly_store::directory::Directory;
 
 use accounts::KnownAccounts;
+use cards::Cards;
 
 pub use accounts::AccountFacts;
+pub use cards::{CardNow, CardStatus, load_cards};
+pub use check_site::{CheckSiteAsked, key_process, standard_terms};
 pub use error::OfficeError;
 pub use holds::Hold;
 pub use issuers::{TermsError, standard_layout};
 
 pub use keyring::{KeyGiven, KeyOrder, Keyring, make_key, rotate_key};
 pub use numbers::{NumberNow, NumberOrder};
-pub use reception::{Enrolment, LoginAttempt, Reception, ReceptionError, ReceptionOptions, SessionGiven};
+pub use reception::{
+    Enrolment, LoginAttempt, Reception, ReceptionError, ReceptionOptions, SessionGiven, address_key,
+};
 pub use simulation::{Afterwards, SaleKind, Shop, SimulatedSale};
 pub use status::Snapshot;
 pub use views::Views;
@@ -43,6 +51,7 @@ pub use views::Views;
 pub struct Office {
     handle: Handle,
     desk: Desk,
+    cards: Arc<Cards>,
     catalogue: Arc<Catalogue>,
     views: Views,
     directory: Arc<Directory>,
@@ -86,13 +95,15 @@ impl Office {
     /// On an engine, its views and the directory.
     pub fn new(
         handle: Handle,
-        desk: Desk,
+        (desk, cards): (Desk, CardDesk),
         catalogue: Arc<Catalogue>,
         views: Views,
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { handle, desk, catalogue, views, directory, clock, known_accounts: KnownAccounts::default() }
+        let cards = Cards::new(cards, handle.clone(), catalogue.clone(), directory.clone(), clock.clone());
+        let (cards, known_accounts) = (Arc::new(cards), KnownAccounts::default());
+        Self { handle, desk, cards, catalogue, views, directory, clock, known_accounts }
     }
 
     /// Has something done, or hears that it was done when the same came with the same key; the answer is durable.

@@ -91,6 +91,14 @@ impl Office {
 
     /// By whose terms the number was issued that was ordered with the same key before: what was clear then may not be now.
     async fn issued_before(&self, once: Option<OnceKey>) -> Result<Option<ProgrammeId>, OfficeError> {
+        match self.number_before(once).await? {
+            Some(number) => Ok(Some(self.number(number).await?.row.programme)),
+            None => Ok(None),
+        }
+    }
+
+    /// The number that was ordered with the same key before.
+    pub(crate) async fn number_before(&self, once: Option<OnceKey>) -> Result<Option<NumberId>, OfficeError> {
         let Some(OnceKey { key, content }) = once else { return Ok(None) };
         let now_ms = self.clock.now_ms();
         let found = self.look(move |partitions| {
@@ -99,7 +107,7 @@ impl Office {
             kept.find(|kept| kept.content == content).map(|kept| kept.outcome)
         });
         match found.await? {
-            Some(Outcome::Number { number, .. }) => Ok(Some(self.number(number).await?.row.programme)),
+            Some(Outcome::Number { number, .. }) => Ok(Some(number)),
             _ => Ok(None),
         }
     }

@@ -127,6 +127,7 @@ mod tests {
         Answer, Command, Controls, CreditLimit, Cvc2Check, Facts, Hash64, MessageKind, Name, Presented,
         Processing, ProgrammeId, Request, Terms,
     };
+    use mayfly_engine::cards::CardDesk;
     use mayfly_engine::{
         Catalogue, Clock, Desk, Engine, Handle, ManualClock, MemoryNoteKeys, NobodyAsked, Options, Parts,
         Progress,
@@ -186,7 +187,9 @@ mod tests {
                 shared.clone(),
                 Arc::new(MemoryNoteKeys::default()),
             );
-            let office = Arc::new(Office::new(handle, desk, catalogue.clone(), views, records, shared));
+            let cards = CardDesk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), shared.clone());
+            let office =
+                Arc::new(Office::new(handle, (desk, cards), catalogue.clone(), views, records, shared));
             let (engine, folder) = (Some(engine), Some(folder));
             Self { engine, folder, office, catalogue, clock, _directory: directory }
         }

@@ -19,7 +19,7 @@ use crate::protocol::{self, AdminError, ErrorCode, Time};
 use crate::server::StartError;
 
 /// Who has the command line, in the audit stream; and who starts the server.
-const OPERATOR: &str = "operator";
+pub(crate) const OPERATOR: &str = "operator";
 
 /// The key services of a start: that of the root key, and those of versions that count.
 pub(crate) struct KeyServices {

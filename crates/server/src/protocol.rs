@@ -13,6 +13,7 @@
 //! Ids, currencies, codes and times are text as people write them; amounts are minor units. What is answered
 //! with a response is on the disk.
 
+mod cards;
 mod request;
 mod response;
 
@@ -21,6 +22,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use crate::text::{Text, Time};
+pub use cards::{Card, CardKind, CardStatus, CheckSite, EnrolCard, MacField};
 pub use request::{
     AccountLimit, AdminRequest, CreateKey, FailedControl, Includes, IssueNumber, Merchant, NumberControls,
     NumberState, OpenProgramme, Page, RetentionAsked, TermsAsked,

@@ -96,13 +96,13 @@ fn people_see_what_happened_to_cards(ground: Ground) {
     // In several transactions, so that some ETSNs are used in the one in which they were opened, and some in a later one.
     for _ in 0..6 {
         play.run(400);
-        fold(&play);
+        fold(&play.home, &play.ends);
     }
     let number = play.new_card();
     let account = play.active(number.index).unwrap().account;
     play.open_etsn(CardRef { number, account }, &Card::default());
     play.commit();
-    fold(&play);
+    fold(&play.home, &play.ends);
     assert_same(&ground.home);
     let told = told(&play);
     let views = Views::open(&ground.home).unwrap();
@@ -221,7 +221,7 @@ fn cards_are_loaded_as_they_were(ground: Ground) {
     let mut loaded_with = (0, 0, 0);
     for round in 0..6 {
         play.run(250);
-        fold(&play);
+        fold(&play.home, &play.ends);
         // A few entries that are not folded: they are replayed.
         if round % 2 == 0 {
             play.run(40);
@@ -246,7 +246,7 @@ fn cards_are_loaded_as_they_were(ground: Ground) {
 fn issuer_hosts_own_answers_are_shown(ground: Ground) {
     let mut play = Play::new(&ground.home, 63);
     play.run(5000);
-    fold(&play);
+    fold(&play.home, &play.ends);
     assert_same(&ground.home);
     let number = |sql: &str| ground.raw("views", sql);
     // A name for each of them that was given, and none for others.
@@ -274,7 +274,7 @@ fn what_is_over_of_cards_and_advices_is_dropped(ground: Ground) {
         play.now_ms += 20 * DAY_MS;
     }
     play.run(200);
-    fold(&play);
+    fold(&play.home, &play.ends);
     let before_ms = play.ends.at_ms() - 40 * DAY_MS;
     let number = |sql: &str| ground.raw("views", sql);
     let over = format!("coalesce(used_ms, void_ms, expires_ms) < {before_ms}");

@@ -100,12 +100,12 @@ fn a_question_of_format_4_is_still_asked(ground: Ground) {
         let pending = &opened.partitions.get(PARTITION).unwrap().pending;
         assert_eq!(pending.iter().collect::<Vec<_>>(), [&expected()]);
         drop(opened);
-        fold(&play);
+        fold(&play.home, &play.ends);
         assert_same(&ground.home);
         assert_eq!(ground.raw("views", "SELECT count(*) FROM pending WHERE whom = 'hook' AND number = 7"), 1);
     }
     append(&mut play, RESOLVED);
-    fold(&play);
+    fold(&play.home, &play.ends);
     assert_eq!(ground.raw("views", "SELECT count(*) FROM pending"), 0);
     // Which the last question was is known.
     play.partitions.get_mut(PARTITION).unwrap().pending.count_up_to(QuestionId(300));

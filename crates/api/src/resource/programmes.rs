@@ -3,11 +3,12 @@
 use axum::Json;
 use mayfly_card::{Ascii, MinorUnits};
 use mayfly_core::{HolderDigits, ProgrammeId, state};
-use mayfly_office::{OfficeError, TermsError, standard_layout};
+use mayfly_office::{OfficeError, TermsError, standard_layout, standard_terms};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
+use super::check_site::{self, CheckSite, NewCheckSite};
 use super::{Created, NewState};
 use crate::caller::{Issuer, Reader};
 use crate::extract::{Id, Params, Posted};
@@ -76,6 +77,9 @@ pub struct Terms {
     pub includes: Includes,
     /// Whether purchases may be simulated.
     pub sandbox: bool,
+    /// The terms of the check site, if its numbers are cards; null if they are one-time numbers.
+    #[schema(required)]
+    pub check_site: Option<CheckSite>,
 }
 
 /// Of what a programme's numbers have a part.
@@ -130,7 +134,7 @@ pub struct NewTerms {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 316_224_000, example = 900)]
     pub lifetime_seconds: Option<u64>,
-    /// How long a number may be good at the most, in seconds; 86400 if left out.
+    /// How long a number may be good at the most, in seconds; 86400 if left out, and 3660 days for cards.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 316_224_000, example = 86_400)]
     pub lifetime_seconds_max: Option<u64>,
@@ -175,6 +179,9 @@ pub struct NewTerms {
     /// Whether purchases may be simulated; no, if left out. A programme stays what it was opened as.
     #[serde(default)]
     pub sandbox: Option<bool>,
+    /// The terms of the check site, for a programme of cards that keep their number; left out for one-time numbers.
+    #[serde(default)]
+    pub check_site: Option<NewCheckSite>,
 }
 
 /// Which programmes are listed.
@@ -277,6 +284,7 @@ fn shown((id, programme): (ProgrammeId, state::Programme)) -> Programme {
                 HolderDigits::Universal(_) => Includes::UniversalNumber,
             },
             sandbox: terms.sandbox,
+            check_site: terms.scheme.dynamic().map(check_site::shown),
         },
     }
 }
@@ -289,7 +297,8 @@ impl NewTerms {
             None => standard_layout(&self.prefix.0)
                 .map_err(|error| OfficeError::Terms(TermsError::Layout(error)))?,
         };
-        let standard = mayfly_core::Terms::standard(self.prefix.0, layout);
+        let check_site = self.check_site.as_ref().map(NewCheckSite::terms).transpose()?;
+        let standard = standard_terms(self.prefix.0, layout, check_site);
         let lifetime_max_ms = self.lifetime_seconds_max.map_or(Ok(standard.lifetime_max_ms), milliseconds)?;
         let lifetime_ms = standard.lifetime_ms.min(lifetime_max_ms);
         let out = || Problem::with(Code::OutOfBounds, "the largest amount must be at most 999999999999");

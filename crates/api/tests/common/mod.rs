@@ -6,6 +6,9 @@
     reason = "tests may unwrap, and none of them uses everything"
 )]
 
+pub mod wallet;
+
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -13,11 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi};
-use mayfly_card::{Country, Currency, Expiry, Layout, Mcc, MerchantId, MinorUnits, Prefix};
+use mayfly_card::{Country, Currency, Expiry, Layout, Mcc, MerchantId, MinorUnits, MonthIndex, Pan, Prefix};
 use mayfly_core::{
     AccountId, Answer, Command, Controls, CreditLimit, Cvc2Check, Facts, Hash64, IssuerId, MessageKind, Name,
     NumberId, Presented, Processing, ProgrammeId, Request, ResponseCode, Terms, TransactionId,
 };
+use mayfly_engine::cards::{CardDesk, EnrolOrder};
 use mayfly_engine::{
     Catalogue, Clock, Desk, Engine, Handle, Issued, Journal, ManualClock, NobodyAsked, Options, Parts,
     Progress, SystemClock,
@@ -25,15 +29,17 @@ use mayfly_engine::{
 use mayfly_identity::name::PersonName;
 use mayfly_identity::password::PasswordHasher;
 use mayfly_identity::token::{Token, TokenKind};
-use mayfly_keys::{KeyService, OsRandom, RootKey, SecretKey};
+use mayfly_keys::{CardKeys, KeyService, KeyVersion, KeyVersions, OsRandom, RootKey, SecretKey};
 use mayfly_notify::{Delivery, DeliveryOptions, DeliveryParts};
 use mayfly_office::payments::{Asked, Gateway, PaymentNow, SentCard};
-use mayfly_office::{NumberOrder, Office, Reception, ReceptionOptions, Views};
+use mayfly_office::{
+    CheckSiteAsked, NumberOrder, Office, Reception, ReceptionOptions, Views, standard_terms,
+};
 use mayfly_outbound::{Client, ClientOptions, TargetRules};
 use mayfly_store::EventPlace;
 use mayfly_store::directory::{
-    By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, NewWebhook,
-    OrderReference, PaymentId, Role, WebhookId,
+    By, CardholderId, Directory, DirectoryError, KeyId, MerchantEntryId, NewKey, NewMerchant, NewSession,
+    NewTokens, NewWebhook, OrderReference, PaymentId, Role, WebhookId,
 };
 use mayfly_store::{
     Database, DatabaseOptions, DirectoryLock, FoldOptions, Folder, Home, OpenOptions, ViewsArchive,
@@ -57,6 +63,7 @@ pub struct Rig {
     engine: Engine,
     folder: Folder,
     _lock: Option<DirectoryLock>,
+    service: Arc<KeyService>,
     pub data: TempDir,
     /// Where its data are.
     pub home: Home,
@@ -86,6 +93,9 @@ pub struct Side {
     /// Authorised, captured, and declined: one that waits for another number. None if none were made.
     pub payments: [PaymentId; 3],
     pub webhook: WebhookId,
+    /// A programme of cards, and one of them. None if none were made.
+    pub cards: ProgrammeId,
+    pub card: NumberId,
 }
 
 impl Side {
@@ -102,6 +112,8 @@ impl Side {
             merchant: MerchantEntryId(90_000),
             payments: [PaymentId([90; 16]); 3],
             webhook: WebhookId(90_000),
+            cards: ProgrammeId(900),
+            card: NumberId(90_000),
         }
     }
 }
@@ -175,11 +187,41 @@ impl Rig {
     ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (data, _database, home) = place(store);
-        let service = KeyService::new(&RootKey::generate(&mut OsRandom).unwrap());
+        let service = Arc::new(KeyService::new(&RootKey::generate(&mut OsRandom).unwrap()));
+        Self::build(runtime, (place(store), service), options, clock, journal)
+    }
+
+    /// Stops everything, as a server does, and starts on what it has left.
+    pub fn restart(self) -> Self {
+        let Self { runtime, api, delivery, engine, folder, data, home, service, _lock, _database, .. } = self;
+        runtime.block_on(api.stop());
+        runtime.block_on(delivery.stop());
+        drop(engine.stop());
+        drop(folder.stop());
+        drop((_lock, self.office, self.gateway, self.directory, self.handle));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self::build(runtime, ((data, _database, home), service), loopback(), clock, |journal| journal)
+    }
+
+    fn build(
+        runtime: Runtime,
+        ((data, _database, home), service): ((TempDir, Option<TestDatabase>, Home), Arc<KeyService>),
+        options: ApiOptions,
+        clock: Arc<dyn Clock>,
+        journal: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
+    ) -> Self {
         let directory = Arc::new(Directory::open(&home, service.directory_keys()).unwrap());
-        let catalogue = Arc::new(Catalogue::new(service));
         let opened = mayfly_store::open(&home, &OpenOptions::default(), |_| {}).unwrap();
+        let versions = KeyVersions::first(service.check_value());
+        let services = BTreeMap::from([(KeyVersion::FIRST, service.clone())]);
+        let cards = Arc::new(CardKeys::load(versions, &services, &[]).unwrap());
+        let catalogue = Catalogue::new(service.clone()).with_cards(cards).among(opened.partitions.count());
+        for programme in opened.partitions.register().programmes() {
+            catalogue.prepare(&programme.terms.prefix).unwrap();
+        }
+        let catalogue = Arc::new(catalogue);
+        let by = By { actor: "test", now_ms: clock.now_ms() };
+        mayfly_office::load_cards(&directory, catalogue.cards().unwrap(), &opened.partitions, by).unwrap();
         let progress = Arc::new(Progress::default());
         let fold = FoldOptions::default();
         let folder = Folder::start(&home, fold, progress.clone(), |_| {}).unwrap();
@@ -201,9 +243,10 @@ impl Rig {
         let views = Views::open(&home, handle.clone(), folder.waker()).unwrap();
         let random = Box::new(OsRandom);
         let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
+        let cards = CardDesk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), clock.clone());
         let office = Arc::new(Office::new(
             handle.clone(),
-            desk,
+            (desk, cards),
             catalogue.clone(),
             views,
             directory.clone(),
@@ -237,6 +280,7 @@ impl Rig {
             engine,
             folder,
             _lock,
+            service,
             data,
             home,
             count,
@@ -355,7 +399,65 @@ impl Rig {
             merchant,
             payments,
             webhook,
+            cards: Side::nowhere().cards,
+            card: Side::nowhere().card,
         }
+    }
+
+    /// The same, with a card of the check site.
+    pub fn with_cards(&self, side: Side) -> Side {
+        let prefix = Prefix::parse(&format!("6{:05}", self.next())).unwrap();
+        let dynamic = CheckSiteAsked::default().terms().unwrap();
+        let terms = standard_terms(prefix, Layout::DEFAULT, Some(dynamic));
+        let name = Name::parse(&format!("Cards {prefix}")).unwrap();
+        let opened = self.office.open_programme(side.issuer, name, terms, None, None);
+        let cards = self.runtime.block_on(opened).unwrap().0;
+        let order = EnrolOrder {
+            account: side.account,
+            programme: cards,
+            pan: self.own_number(),
+            expiry: MonthIndex::of_unix_ms(SystemClock.now_ms()).plus(30).unwrap(),
+            digit: None,
+            controls: Controls::default(),
+        };
+        let card = self.office.enrol_card(order, "test".to_owned(), None);
+        Side { cards, card: self.runtime.block_on(card).unwrap().id(), ..side }
+    }
+
+    /// As a start loads them: how many cards there are, and how many rows were nobody's.
+    pub fn load_cards(&self) -> (usize, usize) {
+        let (directory, catalogue) = (self.directory.clone(), self.catalogue.clone());
+        let looked = self.handle.look(move |partitions| {
+            let by = By { actor: "test", now_ms: SystemClock.now_ms() };
+            let book = catalogue.cards().unwrap();
+            mayfly_office::load_cards(&directory, book, partitions, by).unwrap()
+        });
+        self.runtime.block_on(looked.unwrap()).unwrap()
+    }
+
+    /// A card's own number that nobody has.
+    pub fn own_number(&self) -> Pan {
+        Pan::with_check_digit(&format!("37000000{:07}", self.next())).unwrap()
+    }
+
+    /// A token of a cardholder who has logged in.
+    pub fn session(&self, issuer: IssuerId, cardholder: CardholderId) -> String {
+        let draw = |kind| Token::draw(kind, &mut OsRandom).unwrap();
+        let (token, refresh) = (draw(TokenKind::Session), draw(TokenKind::Refresh));
+        let now_ms = SystemClock.now_ms();
+        let ends_ms = now_ms + 86_400_000;
+        let tokens = NewTokens {
+            hash: token.hash(),
+            refresh: refresh.hash(),
+            expires_ms: ends_ms,
+            refresh_expires_ms: ends_ms,
+        };
+        let new = NewSession { issuer, cardholder, tokens, ends_ms };
+        let by = By { actor: "test", now_ms };
+        let opened: Result<_, DirectoryError> =
+            self.directory.write(by, |writing| writing.create_session(&new));
+        opened.unwrap().unwrap();
+        token.expose().to_owned()
     }
 
     /// A webhook; of those that the issuer had before none is left, so that there is room.

@@ -10,15 +10,16 @@ use mayfly_core::{
     ProgrammeId, Refusal, TimeMs,
 };
 use mayfly_dynamic::{
-    Answer as Said, AppVersion, AppVersions, CardMacs, CardNumber, CardStanding, ControlDigit, Conversion,
-    Etsn, FieldOrigin, IssueError, KeyRefusal, LAST_TSN_NONCE_BYTES, Mode, Numbers, OpenEtsn, PseudoExpiry,
-    PseudoPan, ReferenceData, ReferenceError, ReferencePolicy, RequestRefusal, Tsn, VerificationRequest,
-    VerifiedRequest, issue, issue_for_field,
+    Answer as Said, AppVersion, AppVersions, CardKey, CardMacs, CardNumber, CardStanding, ControlDigit,
+    Conversion, Etsn, FieldOrigin, IssueError, KeyRefusal, LAST_TSN_NONCE_BYTES, Mode, Numbers, OpenEtsn,
+    PseudoExpiry, PseudoPan, ReferenceData, ReferenceError, ReferencePolicy, RequestRefusal, Tsn,
+    VerificationRequest, VerifiedRequest, issue, issue_for_field,
 };
 use mayfly_enrol::{EnrolError, Half, Point, WRAPPED_BYTES};
 use mayfly_keys::{CardKeyring, Mac, NumberIndex, Random, RandomError, SecretKey};
 
 use super::{Active, CardBook, Entry};
+use crate::desk::{Unclaimed, claim};
 use crate::{Catalogue, Clock, Handle, Refused};
 
 /// How often a request is computed again because something else has happened to its card meanwhile.
@@ -176,6 +177,16 @@ impl fmt::Display for CardDeskError {
 
 impl std::error::Error for CardDeskError {}
 
+impl From<Unclaimed> for CardDeskError {
+    fn from(unclaimed: Unclaimed) -> Self {
+        match unclaimed {
+            Unclaimed::Refused(refusal) => Self::Refused(refusal),
+            Unclaimed::Busy(refused) => Self::Busy(refused),
+            Unclaimed::Stopped => Self::Stopped,
+        }
+    }
+}
+
 impl From<RandomError> for CardDeskError {
     fn from(error: RandomError) -> Self {
         Self::Random(error)
@@ -281,6 +292,15 @@ impl CardDesk {
         Err(CardDeskError::Refused(Refusal::CandidatesTaken))
     }
 
+    /// A card's own number belongs to a partition by its hash: it is claimed there before the card is enrolled.
+    ///
+    /// # Errors
+    ///
+    /// [`CardDeskError`]: it is another account's, or the engine takes nothing.
+    pub async fn claim(&self, order: &EnrolOrder) -> Result<(), CardDeskError> {
+        Ok(claim(&self.handle, &self.catalogue, &order.pan, (order.account, order.programme)).await?)
+    }
+
     /// Takes a wallet's point and wraps the card's key for it. Where the wallet makes the key itself, its share is new, and
     /// so is the card's row of the conversion table: that has to be written before the wallet hears of it, and put into the
     /// book then. A wallet that was enrolled before can't pay any more.
@@ -321,21 +341,21 @@ impl CardDesk {
         })
     }
 
-    /// Checks a wallet's request, and opens an ETSN for it (S1 claim 6a to f; S2 claim 3d to g).
+    /// Checks a wallet's request, and opens an ETSN for it (S1 claim 6a to f; S2 claim 3d to g). A wrong one is written down
+    /// unless `counts` is false: whoever asks often enough must not fill the journal.
     ///
     /// # Errors
     ///
     /// [`CardDeskError::NotProved`] for whatever a stranger could send; the others only after the MAC was right.
-    pub async fn open(&self, request: &WalletRequest) -> Result<Verified, CardDeskError> {
+    pub async fn open(&self, request: &WalletRequest, counts: bool) -> Result<Verified, CardDeskError> {
         let index = self.catalogue.index(&request.number);
         for _ in 0..ROUNDS {
             let (command, said, mac) = match self.choose(index, request) {
                 Ok(chosen) => chosen,
                 Err(Fault::Wrong(card, why)) => {
-                    // It is counted whether or not somebody hears of it.
-                    let counted = self.handle.ask(Command::RefuseRequest { card, why });
-                    if let Ok(answer) = counted {
-                        drop(answer.await);
+                    if counts {
+                        // Nobody waits for it: how long that takes would tell that there is such a card.
+                        drop(self.handle.ask(Command::RefuseRequest { card, why }));
                     }
                     return Err(CardDeskError::NotProved);
                 }
@@ -369,8 +389,11 @@ impl CardDesk {
             let chosen = self.answer(active, terms, &macs, &asked, request, now_ms);
             Ok(chosen.map_err(Fault::Error))
         });
-        // What nobody has, and what has no key, is not told from what is not proved.
-        chosen.map_err(|_| Fault::Error(CardDeskError::NotProved))?
+        // What nobody has, and what has no key, is not told from what is not proved: the same work is done for it.
+        chosen.map_err(|_| {
+            decoy(request);
+            Fault::Error(CardDeskError::NotProved)
+        })?
     }
 
     fn answer(
@@ -455,6 +478,17 @@ impl CardDesk {
         let dynamic = terms.scheme.dynamic().ok_or(CardDeskError::NoCard)?;
         act(entry, active, dynamic, terms.special_bin().ok_or(CardDeskError::NoCard)?)
     }
+}
+
+/// Checks a request against a card that there is not, with a key that nobody has.
+fn decoy(request: &WalletRequest) {
+    let nobodys = SecretKey::from_bytes(&[0; 16]);
+    let key = CardKey::from_secret(nobodys.clone()).with_share(&nobodys);
+    let macs = CardMacs::new(&key, CardNumber::Real(request.number.clone()));
+    let VerificationRequest { expiry, version, .. } = request.proved;
+    let versions = AppVersions { oldest: version, newest: version };
+    let standing = CardStanding { expiry, last_tsn: Tsn::default(), versions };
+    let _ = std::hint::black_box(request.proved.verify(&macs, &standing));
 }
 
 /// An ETSN whose date is that of no other that is open, nor of one that was open a moment ago.

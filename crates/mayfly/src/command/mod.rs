@@ -2,6 +2,8 @@
 
 pub(crate) mod account;
 pub(crate) mod bench;
+pub(crate) mod card;
+pub(crate) mod check_site;
 pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod init;

@@ -5,6 +5,7 @@ use mayfly_card::{Layout, Pan, Prefix};
 use mayfly_core::{IssuerId, Name, ProgrammeId};
 use mayfly_server::protocol::{AdminRequest, FailedControl, Includes, OpenProgramme, Programme, TermsAsked};
 
+use super::check_site::{self, CheckSiteArgs};
 use crate::admin::{Admin, PageArgs, answered, more};
 use crate::duration::{parse_ms, show_ms};
 use crate::failure::{Failure, Outcome};
@@ -51,7 +52,7 @@ pub(crate) struct Open {
     /// How long a number is good if nothing else is asked [default: 15m]
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     lifetime: Option<u64>,
-    /// How long a number may be good at the most [default: 24h]
+    /// How long a number may be good at the most [default: 24h; 3660d for cards]
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     lifetime_max: Option<u64>,
     /// How many uses may be asked for at the most [default: 1000]
@@ -90,6 +91,8 @@ pub(crate) struct Open {
     /// A number that everybody of the programme shares, and that alone authorises nothing
     #[arg(long, value_name = "NUMBER", value_parser = universal)]
     universal: Option<Pan>,
+    #[command(flatten)]
+    check_site: CheckSiteArgs,
 }
 
 /// What a failed control does to a number.
@@ -173,6 +176,7 @@ impl Open {
                 IncludesArg::UniversalNumber => Includes::UniversalNumber,
             }),
             sandbox: self.sandbox.then_some(true),
+            check_site: self.check_site.asked()?.map(Box::new),
         };
         Ok(OpenProgramme { issuer: self.issuer, name: self.name, terms, universal: self.universal })
     }
@@ -194,7 +198,7 @@ fn show(programme: &Programme) -> String {
     let Programme { id, issuer, name, terms, universal } = programme;
     let count = |value: Option<u32>| value.map(|value| value.to_string()).unwrap_or_default();
     let months = |value: Option<u16>| value.map(|value| format!("{value} months")).unwrap_or_default();
-    pairs(&[
+    let mut lines = vec![
         ("programme", id.to_string()),
         ("issuer", issuer.to_string()),
         ("name", name.to_string()),
@@ -230,5 +234,7 @@ fn show(programme: &Programme) -> String {
             },
         ),
         ("sandbox", if terms.sandbox == Some(true) { "yes".into() } else { "no".into() }),
-    ])
+    ];
+    lines.extend(terms.check_site.as_deref().into_iter().flat_map(check_site::lines));
+    pairs(&lines)
 }

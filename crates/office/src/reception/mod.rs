@@ -171,7 +171,7 @@ impl Reception {
     pub async fn enrol(&self, enrolment: Enrolment) -> Result<Cardholder, ReceptionError> {
         let _place = self.places.try_acquire().map_err(|_| ReceptionError::Crowded)?;
         let Enrolment { invitation, name, password, address } = enrolment;
-        let place = self.directory.throttle_key(ThrottleScope::Address, &[&octets(address)]);
+        let place = address_key(&self.directory, address);
         let now_ms = self.clock.now_ms();
         let directory = self.directory.clone();
         let (open, wait) = blocking(move || {
@@ -217,7 +217,7 @@ impl Reception {
         let _place = self.places.try_acquire().map_err(|_| ReceptionError::Crowded)?;
         let LoginAttempt { issuer, name, password, address } = attempt;
         let keys = ThrottleKeys {
-            address: self.directory.throttle_key(ThrottleScope::Address, &[&octets(address)]),
+            address: address_key(&self.directory, address),
             name: name_key(&self.directory, issuer, name.as_ref()),
         };
         let wanted = name.clone();
@@ -368,6 +368,11 @@ impl ThrottleKeys {
 fn name_key(directory: &Directory, issuer: IssuerId, name: Option<&LoginName>) -> ThrottleKey {
     let name = name.map_or("", LoginName::as_str);
     directory.throttle_key(ThrottleScope::Name, &[&issuer.0.to_be_bytes(), name.as_bytes()])
+}
+
+/// By which the failures of an address are counted.
+pub fn address_key(directory: &Directory, address: IpAddr) -> ThrottleKey {
+    directory.throttle_key(ThrottleScope::Address, &[&octets(address)])
 }
 
 /// Of a household or a company: the whole address by IPv4, the network by IPv6, where one host has as many addresses

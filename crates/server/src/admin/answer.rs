@@ -5,6 +5,7 @@ use mayfly_core::{
     AccountId, Controls, CreditLimit, HolderDigits, HostTerms, IssuerId, MerchantRule, MessageKind,
     ProgrammeId, Refusal, Retirement, Terms, state,
 };
+use mayfly_engine::cards::CardDeskError;
 use mayfly_store::TransactionRow;
 use mayfly_store::directory::{self, DirectoryError};
 
@@ -50,13 +51,14 @@ pub(super) fn programme(id: ProgrammeId, programme: &state::Programme) -> Progra
                 HolderDigits::Universal(_) => Includes::UniversalNumber,
             }),
             sandbox: Some(terms.sandbox),
+            check_site: terms.scheme.dynamic().map(|terms| Box::new(super::cards::shown(terms))),
         },
         universal: terms.universal.map(|universal| masked(terms, universal.last_four)),
     }
 }
 
 /// A number of a programme as people see it: prefix and last four digits, as `Pan` shows itself.
-fn masked(terms: &Terms, last_four: mayfly_card::LastFour) -> String {
+pub(super) fn masked(terms: &Terms, last_four: mayfly_card::LastFour) -> String {
     let head: String = terms.prefix.as_str().chars().take(6).collect();
     let hidden = terms.layout.length().saturating_sub(head.len() + 4);
     format!("{head}{}{last_four}", "*".repeat(hidden))
@@ -194,6 +196,8 @@ impl From<OfficeError> for AdminError {
             }
             OfficeError::Directory(error) => directory_code(error),
             OfficeError::WhichProgramme { .. } | OfficeError::OwnNumberMissing => ErrorCode::Conflict,
+            OfficeError::OfCheckSite(_) => ErrorCode::Conflict,
+            OfficeError::Card(error) => card_code(error),
             OfficeError::Busy(_) | OfficeError::Behind { .. } => ErrorCode::Busy,
             OfficeError::Stopped | OfficeError::Views(_) => ErrorCode::Storage,
             OfficeError::Keys(_) => ErrorCode::Keys,
@@ -203,6 +207,18 @@ impl From<OfficeError> for AdminError {
             tracing::error!(%error, "the views could not be read");
         }
         Self::new(code, error)
+    }
+}
+
+fn card_code(error: &CardDeskError) -> ErrorCode {
+    match error {
+        CardDeskError::ProcessNotEnabled | CardDeskError::Expiry | CardDeskError::NotOfProgramme => {
+            ErrorCode::Limit
+        }
+        CardDeskError::Busy(_) => ErrorCode::Busy,
+        CardDeskError::Random(_) | CardDeskError::Reference(_) => ErrorCode::Internal,
+        CardDeskError::Stopped => ErrorCode::Storage,
+        _ => ErrorCode::Conflict,
     }
 }
 

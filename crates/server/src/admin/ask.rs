@@ -7,7 +7,7 @@ use crate::protocol::{
     AccountLimit, AdminError, ErrorCode, FailedControl, Includes, IssueNumber, Merchant, NumberControls,
     TermsAsked,
 };
-use mayfly_office::{NumberOrder, OfficeError, TermsError, standard_layout};
+use mayfly_office::{NumberOrder, OfficeError, TermsError, standard_layout, standard_terms};
 
 pub(super) fn name(name: Name) -> Result<Name, AdminError> {
     if name.is_empty() {
@@ -43,7 +43,8 @@ pub(super) fn terms(asked: &TermsAsked) -> Result<Terms, AdminError> {
             standard_layout(&asked.prefix).map_err(|error| OfficeError::Terms(TermsError::Layout(error)))?
         }
     };
-    let standard = Terms::standard(asked.prefix, layout);
+    let check_site = asked.check_site.as_deref().map(super::cards::terms).transpose()?;
+    let standard = standard_terms(asked.prefix, layout, check_site);
     let lifetime_max_ms = asked.lifetime_max_s.map_or(Ok(standard.lifetime_max_ms), milliseconds)?;
     Ok(Terms {
         lifetime_ms: asked.lifetime_s.map_or(Ok(standard.lifetime_ms.min(lifetime_max_ms)), milliseconds)?,
@@ -75,7 +76,7 @@ pub(super) fn terms(asked: &TermsAsked) -> Result<Terms, AdminError> {
     })
 }
 
-fn milliseconds(seconds: u64) -> Result<u64, AdminError> {
+pub(super) fn milliseconds(seconds: u64) -> Result<u64, AdminError> {
     let too_long = || AdminError::new(ErrorCode::Limit, "a lifetime is at most 3660 days");
     seconds.checked_mul(1000).ok_or_else(too_long)
 }
@@ -100,7 +101,7 @@ pub(super) fn order(asked: IssueNumber) -> Result<NumberOrder, AdminError> {
     })
 }
 
-fn controls(asked: NumberControls) -> Result<Controls, AdminError> {
+pub(super) fn controls(asked: NumberControls) -> Result<Controls, AdminError> {
     let amount = |field, minor: Option<u64>| minor.map(|minor| minor_units(field, minor)).transpose();
     let mccs = mayfly_core::MccSet { allowed: asked.mcc_allowed, refused: asked.mcc_refused };
     let none = mccs == mayfly_core::MccSet::default() && asked.countries.is_empty();

@@ -2,19 +2,21 @@
 
 mod answer;
 mod ask;
+mod cards;
 mod line;
 mod socket;
 
 use std::sync::Arc;
 
-use crate::key_versions::VersionDesk;
+use crate::key_versions::{OPERATOR, VersionDesk};
 use crate::protocol::{
     AdminError, AdminRequest, AdminResponse, CreateKey, ErrorCode, KeyVersion, List, NumberState,
     PAGE_DEFAULT, PAGE_MAX, Page, Status,
 };
 use crate::retention::Keeper;
 use crate::text::Text;
-use mayfly_office::{Items, KeyGiven, KeyOrder, Keyring, Office, Part};
+use mayfly_engine::Clock;
+use mayfly_office::{CardNow, Items, KeyGiven, KeyOrder, Keyring, Office, Part};
 
 pub use socket::SocketError;
 pub(crate) use socket::{AdminSocket, Desk, bind};
@@ -25,6 +27,7 @@ pub(crate) struct Clerk {
     keyring: Keyring,
     versions: Arc<VersionDesk>,
     retention: Arc<Keeper>,
+    clock: Arc<dyn Clock>,
     status: Box<dyn Fn() -> Status + Send + Sync>,
 }
 
@@ -34,9 +37,10 @@ impl Clerk {
         office: Arc<Office>,
         keyring: Keyring,
         (versions, retention): (Arc<VersionDesk>, Arc<Keeper>),
+        clock: Arc<dyn Clock>,
         status: impl Fn() -> Status + Send + Sync + 'static,
     ) -> Self {
-        Self { office, keyring, versions, retention, status: Box::new(status) }
+        Self { office, keyring, versions, retention, clock, status: Box::new(status) }
     }
 
     pub(crate) async fn answer(&self, request: AdminRequest) -> Result<AdminResponse, AdminError> {
@@ -106,6 +110,23 @@ impl Clerk {
                 }
                 Tell::Numbers(List { items: numbers, next: found.next.map(|id| id.show()) })
             }
+            Ask::EnrolCard(asked) => {
+                let order = cards::order(*asked, self.clock.now_ms())?;
+                self.card(office.enrol_card(order, OPERATOR.to_owned(), None).await?).await?
+            }
+            Ask::ShowCard { card } => self.card(office.card(card).await?).await?,
+            Ask::UnlockCard { card } => self.card(office.unlock_card(card, None).await?).await?,
+            Ask::CloseCard { card } => self.card(office.close_card(card, None).await?).await?,
+            Ask::ListCards { account, page } => {
+                office.account(account).await?;
+                let found = office.cards(&[account], part(&page)?).await?;
+                let mut items = Vec::with_capacity(found.items.len());
+                for card in &found.items {
+                    let programme = office.programme(card.number.row.programme).await?;
+                    items.push(cards::card(card, &programme));
+                }
+                Tell::Cards(List { items, next: found.next.map(|id| id.show()) })
+            }
             Ask::ShowTransaction { transaction } => {
                 Tell::Transaction(answer::transaction(office.transaction(transaction).await?))
             }
@@ -157,6 +178,11 @@ impl Clerk {
         let account = self.office.account(now.row.account).await?;
         let programme = self.office.programme(now.row.programme).await?;
         Ok(AdminResponse::Number(answer::number(now, account.currency, &programme)))
+    }
+
+    async fn card(&self, card: CardNow) -> Result<AdminResponse, AdminError> {
+        let programme = self.office.programme(card.number.row.programme).await?;
+        Ok(AdminResponse::Card(cards::card(&card, &programme)))
     }
 
     async fn create_key(&self, asked: CreateKey) -> Result<KeyGiven, AdminError> {

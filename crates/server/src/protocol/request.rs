@@ -5,9 +5,9 @@ use mayfly_core::{AccountId, IssuerId, Name, NumberId, ProgrammeId, TransactionI
 use mayfly_store::directory::{KeyId, MerchantEntryId, Role};
 use serde::{Deserialize, Serialize};
 
-use super::Time;
 #[cfg(doc)]
 use super::{AdminResponse, List, PAGE_DEFAULT, PAGE_MAX};
+use super::{CheckSite, EnrolCard, Time};
 
 /// What an operator can ask.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -136,6 +136,35 @@ pub enum AdminRequest {
         /// Which page.
         #[serde(default)]
         page: Page,
+    },
+    /// A card of the check site is enrolled. → [`AdminResponse::Card`]
+    EnrolCard(Box<EnrolCard>),
+    /// → [`AdminResponse::Card`]
+    ShowCard {
+        /// Which one.
+        #[serde(with = "crate::text")]
+        card: NumberId,
+    },
+    /// An account's cards, the latest first. → [`AdminResponse::Cards`]
+    ListCards {
+        /// Whose.
+        #[serde(with = "crate::text")]
+        account: AccountId,
+        /// Which page.
+        #[serde(default)]
+        page: Page,
+    },
+    /// A card's lock ends. → [`AdminResponse::Card`]
+    UnlockCard {
+        /// Which one.
+        #[serde(with = "crate::text")]
+        card: NumberId,
+    },
+    /// A card is closed for good. → [`AdminResponse::Card`]
+    CloseCard {
+        /// Which one.
+        #[serde(with = "crate::text")]
+        card: NumberId,
     },
     /// → [`AdminResponse::Transaction`]
     ShowTransaction {
@@ -299,7 +328,7 @@ pub struct TermsAsked {
     /// How long a number is good if nothing else is asked, in seconds. Default 900.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_s: Option<u64>,
-    /// How long a number may be good at the most, in seconds. Default 86400.
+    /// How long a number may be good at the most, in seconds. Default 86400, and 3660 days for cards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_max_s: Option<u64>,
     /// How many uses may be asked for at the most. Default 1000.
@@ -335,6 +364,9 @@ pub struct TermsAsked {
     /// Whether purchases may be simulated. Default no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<bool>,
+    /// The check site's terms, if its numbers are cards. Default: they are one-time numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_site: Option<Box<CheckSite>>,
 }
 
 impl TermsAsked {
@@ -356,6 +388,7 @@ impl TermsAsked {
             failed_control: None,
             includes: None,
             sandbox: None,
+            check_site: None,
         }
     }
 }

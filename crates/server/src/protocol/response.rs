@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::Page;
-use super::{AccountLimit, NumberControls, NumberState, TermsAsked, Time};
+use super::{AccountLimit, Card, NumberControls, NumberState, TermsAsked, Time};
 
 /// What is answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +35,10 @@ pub enum AdminResponse {
     Number(Number),
     /// Numbers, masked.
     Numbers(List<Number>),
+    /// A card of the check site.
+    Card(Card),
+    /// Cards of the check site.
+    Cards(List<Card>),
     /// A transaction.
     Transaction(Transaction),
     /// Transactions.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mayfly_api::{Api, ApiOptions, ApiParts, RunningApi, TlsFiles};
 use mayfly_core::{PartitionId, Partitions};
+use mayfly_engine::cards::CardDesk;
 use mayfly_engine::{Catalogue, Clock, Desk, Ends, Engine, Handle, Parts, Progress, SystemClock};
 use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{CardKeys, CheckValue, KeyService, OsRandom, SecretKey};
@@ -35,13 +36,13 @@ use crate::holds::{self, HoldsMeter};
 use crate::hosts::{Askers, HostGround, Hosts};
 use crate::http::AdminPages;
 use crate::init::KEY_CHECK_FILE;
-use crate::key_versions::{KeyServices, VersionDesk};
+use crate::key_versions::{KeyServices, OPERATOR, VersionDesk};
 use crate::live::{Live, Shared};
 use crate::protocol::{Addresses, Counts, Listening, Status, Time};
 use crate::retention::{Keeper, Keeping};
 use crate::upkeep;
 use mayfly_office::{Keyring, Office, Reception, Views};
-use mayfly_store::directory::Directory;
+use mayfly_store::directory::{By, Directory};
 
 /// How often a long opening says in the log how far it is.
 const TELL: Duration = Duration::from_secs(1);
@@ -102,10 +103,7 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     for programme in partitions.register().programmes() {
         catalogue.prepare(&programme.terms.prefix).map_err(StartError::Keys)?;
     }
-    if let Some(book) = catalogue.cards() {
-        let add = |row: mayfly_store::directory::StoredConversion| book.add(row.index, row.conversion);
-        directory.each_conversion(None, add).map_err(StartError::Records)?;
-    }
+    load_cards(&directory, &catalogue, &partitions, clock.now_ms())?;
     let ground = Ground {
         settings: &settings,
         catalogue: Arc::new(catalogue),
@@ -242,6 +240,24 @@ pub(super) fn open(settings: &Settings, health: &Health) -> Result<Opened, Start
     Ok(opened)
 }
 
+/// Puts the check site's cards where messages find them, before any comes.
+fn load_cards(
+    directory: &Directory,
+    catalogue: &Catalogue,
+    partitions: &Partitions,
+    now_ms: u64,
+) -> Result<(), StartError> {
+    let Some(book) = catalogue.cards() else { return Ok(()) };
+    let (begun, by) = (Instant::now(), By { actor: OPERATOR, now_ms });
+    let (cards, removed) =
+        mayfly_office::load_cards(directory, book, partitions, by).map_err(StartError::Records)?;
+    if removed > 0 {
+        tracing::warn!(removed, "cards whose number is nobody's were removed from the conversion table");
+    }
+    tracing::info!(cards, took_ms = begun.elapsed().as_millis() as u64, "the check site's cards were loaded");
+    Ok(())
+}
+
 /// What everything stands on.
 struct Ground<'a> {
     settings: &'a Settings,
@@ -333,13 +349,14 @@ async fn front(
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
 ) -> Result<Front, StartError> {
-    let Ground { settings, catalogue, cards, clock, shared, directory, .. } = ground;
+    let Ground { settings, catalogue, cards: keys, clock, shared, directory, .. } = ground;
     let handle = core.engine.handle();
     let random = Box::new(OsRandom);
     let desk = Desk::new(handle.clone(), catalogue.clone(), random, clock.clone(), directory.clone());
+    let cards = CardDesk::new(handle.clone(), catalogue.clone(), Box::new(OsRandom), clock.clone());
     let office = Arc::new(Office::new(
         handle.clone(),
-        desk,
+        (desk, cards),
         catalogue.clone(),
         views,
         directory.clone(),
@@ -395,8 +412,9 @@ async fn front(
     drop(shared.live.set(live));
     let status = status(run, handle.clone(), shared.clone(), clock.clone());
     let keyring = Keyring::new(directory.clone(), clock.clone());
-    let versions = VersionDesk::new(cards.clone(), directory.clone(), clock.clone(), (*settings).clone());
-    let clerk = Clerk::new(office.clone(), keyring, (Arc::new(versions), retention), status);
+    let versions = VersionDesk::new(keys.clone(), directory.clone(), clock.clone(), (*settings).clone());
+    let desks = (Arc::new(versions), retention);
+    let clerk = Clerk::new(office.clone(), keyring, desks, clock.clone(), status);
     let clerk = Arc::new(admin::Desk::Open(clerk));
     let socket = AdminSocket::start(listener, &settings.socket, clerk, settings.admin_connections_max);
     let mut background = vec![

@@ -1,4 +1,4 @@
-//! How many log-ins failed, for each name and each address. Kept on the disk, or a restart would forgive all.
+//! How many log-ins failed, for each name and each address, and how many requests of wallets, for each number. Kept on the disk, or a restart would forgive all.
 
 use mayfly_core::TimeMs;
 use mayfly_identity::throttle::{Throttle, ThrottlePolicy};
@@ -33,6 +33,8 @@ pub enum ThrottleScope {
     Name,
     /// For the address that they come from.
     Address,
+    /// For the number of a card that a wallet's request names, whether anybody has it or not.
+    Number,
 }
 
 impl ThrottleScope {
@@ -40,6 +42,7 @@ impl ThrottleScope {
         match self {
             Self::Name => "name",
             Self::Address => "address",
+            Self::Number => "number",
         }
     }
 }
@@ -67,6 +70,7 @@ impl Directory {
         let label = match scope {
             ThrottleScope::Name => "throttle-name",
             ThrottleScope::Address => "throttle-address",
+            ThrottleScope::Number => "throttle-number",
         };
         ThrottleKey(self.keyed_hash(label, parts))
     }

@@ -153,13 +153,6 @@ pub(crate) fn reopen(home: &Home) -> Opened {
     mayfly_store::open(home, &options(), |_| ()).unwrap()
 }
 
-/// Folds all that was written.
-pub(crate) fn fold(play: &Play) {
-    let progress = Arc::new(Progress::default());
-    progress.set_durable(play.ends.number, play.ends.at_ms());
-    Folder::start(&play.home, options().fold, progress, |_| ()).unwrap().stop().unwrap();
-}
-
 /// Views and journal say the same, row by row.
 pub(crate) fn assert_same(home: &Home) {
     let differences = mayfly_store::compare_with_replay(home).unwrap();

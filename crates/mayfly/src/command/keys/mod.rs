@@ -1,7 +1,7 @@
 //! `mayfly keys …`: root keys, from their ceremony to the end of a version. None of them shows one.
 
 mod ceremony;
-mod typed;
+pub(super) mod typed;
 
 use std::path::PathBuf;
 

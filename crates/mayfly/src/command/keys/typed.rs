@@ -24,7 +24,7 @@ pub(super) fn line(prompt: &str) -> Outcome<Zeroizing<String>> {
 }
 
 /// One line that is not shown while it is typed.
-pub(super) fn secret(prompt: &str) -> Outcome<Zeroizing<String>> {
+pub(in crate::command) fn secret(prompt: &str) -> Outcome<Zeroizing<String>> {
     let input = input()?;
     let dark = is_terminal().then(|| Dark::begin(&input)).transpose().map_err(unreadable)?;
     ask(prompt)?;

@@ -112,8 +112,8 @@ impl Http {
         let mut path = "/v1/me/cards".to_owned();
         for _ in 0..PAGES_MAX {
             let call = Call::<()> { path: &path, body: None, session: true };
-            let CardPage { data, next_cursor } = self.call(call)?;
-            cards.extend(data);
+            let CardPage { items, next_cursor } = self.call(call)?;
+            cards.extend(items);
             match next_cursor {
                 // It goes into a URL.
                 Some(cursor)

@@ -70,7 +70,7 @@ pub(crate) struct Nothing {}
 /// `GET /v1/me/cards`.
 #[derive(Deserialize)]
 pub(crate) struct CardPage {
-    pub(crate) data: Vec<CardNow>,
+    pub(crate) items: Vec<CardNow>,
     pub(crate) next_cursor: Option<String>,
 }
 
