@@ -90,6 +90,8 @@ pub const ROUTES: &[Route] = &[
     post::<Operators>("/v1/issuers"),
     get::<Operators>("/v1/issuers"),
     get::<Operators>("/v1/issuers/{id}"),
+    post::<Operators>("/v1/issuers/{id}/host"),
+    get::<Operators>("/v1/issuers/{id}/host"),
     post::<Issuers>("/v1/programmes"),
     get::<Readers>("/v1/programmes"),
     get::<Readers>("/v1/programmes/{id}"),

@@ -58,6 +58,7 @@ fn body(rig: &Rig, route: &Route, role: Role, side: &Side) -> Value {
             "terms": { "prefix": format!("5{unique:05}") },
         }),
         "/v1/accounts" => json!({ "issuer": id(&side.issuer), "currency": "USD" }),
+        "/v1/issuers/{id}/host" => json!({ "time_limit_ms": 1000, "stand_in_max_minor": 500 }),
         "/v1/accounts/{id}/limit" => json!({ "credit_limit": { "minor": 5000, "currency": "USD" } }),
         "/v1/accounts/{id}/funds" => json!({ "amount": { "minor": 100, "currency": "USD" } }),
         // The programme of all fresh things stays open.

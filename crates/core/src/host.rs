@@ -69,8 +69,9 @@ impl HostTrace {
 
     /// DE 11.
     pub fn stan(&self) -> Stan {
-        // From 1 on: some hosts take 0 for none.
-        Stan::from_value((self.identity.0 % 999_999) as u32 + 1).unwrap_or_default()
+        // An identity says nothing of the acquirer: those of two tills may be equal. From 1 on: some hosts take 0 for none.
+        let mixed = self.identity.0 ^ self.reference.0.rotate_left(32);
+        Stan::from_value((mixed % 999_999) as u32 + 1).unwrap_or_default()
     }
 
     /// DE 37: twelve characters that no other purchase has in a hundred years.

@@ -6,7 +6,8 @@
 //! the requests: the peer pairs them by STAN and reference.
 //!
 //! The other direction is an [`IssuerLink`](link::IssuerLink): questions that go out to issuer hosts, and their
-//! answers. What a host must be told in any case is [forwarded](forward) until it has acknowledged it.
+//! answers. What a host must be told in any case is [forwarded](forward) until it has acknowledged it. Which questions
+//! those are, for accounts whose money the host has, is said in [`host`].
 //!
 //! Everything has a bound, see [`Options`]. What is over a bound is refused, or waits in the peer's own buffers
 //! (back-pressure); one connection can neither slow another down nor make this process grow. Nothing here decides
@@ -18,6 +19,7 @@ mod buffer;
 mod connection;
 mod digest;
 pub mod forward;
+pub mod host;
 pub mod link;
 mod listener;
 mod management;
@@ -26,6 +28,7 @@ mod options;
 mod pending;
 mod reasons;
 mod reply;
+mod times;
 mod translate;
 
 pub use connection::Closed;

@@ -330,7 +330,7 @@ async fn what_waited_for_its_whole_time_never_left() {
 }
 
 #[tokio::test]
-async fn stans_are_unique_among_those_under_way() {
+async fn the_same_question_is_not_asked_twice_at_a_time() {
     let host = host().await;
     host.always(Some(Fault::Hold));
     let (link, _late) = link(&[&host], OPTIONS).await;
@@ -339,14 +339,22 @@ async fn stans_are_unique_among_those_under_way() {
     question.set_number(De::STAN, stan.value().into());
     let asking = ask(&link, question.clone());
     eventually("it is there", || host.held() == 1).await;
-    question.set(De::RRN, "999999999999");
     assert_eq!(link.send(question.clone()).await.unwrap_err(), LinkError::Duplicate);
+    // Another purchase may have the same STAN: its answer is its own.
+    question.set(De::RRN, "999999999999");
+    let other = tokio::spawn({
+        let (link, question) = (link.clone(), question.clone());
+        async move { link.send(question).await }
+    });
+    eventually("both are there", || host.held() == 2).await;
+    assert_ne!(link.stan(), stan);
     question.remove(De::TRANSMISSION_TIME);
     let missing = LinkError::Missing(De::TRANSMISSION_TIME);
     assert_eq!(link.send(question).await.unwrap_err(), missing);
     host.release();
-    assert_eq!(code(&asking.await.unwrap().unwrap()), "00");
-    assert_ne!(link.stan(), stan);
+    for asking in [asking, other] {
+        assert_eq!(code(&asking.await.unwrap().unwrap()), "00");
+    }
 }
 
 #[tokio::test]

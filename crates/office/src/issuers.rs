@@ -5,8 +5,8 @@ use std::fmt;
 use mayfly_card::{Ascii, Layout, LayoutError, Pan, Prefix};
 use mayfly_core::state::{Issuer, Programme};
 use mayfly_core::{
-    Answer, DecisionHook, HolderDigits, IssuerId, LimitError, Name, OnceKey, Operation, ProgrammeId, Refusal,
-    Terms, Universal,
+    Answer, DecisionHook, HolderDigits, HostTerms, IssuerId, LimitError, Name, OnceKey, Operation,
+    ProgrammeId, Refusal, Terms, Universal,
 };
 
 use crate::{Items, Office, OfficeError, Part, numbered};
@@ -86,6 +86,19 @@ impl Office {
         once: Option<OnceKey>,
     ) -> Result<(), OfficeError> {
         self.operate(Operation::SetHook { issuer, hook }, once).await.map(|_| ())
+    }
+
+    /// Sets by which terms an issuer's host is asked; by the standard ones if none.
+    ///
+    /// # Errors
+    /// If there is no such issuer, the time limit is out of bounds, or nothing can be written.
+    pub async fn set_host(
+        &self,
+        issuer: IssuerId,
+        host: Option<HostTerms>,
+        once: Option<OnceKey>,
+    ) -> Result<(), OfficeError> {
+        self.operate(Operation::SetHost { issuer, host }, once).await.map(|_| ())
     }
 
     /// Issuers in the order in which they were opened.

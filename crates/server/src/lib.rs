@@ -13,6 +13,7 @@ pub mod directory;
 mod files;
 mod health;
 mod holds;
+mod hosts;
 mod http;
 mod init;
 mod key_source;
@@ -27,6 +28,7 @@ mod upkeep;
 
 pub use admin::SocketError;
 pub use health::Phase;
+pub use hosts::{HostSettings, HostsError};
 pub use init::{InitError, Initialised, KEY_CHECK_FILE, init, join};
 pub use key_source::KeySourceError;
 pub use server::{Cause, ServeError, Server, StartError, StopError, serve};

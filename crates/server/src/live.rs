@@ -23,6 +23,7 @@ pub(crate) struct Live {
     pub(crate) network: Arc<mayfly_network::Meter>,
     pub(crate) notifier: Arc<mayfly_notify::Notifier>,
     pub(crate) asked: Arc<mayfly_notify::HookMeter>,
+    pub(crate) hosts: Arc<crate::hosts::HostsView>,
     pub(crate) holds: Arc<crate::holds::HoldsMeter>,
     pub(crate) retention: Arc<crate::retention::Keeper>,
 }

@@ -28,9 +28,9 @@ pub use request::{
     NumberState, OpenProgramme, Page, RetentionAsked, TermsAsked,
 };
 pub use response::{
-    Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, KeyGiven, KeyStanding,
-    KeyVersion, List, Listening, MerchantFacts, Number, Programme, Retention, RetentionRun, RetentionRuns,
-    Secret, Standing, Status, Transaction,
+    Account, Addresses, AdminResponse, Amount, ApiKey, Counts, Entry, Issued, Issuer, IssuerHostStatus,
+    KeyGiven, KeyStanding, KeyVersion, List, Listening, MerchantFacts, Number, Programme, Retention,
+    RetentionRun, RetentionRuns, Secret, Standing, Status, Transaction,
 };
 
 /// The version of the protocol.

@@ -134,6 +134,7 @@ impl Keeper {
             held_by: plan.held_by.map(|by| match by {
                 HeldBy::Views => "views".to_owned(),
                 HeldBy::Webhook(webhook) => webhook.to_string(),
+                HeldBy::IssuerHosts => "issuer hosts".to_owned(),
             }),
             transactions: plan.transactions,
             run,

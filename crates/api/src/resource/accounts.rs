@@ -16,6 +16,17 @@ use crate::problem::Problem;
 use crate::routes::ApiRouter;
 use crate::text::{AccountRef, ChannelName, CurrencyCode, IssuerRef, Shown};
 
+/// Who has the money of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Funding {
+    /// We have it: what was paid in, and what may be owed.
+    #[default]
+    Ledger,
+    /// The issuer's host, which is asked before each purchase and told what becomes of it.
+    IssuerHost,
+}
+
 /// An account.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Account {
@@ -25,7 +36,9 @@ pub struct Account {
     pub issuer: IssuerRef,
     /// In which currency.
     pub currency: CurrencyCode,
-    /// Up to how much may be owed; null if it is prepaid.
+    /// Who has its money.
+    pub funding: Funding,
+    /// Up to how much may be owed; null if it is prepaid, or its issuer's host has the money.
     #[schema(required)]
     pub credit_limit: Option<Amount>,
     /// What the cardholder has, or owes if negative.
@@ -52,7 +65,10 @@ pub struct NewAccount {
     pub issuer: Option<IssuerRef>,
     /// In which currency.
     pub currency: CurrencyCode,
-    /// Up to how much may be owed; prepaid if left out.
+    /// Who has its money; we do, if left out. That is not changed later.
+    #[serde(default)]
+    pub funding: Option<Funding>,
+    /// Up to how much may be owed; prepaid if left out. Of no use where the issuer's host has the money.
     #[serde(default)]
     pub credit_limit: Option<Amount>,
 }
@@ -119,7 +135,14 @@ pub(crate) fn routes() -> ApiRouter {
 async fn open(issuer: Issuer, new: Posted<NewAccount>) -> Result<Created<Account>, Problem> {
     let Posted { body, once } = new;
     let (office, currency) = (issuer.office(), body.currency.0);
-    let limit = limit(body.credit_limit, currency)?;
+    let limit = match (body.funding.unwrap_or_default(), body.credit_limit) {
+        (Funding::Ledger, asked) => limit(asked, currency)?,
+        (Funding::IssuerHost, None) => CreditLimit::IssuerHost,
+        (Funding::IssuerHost, Some(_)) => {
+            let why = "must be left out: the issuer's host has the money, and its limits count";
+            return Err(Problem::field("/credit_limit".to_owned(), why.to_owned()));
+        }
+    };
     let owner = issuer.issuer(body.issuer.map(|it| it.0)).await?;
     let opened = office.open_account(owner, currency, limit, once.for_office(office)).await?;
     Ok(Created::at(format_args!("/v1/accounts/{}", opened.0), shown(opened)))
@@ -214,6 +237,10 @@ pub(super) fn shown((id, account): (AccountId, state::Account)) -> Account {
         id: Shown(id),
         issuer: Shown(account.issuer),
         currency: Shown(account.currency),
+        funding: match account.limit {
+            CreditLimit::IssuerHost => Funding::IssuerHost,
+            CreditLimit::Prepaid | CreditLimit::Credit(_) => Funding::Ledger,
+        },
         credit_limit: match account.limit {
             CreditLimit::Prepaid | CreditLimit::IssuerHost => None,
             CreditLimit::Credit(limit) => Some(Amount::of(limit.signed(), account.currency)),

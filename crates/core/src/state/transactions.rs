@@ -148,7 +148,12 @@ impl Transaction {
 
     /// By what a message that was made of it is known to an issuer host.
     pub fn host_trace(&self) -> HostTrace {
-        let Self { message, reference, identity, transmitted, .. } = *self;
+        let Self { reference, identity, transmitted, .. } = *self;
+        let message = match self.kind {
+            // Whatever told us of it, a host is told of it by this.
+            Kind::Completion | Kind::ForcePost | Kind::Refund => MessageKind::FinancialAdvice,
+            _ => self.message,
+        };
         let trace = HostTrace { message, reference, identity, transmitted };
         if self.reason == Reason::StoodIn { trace.stood_in() } else { trace }
     }

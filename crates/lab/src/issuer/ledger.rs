@@ -59,11 +59,11 @@ impl Balance {
 /// What an approved question did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Held money (0100).
+    /// Held money (0100, 0120).
     Hold,
-    /// Took money (0200).
+    /// Took money (0200, 0220).
     Sale,
-    /// Gave money (0200 with processing code 20).
+    /// Gave money (0200, 0220 with processing code 20).
     Refund,
 }
 
@@ -76,13 +76,16 @@ pub struct Transaction {
     pub amount: MinorUnits,
     /// How much of that was reversed since.
     pub reversed: MinorUnits,
+    /// How much of a hold was charged since (0220).
+    pub charged: MinorUnits,
+    rrn: Rrn,
     number: Number,
 }
 
 impl Transaction {
     /// What is left of it.
     pub fn standing(&self) -> MinorUnits {
-        self.amount.saturating_sub(self.reversed)
+        self.amount.saturating_sub(self.reversed).saturating_sub(self.charged)
     }
 }
 
@@ -114,17 +117,18 @@ impl fmt::Debug for Number {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Identity {
     named: Named,
-    rrn: Rrn,
     terminal: TerminalId,
 }
 
-/// How a reversal names its original (DE 90).
+/// How a reversal names its original (DE 90, and the same DE 37).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Named {
     mti: Mti,
     stan: u32,
+    /// 0 where the sender of a reversal does not know it.
     transmitted: u64,
     acquirer: u64,
+    rrn: Rrn,
 }
 
 /// How a question was answered.
@@ -227,6 +231,7 @@ impl Ledger {
         }
         let done = match &identity.named.mti.digits() {
             b"0100" | b"0200" => self.purchase(question, &identity, amount, today),
+            b"0120" | b"0220" => self.advice(question, &identity, amount),
             b"0400" | b"0420" => self.reversal(question, &identity, amount),
             _ => Done::plain("12", amount.value()),
         };
@@ -241,7 +246,7 @@ impl Ledger {
         amount: MinorUnits,
         today: MonthIndex,
     ) -> Done {
-        let Identity { named, .. } = *identity;
+        let named = identity.named;
         let kind = match (question.bytes(De::PROCESSING_CODE), named.mti) {
             (Some([b'2', b'0', ..]), Mti::FINANCIAL_REQUEST) => Kind::Refund,
             (_, Mti::FINANCIAL_REQUEST) => Kind::Sale,
@@ -249,26 +254,78 @@ impl Ledger {
         };
         let pan = question.bytes(De::PAN).and_then(|digits| Pan::parse(digits).ok());
         let checked = self.check(question, pan.as_ref(), kind, amount, today);
-        let overtaken = self.overtaken.contains(&named);
         let (code, pan) = match (checked, pan) {
-            (Ok(()), Some(_)) if overtaken => ("05", None),
+            (Ok(()), Some(_)) if self.is_overtaken(&named) => ("05", None),
             (Ok(()), pan) => ("00", pan),
             (Err(code), _) => (code, None),
         };
-        let transaction = pan.map(|pan| {
-            self.transactions.push(Transaction {
-                kind,
-                amount,
-                reversed: MinorUnits::ZERO,
-                number: Number::of(&pan),
-            });
-            let place = self.transactions.len() - 1;
-            self.book(place, amount.signed());
-            place
+        let approval = pan.map(|pan| self.enter(kind, &named, &pan, amount));
+        self.originals.insert(named, approval);
+        Done { code, approval: approval.map(|place| (place % 1_000_000) as u32), amount: amount.value() }
+    }
+
+    /// What was decided in our place: it is booked, whatever there is.
+    fn advice(&mut self, question: &Message<'_>, identity: &Identity, amount: MinorUnits) -> Done {
+        let named = identity.named;
+        let kind = match (question.bytes(De::PROCESSING_CODE), named.mti) {
+            (Some([b'2', b'0', ..]), Mti::FINANCIAL_ADVICE) => Kind::Refund,
+            (_, Mti::FINANCIAL_ADVICE) => Kind::Sale,
+            _ => Kind::Hold,
+        };
+        let pan = question.bytes(De::PAN).and_then(|digits| Pan::parse(digits).ok());
+        let Some((pan, state)) = pan.and_then(|pan| {
+            let state = self.accounts.get(&Number::of(&pan))?;
+            Some((pan, state))
+        }) else {
+            return Done::plain("14", amount.value());
+        };
+        if question.number(De::CURRENCY) != Some(state.account.currency.number().into()) {
+            return Done::plain("12", amount.value());
+        }
+        if self.is_overtaken(&named) {
+            self.originals.insert(named, None);
+            return Done::plain("00", amount.value());
+        }
+        if kind == Kind::Sale {
+            self.charge_holds(&Number::of(&pan), named.rrn, amount);
+        }
+        let place = self.enter(kind, &named, &pan, amount);
+        self.originals.insert(named, Some(place));
+        Done::plain("00", amount.value())
+    }
+
+    /// What was held for a purchase is not held any more as far as it is charged.
+    fn charge_holds(&mut self, number: &Number, rrn: Rrn, amount: MinorUnits) {
+        let mut left = amount;
+        for place in 0..self.transactions.len() {
+            let held = &mut self.transactions[place];
+            if held.kind == Kind::Hold && held.rrn == rrn && held.number == *number {
+                let taken = held.standing().min(left);
+                self.book(place, -taken.signed());
+                self.transactions[place].charged = self.transactions[place].charged.saturating_add(taken);
+                left = left.saturating_sub(taken);
+            }
+        }
+    }
+
+    /// Books a transaction.
+    fn enter(&mut self, kind: Kind, named: &Named, pan: &Pan, amount: MinorUnits) -> usize {
+        self.transactions.push(Transaction {
+            kind,
+            amount,
+            reversed: MinorUnits::ZERO,
+            charged: MinorUnits::ZERO,
+            rrn: named.rrn,
+            number: Number::of(pan),
         });
-        self.originals.insert(named, transaction);
-        let approval = transaction.map(|place| (place % 1_000_000) as u32);
-        Done { code, approval, amount: amount.value() }
+        let place = self.transactions.len() - 1;
+        self.book(place, amount.signed());
+        place
+    }
+
+    /// Whether its reversal came before it.
+    fn is_overtaken(&self, named: &Named) -> bool {
+        self.overtaken.contains(named) || self.overtaken.contains(&Named { transmitted: 0, ..*named })
     }
 
     fn check(
@@ -327,24 +384,37 @@ impl Ledger {
             stan: original.stan(),
             transmitted: original.transmission_time(),
             acquirer,
+            rrn: identity.named.rrn,
         };
-        let Some(found) = self.originals.get(&named) else {
+        let Some(found) = self.original(&named) else {
             // It may still come, and must not stand then.
             self.overtaken.insert(named);
             return done("00");
         };
         // What was declined is as good as reversed.
-        let Some(place) = *found else { return done("00") };
+        let Some(place) = found else { return done("00") };
         let transaction = &mut self.transactions[place];
         let pan = question.bytes(De::PAN).and_then(|digits| Pan::parse(digits).ok());
         if pan.is_some_and(|pan| Number::of(&pan) != transaction.number) {
             return done("14");
         }
         let stays = stays.and_then(|stays| MinorUnits::new(stays.transaction())).unwrap_or_default();
-        let back = transaction.standing().saturating_sub(stays);
+        // What is charged stays charged: it is reversed by itself.
+        let wanted = transaction.amount.saturating_sub(transaction.reversed).saturating_sub(stays);
+        let back = wanted.min(transaction.standing());
         transaction.reversed = transaction.reversed.saturating_add(back);
         self.book(place, -back.signed());
         done("00")
+    }
+
+    /// What is named so, if it has come: its place, if it was approved.
+    fn original(&self, named: &Named) -> Option<Option<usize>> {
+        if named.transmitted != 0 {
+            return self.originals.get(named).copied();
+        }
+        let mut found =
+            self.originals.iter().filter(|(known, _)| Named { transmitted: 0, ..**known } == *named);
+        found.next().map(|(_, place)| *place)
     }
 }
 
@@ -368,8 +438,8 @@ fn identity(question: &Message<'_>) -> Option<Identity> {
             stan: u32::try_from(question.number(De::STAN)?).ok()?,
             transmitted: question.number(De::TRANSMISSION_TIME)?,
             acquirer: question.number(De::ACQUIRER).unwrap_or(0),
+            rrn: text(question, De::RRN, Rrn::parse),
         },
-        rrn: text(question, De::RRN, Rrn::parse),
         terminal: text(question, De::TERMINAL, TerminalId::parse),
     })
 }

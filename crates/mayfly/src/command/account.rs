@@ -25,6 +25,9 @@ pub(crate) enum AccountCommand {
         currency: Currency,
         #[command(flatten)]
         limit: LimitArgs,
+        /// The issuer's host has the money: it is asked before each purchase, and told what becomes of it
+        #[arg(long, conflicts_with_all = ["prepaid", "credit"])]
+        issuer_host: bool,
     },
     /// List the accounts
     List {
@@ -124,8 +127,9 @@ impl AccountCommand {
         let mut admin = Admin::connect(place)?;
         let request = match self {
             Self::List { issuer, page } => return list(&mut admin, issuer, &page, output),
-            Self::Open { issuer, currency, limit } => {
-                AdminRequest::OpenAccount { issuer, currency, limit: limit.limit(currency)? }
+            Self::Open { issuer, currency, limit, issuer_host } => {
+                let limit = if issuer_host { AccountLimit::IssuerHost } else { limit.limit(currency)? };
+                AdminRequest::OpenAccount { issuer, currency, limit }
             }
             Self::Show { account } => AdminRequest::ShowAccount { account },
             Self::Limit { account, limit } => {

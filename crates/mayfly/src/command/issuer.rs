@@ -1,7 +1,7 @@
 //! `mayfly issuer …`
 
 use clap::Subcommand;
-use mayfly_core::{IssuerId, Name};
+use mayfly_core::{HostTerms, IssuerId, Name};
 use mayfly_server::protocol::{AdminRequest, Issuer};
 
 use crate::admin::{Admin, PageArgs, answered, more};
@@ -23,6 +23,20 @@ pub(crate) enum IssuerCommand {
     List {
         #[command(flatten)]
         page: PageArgs,
+    },
+    /// Set by which terms an issuer's host is asked before accounts pay whose money it has; where it is stands in the
+    /// configuration
+    Host {
+        /// Its id, iss_1 for example
+        #[arg(value_parser = IssuerId::parse)]
+        issuer: IssuerId,
+        /// How long its answer is waited for, in milliseconds: 100 to 20000
+        #[arg(long, value_name = "MS", default_value_t = HostTerms::default().wait_ms)]
+        wait_ms: u32,
+        /// Up to this amount we approve in its place when it can't be asked or does not answer, in minor units of the
+        /// account's currency (cents, where it has them); 0 for none
+        #[arg(long, value_name = "MINOR", default_value_t = 0)]
+        stand_in_max: u64,
     },
     /// Show an issuer
     Show {
@@ -50,11 +64,23 @@ impl IssuerCommand {
                 });
             }
             Self::Open { name } => AdminRequest::OpenIssuer { name },
+            Self::Host { issuer, wait_ms, stand_in_max } => {
+                AdminRequest::SetHost { issuer, wait_ms, stand_in_max_minor: stand_in_max }
+            }
             Self::Show { issuer } => AdminRequest::ShowIssuer { issuer },
         };
         let issuer: Issuer = answered!(admin.ask(request)?, Issuer)?;
         output.either(&issuer, || {
-            pairs(&[("issuer", issuer.id.to_string()), ("name", issuer.name.to_string())])
+            let stand_in = match issuer.stand_in_max_minor {
+                0 => "never".to_owned(),
+                minor => format!("up to {minor} minor units"),
+            };
+            pairs(&[
+                ("issuer", issuer.id.to_string()),
+                ("name", issuer.name.to_string()),
+                ("host answers within", format!("{} ms", issuer.host_wait_ms)),
+                ("we stand in for it", stand_in),
+            ])
         })
     }
 }

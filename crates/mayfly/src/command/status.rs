@@ -1,6 +1,6 @@
 //! `mayfly status`
 
-use mayfly_server::protocol::{AdminRequest, Status};
+use mayfly_server::protocol::{AdminRequest, IssuerHostStatus, Status};
 
 use crate::admin::{Admin, answered};
 use crate::duration::show_ms;
@@ -55,5 +55,11 @@ fn show(status: &Status) -> String {
         ("quarantined", counts.quarantined.to_string()),
         ("transactions", counts.transactions.to_string()),
     ]);
+    lines.extend(status.issuer_hosts.iter().map(|host| {
+        let since = host.owed_since.map(|since| format!(" since {since}")).unwrap_or_default();
+        let IssuerHostStatus { issuer, connections, in_service, owed, .. } = host;
+        let owed = format!("{owed} advices owed{since}");
+        ("issuer host", format!("{issuer}: {in_service} of {connections} connections signed on, {owed}"))
+    }));
     pairs(&lines)
 }

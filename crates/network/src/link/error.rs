@@ -17,7 +17,7 @@ pub enum LinkError {
     Malformed(De),
     /// The message can't be written in the host's dialect.
     Encode(EncodeError),
-    /// A question with the same STAN is under way.
+    /// The same question is under way: one that its answer could not be told from.
     Duplicate,
     /// No connection is signed on.
     NotSignedOn,
@@ -49,7 +49,7 @@ impl fmt::Display for LinkError {
             Self::Missing(element) => write!(f, "{element} is missing"),
             Self::Malformed(element) => write!(f, "{element} does not hold what it should"),
             Self::Encode(error) => write!(f, "the question can't be written: {error}"),
-            Self::Duplicate => f.write_str("a question with the same STAN is under way"),
+            Self::Duplicate => f.write_str("the same question is under way to the issuer host"),
             Self::NotSignedOn => f.write_str("no connection to the issuer host is signed on"),
             Self::Busy => f.write_str("as many questions are under way to the issuer host as may be"),
             Self::Stopping => f.write_str("the link to the issuer host stops"),

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::{Timestamp, tz::TimeZone};
 use mayfly_card::{AcquirerId, Stan};
 use mayfly_core::ResponseCode;
 use mayfly_iso8583::{De, FrameError, Message, MessageBuilder, Mti, MtiClass, ParseFailure};
@@ -21,6 +20,7 @@ use super::{Ended, Hub, LinkError, Phase};
 use crate::buffer::{Input, Output};
 use crate::management::Management;
 use crate::reply::respond;
+use crate::times::transmission_time;
 
 /// Keeps one connection to a host until the link stops.
 pub(super) async fn serve(hub: Arc<Hub>, line: usize, host: usize) {
@@ -356,21 +356,4 @@ pub(super) fn management(code: &str, stan: Stan, at_ms: u64, institution: Acquir
         message.set(De::FORWARDER, institution.as_str());
     }
     message
-}
-
-/// DE 7, MMDDhhmmss in UTC.
-fn transmission_time(at_ms: u64) -> String {
-    let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    at.unwrap_or(Timestamp::MAX).to_zoned(TimeZone::UTC).strftime("%m%d%H%M%S").to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn transmission_times_are_utc() {
-        assert_eq!(transmission_time(1_700_000_000_000), "1114221320");
-        assert_eq!(transmission_time(u64::MAX).len(), 10);
-    }
 }

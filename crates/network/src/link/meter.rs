@@ -31,7 +31,7 @@ pub struct LinkMeter {
     pub not_signed_on: Counter,
     /// Questions that were refused because as many were under way as may be.
     pub busy: Counter,
-    /// Questions that were refused because another with their STAN was under way.
+    /// Questions that were refused because the same was under way.
     pub duplicate: Counter,
     /// Answers to questions that had been given up.
     pub late: Counter,

@@ -236,10 +236,23 @@ impl IssuerLink {
     /// # Errors
     ///
     /// Why there is no answer. [`LinkError::may_have_arrived`] says whether the question must be reversed.
-    pub async fn send(&self, mut question: MessageBuilder) -> Result<MessageBuilder, LinkError> {
+    pub async fn send(&self, question: MessageBuilder) -> Result<MessageBuilder, LinkError> {
+        self.send_within(question, Duration::MAX).await
+    }
+
+    /// As [`IssuerLink::send`], and waits no longer than that for the answer.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_within(
+        &self,
+        mut question: MessageBuilder,
+        limit: Duration,
+    ) -> Result<MessageBuilder, LinkError> {
         let hub = &*self.0.hub;
         let since = Instant::now();
-        let after = Duration::from_millis(hub.options.answer_ms_max);
+        let after = limit.min(Duration::from_millis(hub.options.answer_ms_max));
         if !question.has(De::STAN) {
             question.set_number(De::STAN, self.stan().value().into());
         }

@@ -1,6 +1,6 @@
 //! Which question waits for which answer, on which connection. Pure: it has no socket and no clock.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::RandomState;
 
 use mayfly_card::Stan;
@@ -31,8 +31,8 @@ pub(crate) struct Mux<W> {
     bounds: Bounds,
     lines: Vec<Line>,
     waiting: HashMap<Key, Waiting<W>>,
-    /// Of those in `waiting`.
-    stans: HashSet<Stan>,
+    /// Of those in `waiting`: how many have each.
+    stans: HashMap<Stan, usize>,
     /// Of those in `waiting`, what waits for room on a connection, by turn: in the order in which it came.
     queue: BTreeMap<u64, (Key, Wire)>,
     /// What was given up after it had left: the host, and which question it was.
@@ -106,7 +106,7 @@ impl<W> Mux<W> {
             bounds,
             lines: hosts.into_iter().map(line).collect(),
             waiting: HashMap::new(),
-            stans: HashSet::new(),
+            stans: HashMap::new(),
             queue: BTreeMap::new(),
             late: HashMap::new(),
             late_order: VecDeque::new(),
@@ -124,7 +124,8 @@ impl<W> Mux<W> {
         loop {
             self.last_stan = self.last_stan % STAN_MAX + 1;
             // Far fewer are under way than there are, by the bound on the bounds: one is free.
-            if let Some(stan) = Stan::from_value(self.last_stan).filter(|stan| !self.stans.contains(stan)) {
+            if let Some(stan) = Stan::from_value(self.last_stan).filter(|stan| !self.stans.contains_key(stan))
+            {
                 return stan;
             }
         }
@@ -154,7 +155,7 @@ impl<W> Mux<W> {
         waiter: W,
     ) -> Result<(Key, u64), LinkError> {
         let key = Key::of_question(question)?;
-        if self.stans.contains(&key.stan) {
+        if self.waiting.contains_key(&key) {
             return Err(LinkError::Duplicate);
         }
         let line = self.free_line();
@@ -171,7 +172,7 @@ impl<W> Mux<W> {
         let content = Content::of(question, &self.hasher);
         // A repeat of what was given up: whatever answer comes now is the one that is waited for.
         self.late.remove(&key);
-        self.stans.insert(key.stan);
+        *self.stans.entry(key.stan).or_default() += 1;
         self.waiting.insert(key, Waiting { turn, content, waiter, line });
         match line {
             Some(at) => self.put(at, wire),
@@ -288,8 +289,14 @@ impl<W> Mux<W> {
     }
 
     fn forget(&mut self, key: &Key) -> Option<Waiting<W>> {
-        self.stans.remove(&key.stan);
-        self.waiting.remove(key)
+        let waiting = self.waiting.remove(key)?;
+        if let Some(count) = self.stans.get_mut(&key.stan) {
+            *count -= 1;
+            if *count == 0 {
+                self.stans.remove(&key.stan);
+            }
+        }
+        Some(waiting)
     }
 
     fn remember(&mut self, key: Key, host: usize, turn: u64) {

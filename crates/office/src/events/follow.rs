@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mayfly_core::{AccountId, Event, IssuerId, TimeMs};
+use mayfly_core::{AccountId, Event, HostAdvice, IssuerId, TimeMs};
 use mayfly_store::{JournalReader, StoreError};
 
 use super::list::{Whose, keep, read, whose};
@@ -29,7 +29,34 @@ pub struct Followed {
     pub next: EventPlace,
 }
 
+/// What issuer hosts have to be told, as a part of the journal has it.
+#[derive(Debug)]
+pub struct Advised {
+    /// Each with its place and its time, in order.
+    pub advices: Vec<(EventPlace, TimeMs, HostAdvice)>,
+    /// Where the next part begins.
+    pub next: EventPlace,
+}
+
 impl Office {
+    /// What issuer hosts have to be told from a place on, as far as it is on the disk and one reading goes.
+    ///
+    /// # Errors
+    /// If the journal can't be read.
+    pub async fn advised(&self, from: EventPlace) -> Result<Advised, OfficeError> {
+        let end = self.events_end();
+        if from >= end {
+            return Ok(Advised { advices: Vec::new(), next: from });
+        }
+        let wanted = |event: &mut Event| matches!(event, Event::HostAdvised(_));
+        let read = self.views.journal(move |journal| read(journal, from, end.sequence - 1, wanted)).await?;
+        let advices = read.found.into_iter().filter_map(|EventNow { place, at_ms, event }| match event {
+            Event::HostAdvised(advice) => Some((place, at_ms, *advice)),
+            _ => None,
+        });
+        Ok(Advised { advices: advices.collect(), next: read.next.unwrap_or(end) })
+    }
+
     /// Before which place everything is on the disk.
     pub fn events_end(&self) -> EventPlace {
         EventPlace { sequence: self.handle.progress().durable() + 1, index: 0 }

@@ -15,7 +15,7 @@ use mayfly_core::{
 };
 use serde_json::{Map, Value, json};
 
-pub use follow::{Followed, Follower};
+pub use follow::{Advised, Followed, Follower};
 pub use list::{EventFilter, EventNow};
 pub use mayfly_store::EventPlace;
 

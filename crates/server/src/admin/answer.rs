@@ -2,8 +2,8 @@
 
 use mayfly_card::{Channel, Currency};
 use mayfly_core::{
-    AccountId, Controls, CreditLimit, HolderDigits, IssuerId, MerchantRule, MessageKind, ProgrammeId,
-    Refusal, Retirement, Terms, state,
+    AccountId, Controls, CreditLimit, HolderDigits, HostTerms, IssuerId, MerchantRule, MessageKind,
+    ProgrammeId, Refusal, Retirement, Terms, state,
 };
 use mayfly_engine::cards::CardDeskError;
 use mayfly_store::TransactionRow;
@@ -17,7 +17,9 @@ use crate::protocol::{
 use mayfly_office::{NumberNow, OfficeError};
 
 pub(super) fn issuer(id: IssuerId, issuer: &state::Issuer) -> Issuer {
-    Issuer { id, name: issuer.name }
+    let HostTerms { wait_ms, stand_in_max } = issuer.host.unwrap_or_default();
+    let (host_wait_ms, stand_in_max_minor) = (wait_ms, stand_in_max.value());
+    Issuer { id, name: issuer.name, host_wait_ms, stand_in_max_minor }
 }
 
 pub(super) fn programme(id: ProgrammeId, programme: &state::Programme) -> Programme {

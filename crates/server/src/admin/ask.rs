@@ -1,7 +1,7 @@
 //! From what was asked to what the office takes.
 
 use mayfly_card::{Ascii, MinorUnits};
-use mayfly_core::{Controls, CreditLimit, HolderDigits, MerchantRule, Name, Terms};
+use mayfly_core::{Controls, CreditLimit, HolderDigits, HostTerms, MerchantRule, Name, Terms};
 
 use crate::protocol::{
     AccountLimit, AdminError, ErrorCode, FailedControl, Includes, IssueNumber, Merchant, NumberControls,
@@ -21,6 +21,11 @@ fn minor_units(field: &str, minor: u64) -> Result<MinorUnits, AdminError> {
         let max = MinorUnits::MAX.value();
         AdminError::new(ErrorCode::Limit, format!("{field} is {minor}; an amount is at most {max}"))
     })
+}
+
+pub(super) fn host(wait_ms: u32, stand_in_max_minor: u64) -> Result<HostTerms, AdminError> {
+    let stand_in_max = minor_units("the largest amount of stand-in", stand_in_max_minor)?;
+    Ok(HostTerms { wait_ms, stand_in_max })
 }
 
 pub(super) fn limit(limit: AccountLimit) -> Result<CreditLimit, AdminError> {

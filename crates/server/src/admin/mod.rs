@@ -53,6 +53,10 @@ impl Clerk {
                 Tell::Issuer(answer::issuer(id, &issuer))
             }
             Ask::ShowIssuer { issuer: id } => Tell::Issuer(answer::issuer(id, &office.issuer(id).await?)),
+            Ask::SetHost { issuer: id, wait_ms, stand_in_max_minor } => {
+                office.set_host(id, Some(ask::host(wait_ms, stand_in_max_minor)?), None).await?;
+                Tell::Issuer(answer::issuer(id, &office.issuer(id).await?))
+            }
             Ask::ListIssuers { page } => {
                 Tell::Issuers(list(office.issuers(part(&page)?).await?, |(id, it)| answer::issuer(id, &it)))
             }

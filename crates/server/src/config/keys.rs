@@ -49,6 +49,16 @@ pub enum Kind {
         /// The words.
         of: &'static [&'static str],
     },
+    /// A list of texts, 1 to so many.
+    Texts {
+        /// How many there may be.
+        max: usize,
+    },
+    /// The list of issuer hosts, none to so many.
+    IssuerHosts {
+        /// How many there may be.
+        max: usize,
+    },
     /// The list of ISO 8583 listeners, 1 to so many.
     Listeners {
         /// If nothing is set: address and dialect.
@@ -77,6 +87,8 @@ impl Key {
             }
             Kind::Choice { default, of } => format!("Default \"{default}\"; one of {}.", of.join(", ")),
             Kind::Listeners { max, .. } => format!("Default: the one below; 1 to {max} listeners."),
+            Kind::Texts { max } => format!("1 to {max} texts; it must be set."),
+            Kind::IssuerHosts { max } => format!("Default: none; up to {max} hosts."),
             Kind::CardKeys => {
                 let [min, max] = CARD_KEY_VERSIONS;
                 format!(
@@ -88,7 +100,7 @@ impl Key {
     }
 }
 
-const fn number(
+pub(super) const fn number(
     section: &'static str,
     name: &'static str,
     (default, min, max, unit): (u64, u64, u64, &'static str),
@@ -97,7 +109,7 @@ const fn number(
     Key { section, name, kind: Kind::Number { default, min, max, unit }, meaning }
 }
 
-const fn text(
+pub(super) const fn text(
     section: &'static str,
     name: &'static str,
     (default, form): (&'static str, &'static str),
@@ -118,6 +130,9 @@ macro_rules! keys {
 keys! {
     DATA_DIR = text("", "data_dir", (".", "a directory; if relative, to that of this file"),
         "Where journal, views, root key and admin socket are.");
+    ISSUER_HOSTS = Key { section: "", name: "issuer_hosts", kind: Kind::IssuerHosts { max: 64 },
+        meaning: "Where the hosts are that have the money of accounts: for each issuer one, which is asked before its accounts \
+            pay." };
 
     DATABASE_URL = Key { section: "database", name: "url", kind: Kind::DatabaseUrl,
         meaning: "The PostgreSQL database that keeps journal, views and directory; several hosts are tried in their order for \
@@ -291,6 +306,7 @@ mod tests {
                 Kind::Choice { default, of } => assert!(of.contains(default), "{}", key.path()),
                 Kind::Text { form, .. } => assert!(!form.is_empty(), "{}", key.path()),
                 Kind::Listeners { max, .. } => assert!(*max > 0),
+                Kind::Texts { max } | Kind::IssuerHosts { max } => assert!(*max > 0),
                 Kind::Flag { .. } | Kind::DatabaseUrl | Kind::CardKeys => {}
             }
             assert!(key.meaning.ends_with('.'), "{}", key.path());

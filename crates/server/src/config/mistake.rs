@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use mayfly_store::DatabaseError;
 
+use super::hosts::HostWrong;
+
 /// Everything that is wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -83,6 +85,8 @@ pub enum Wrong {
     ListenerLacks(&'static str),
     /// Two listeners at one address.
     ListenerTwice(String),
+    /// An issuer's host can't be used.
+    IssuerHost(HostWrong),
     /// No dialect of that name, nor a file.
     NoDialect(String),
     /// The dialect file is wrong.
@@ -226,6 +230,7 @@ impl fmt::Display for Mistake {
                 write!(f, "`{key}` is {found}; set {min} to {max} {unit}")
             }
             Wrong::Choice { found, of } => write!(f, "`{key}` is \"{found}\"; set one of {}", of.join(", ")),
+            Wrong::IssuerHost(wrong) => write!(f, "`{key}` {wrong}"),
             Wrong::Address(found) => {
                 write!(f, "`{key}` is \"{found}\"; set an IP address and a port, as in 127.0.0.1:8583")
             }

@@ -4,6 +4,7 @@
 //! it, and [`Settings`] what was made of it: addresses, paths and dialects instead of texts.
 
 mod database;
+mod hosts;
 mod key_source;
 mod keys;
 mod mistake;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use database::{DatabaseAsked, PASSWORD_VARIABLE};
+pub use hosts::HostWrong;
 pub use key_source::{
     KeyFile, KeySettings, KeySource, PASSPHRASE_VARIABLE, PIN_VARIABLE, SecretFrom, TokenKey, Wrapped,
 };
@@ -45,7 +47,9 @@ pub(crate) enum Value {
     Flag(bool),
     Number(u64),
     Text(String),
+    Texts(Vec<String>),
     Listeners(Vec<ListenerText>),
+    IssuerHosts(Vec<hosts::HostText>),
     CardKeys(Vec<CardKeyText>),
 }
 
@@ -144,6 +148,13 @@ impl Config {
                 vec![ListenerText { address: (*address).to_owned(), dialect: (*dialect).to_owned() }]
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn issuer_hosts(&self, key: &Key) -> &[hosts::HostText] {
+        match self.value(key) {
+            Some(Value::IssuerHosts(hosts)) => hosts,
+            _ => &[],
         }
     }
 

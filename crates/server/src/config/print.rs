@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::keys::{KEYS, Key, Kind};
-use super::{CardKeyText, Config, ListenerText};
+use super::{CardKeyText, Config, ListenerText, hosts};
 
 /// How wide comments are.
 const WIDTH: usize = 100;
@@ -21,6 +21,9 @@ pub(super) fn print(config: &Config) -> String {
             out.push('\n');
         }
         comment(&mut out, &format!("{} {}", key.meaning, key.bounds()));
+        if let Kind::IssuerHosts { .. } = key.kind {
+            hosts::explained().lines().for_each(|line| comment(&mut out, line));
+        }
         out.push_str(&format!("{} = {}\n", key.name, value(config, key)));
     }
     out
@@ -31,6 +34,8 @@ fn value(config: &Config, key: &Key) -> String {
         Kind::Flag { .. } => config.flag(key).to_string(),
         Kind::Number { .. } => config.number(key).to_string(),
         Kind::Text { .. } | Kind::DatabaseUrl | Kind::Choice { .. } => quoted(config.text(key)),
+        // Hosts are tables at the end of a file; a host has no default.
+        Kind::Texts { .. } | Kind::IssuerHosts { .. } => "[]".to_owned(),
         Kind::Listeners { .. } => {
             let mut list = String::from("[");
             for ListenerText { address, dialect } in config.listeners(key) {

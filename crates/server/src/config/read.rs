@@ -27,7 +27,7 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Config, ConfigError> {
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     mistakes: Vec<Mistake>,
     values: BTreeMap<String, (Value, Option<usize>)>,
@@ -67,7 +67,7 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&mut self, key: &Key, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+    pub(super) fn value(&mut self, key: &Key, value: &Spanned<DeValue<'_>>) -> Option<Value> {
         let (span, path) = (value.span(), key.path());
         let result = match &key.kind {
             Kind::Number { min, max, unit, .. } => number(value.get_ref(), *min, *max, unit),
@@ -84,6 +84,8 @@ impl Reader<'_> {
             }),
             Kind::Choice { of, .. } => choice(value.get_ref(), of).map(Value::Text),
             Kind::Listeners { max, .. } => return self.listeners(&path, *max, value),
+            Kind::Texts { max } => return self.texts(&path, *max, value),
+            Kind::IssuerHosts { max } => return self.hosts(&path, *max, value),
             Kind::CardKeys => return self.card_keys(&path, value),
         };
         result.map_err(|wrong| self.wrong(Some(span), &path, wrong)).ok()
@@ -201,7 +203,7 @@ impl Reader<'_> {
         Some(CardKeyText { version, texts })
     }
 
-    fn wrong(&mut self, span: Option<Range<usize>>, key: &str, wrong: Wrong) {
+    pub(super) fn wrong(&mut self, span: Option<Range<usize>>, key: &str, wrong: Wrong) {
         let line = span.map(|span| self.line(&span));
         self.mistakes.push(Mistake { line, key: key.to_owned(), wrong });
     }
@@ -212,7 +214,7 @@ impl Reader<'_> {
     }
 }
 
-fn join(section: &str, name: &str) -> String {
+pub(super) fn join(section: &str, name: &str) -> String {
     if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
 }
 
@@ -239,7 +241,7 @@ fn number(value: &DeValue<'_>, min: u64, max: u64, unit: &'static str) -> Result
 }
 
 /// The known name that a wrong one comes nearest to, if it is near enough to be a slip.
-fn nearest(found: &str, known: impl Iterator<Item = String>) -> Option<String> {
+pub(super) fn nearest(found: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
     known
         .map(|known| {

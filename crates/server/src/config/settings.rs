@@ -15,6 +15,7 @@ use tracing_subscriber::filter::Targets;
 use super::keys::{self, Key};
 use super::mistake::{ConfigError, Mistake, Wrong};
 use super::{CONFIG_FILE, Config, KeySettings, SOCKET_BYTES_MAX};
+use crate::hosts::HostSettings;
 
 /// The longest dialect file, in bytes.
 const DIALECT_BYTES_MAX: u64 = 256 * 1024;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub file: PathBuf,
     /// Where the network connects, and what is spoken there.
     pub endpoints: Vec<Endpoint>,
+    /// The hosts that have the money of accounts.
+    pub issuer_hosts: Vec<HostSettings>,
     /// The network's bounds.
     pub network: mayfly_network::Options,
     /// Where metrics, health and readiness are served; none if switched off.
@@ -152,6 +155,7 @@ impl Check<'_> {
         let data_dir = self.path(&keys::DATA_DIR, &base);
         let home = self.home(&data_dir);
         let endpoints = self.endpoints(&base);
+        let issuer_hosts = self.issuer_hosts(&base, self.config.number(&keys::DRAIN_S) * 1000);
         let http_address = self.http_address();
         let socket = self.path(&keys::SOCKET, &data_dir);
         let bytes = socket.as_os_str().len();
@@ -168,6 +172,7 @@ impl Check<'_> {
         Some(Settings {
             file: self.config.file.clone(),
             endpoints,
+            issuer_hosts,
             network: self.network(),
             http_address,
             socket,
@@ -377,7 +382,7 @@ impl Check<'_> {
 }
 
 /// A built-in dialect, or that of a file.
-fn dialect(name: &str, base: &Path) -> Result<&'static Dialect, Wrong> {
+pub(super) fn dialect(name: &str, base: &Path) -> Result<&'static Dialect, Wrong> {
     if let Some(dialect) = mayfly_iso8583::Dialect::builtin(name) {
         return Ok(dialect);
     }

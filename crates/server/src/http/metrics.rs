@@ -47,6 +47,7 @@ impl Collector for Scrape {
             out.retention(live)?;
             out.webhooks(&live.notifier)?;
             out.asked(&live.asked)?;
+            out.issuer_hosts(&live.hosts)?;
             out.network(&live.network)?;
             out.connections(&live.network)?;
         }
@@ -58,9 +59,9 @@ impl Collector for Scrape {
 }
 
 /// Labels: a name and a value each, all from fixed lists.
-type Label = [(&'static str, &'static str); 1];
+pub(super) type Label = [(&'static str, &'static str); 1];
 
-struct Out<'a>(DescriptorEncoder<'a>);
+pub(super) struct Out<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Out<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -77,7 +78,7 @@ impl Out<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    fn counters(
+    pub(super) fn counters(
         &mut self,
         name: &str,
         help: &str,

@@ -4,6 +4,7 @@
 //! server takes no work.
 
 mod bounded;
+mod host_metrics;
 mod metrics;
 
 use std::net::SocketAddr;

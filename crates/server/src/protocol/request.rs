@@ -31,6 +31,16 @@ pub enum AdminRequest {
         #[serde(with = "crate::text")]
         issuer: IssuerId,
     },
+    /// By which terms an issuer's host is asked. → [`AdminResponse::Issuer`]
+    SetHost {
+        /// Whose.
+        #[serde(with = "crate::text")]
+        issuer: IssuerId,
+        /// How long its answer is waited for, in milliseconds.
+        wait_ms: u32,
+        /// Up to which amount we approve in its place, in minor units.
+        stand_in_max_minor: u64,
+    },
     /// A new programme. → [`AdminResponse::Programme`]
     OpenProgramme(Box<OpenProgramme>),
     /// → [`AdminResponse::Programmes`]

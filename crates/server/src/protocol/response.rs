@@ -224,6 +224,10 @@ pub struct Issuer {
     /// What it is called.
     #[serde(with = "crate::text")]
     pub name: Name,
+    /// How long its host's answer is waited for, in milliseconds.
+    pub host_wait_ms: u32,
+    /// Up to which amount we approve in its host's place, in minor units; 0 for none.
+    pub stand_in_max_minor: u64,
 }
 
 /// A programme.
@@ -469,6 +473,28 @@ pub struct Status {
     pub counts: Counts,
     /// Where it listens.
     pub addresses: Addresses,
+    /// The issuer hosts that it asks.
+    #[serde(default)]
+    pub issuer_hosts: Vec<IssuerHostStatus>,
+}
+
+/// How it is with an issuer's host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerHostStatus {
+    /// Whose.
+    #[serde(with = "crate::text")]
+    pub issuer: IssuerId,
+    /// How many connections are wanted.
+    pub connections: usize,
+    /// How many are signed on.
+    pub in_service: usize,
+    /// How many questions are under way.
+    pub under_way: usize,
+    /// How many reversals and other advices it has not acknowledged, as far as they are in memory.
+    pub owed: usize,
+    /// Since when it has not acknowledged the oldest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed_since: Option<Time>,
 }
 
 /// What there is.

@@ -69,6 +69,8 @@ pub enum StartError {
     Socket(SocketError),
     /// The network can't be served.
     Network(mayfly_network::StartError),
+    /// Issuer hosts can't be asked, or told what they have to hear.
+    Hosts(crate::hosts::HostsError),
     /// The system gave no threads, or a file could not be written.
     System {
         /// What was being done.
@@ -123,6 +125,7 @@ impl fmt::Display for StartError {
             ),
             Self::Socket(error) => error.fmt(f),
             Self::Network(error) => write!(f, "{error}; check iso8583 in the configuration"),
+            Self::Hosts(error) => error.fmt(f),
             Self::System { what, error } => write!(f, "{what}: {error}"),
         }
     }

@@ -25,6 +25,7 @@ use crate::admin::AdminSocket;
 use crate::config::Settings;
 use crate::directory::Run;
 use crate::health::Phase;
+use crate::hosts::Hosts;
 use crate::http::AdminPages;
 use crate::live::Shared;
 use crate::protocol::Addresses;
@@ -46,6 +47,7 @@ pub struct Server {
     failed: watch::Receiver<Option<String>>,
     background: Vec<JoinHandle<()>>,
     network: Network,
+    hosts: Hosts,
     api: Option<RunningApi>,
     delivery: Delivery,
     socket: AdminSocket,
@@ -173,6 +175,7 @@ impl Server {
             settings,
             background,
             network,
+            hosts,
             api,
             delivery,
             socket,
@@ -199,6 +202,8 @@ impl Server {
                 delivery.stop().await;
             };
             let (stopped, (), ()) = tokio::join!(network.stop(), stop_api, socket.stop(settings.drain));
+            // Nobody asks any more what they would have to say.
+            hosts.stop().await;
             if let Stopped::Cut { connections } = stopped {
                 tracing::warn!(connections, "connections were still busy when the time to stop ran out");
             }

@@ -12,9 +12,10 @@ use mayfly_engine::{Catalogue, Clock, Desk, Ends, Engine, Handle, Parts, Progres
 use mayfly_identity::password::PasswordHasher;
 use mayfly_keys::{CardKeys, CheckValue, KeyService, OsRandom, SecretKey};
 use mayfly_network::Network;
+use mayfly_network::host::{HostQueue, host_asker};
 use mayfly_notify::{
-    DECISIONS_MAX, DecisionCaller, Delivery, DeliveryOptions, DeliveryParts, Hook, HookMeter, HookParts,
-    HookQueue, Notifier, WAIT_DEFAULT,
+    DECISIONS_MAX, DecisionCaller, Delivery, DeliveryOptions, DeliveryParts, HookMeter, HookParts, HookQueue,
+    Notifier, WAIT_DEFAULT,
 };
 use mayfly_outbound::Client;
 use mayfly_store::{
@@ -32,6 +33,7 @@ use crate::directory::{self, Run};
 use crate::files;
 use crate::health::{Health, Phase};
 use crate::holds::{self, HoldsMeter};
+use crate::hosts::{Askers, HostGround, Hosts};
 use crate::http::AdminPages;
 use crate::init::KEY_CHECK_FILE;
 use crate::key_versions::{KeyServices, OPERATOR, VersionDesk};
@@ -111,8 +113,8 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
         directory: Arc::new(directory),
         client,
     };
-    let (hook, questions) = mayfly_notify::hook();
-    let core = Core::start(&ground, (partitions, ends, journal), hook)?;
+    let ((hook, hook_queue), (hosts, host_queue)) = (mayfly_notify::hook(), host_asker());
+    let core = Core::start(&ground, (partitions, ends, journal), Askers { hook, hosts })?;
     let retention = match &keeper {
         // That of the first partition stands for all of them.
         Some(keeper) => retention.under(PartitionId::FIRST, keeper.standing().clone()),
@@ -124,10 +126,11 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
     let views = Views::open(&settings.home, core.engine.handle(), core.folder.waker());
     let front = views.map_err(StartError::Store).and_then(|views| {
         let reading = (views, retention.keeper().clone());
+        let questions = (hook_queue, host_queue);
         runtime.block_on(front(&ground, (&core, reading, questions), listener, pages.as_ref(), pepper))
     });
     match front {
-        Ok(Front { network, api, delivery, socket, addresses, background }) => {
+        Ok(Front { network, hosts, api, delivery, socket, addresses, background }) => {
             shared.health.enter(Phase::Serving);
             let (socket_path, http) = (&addresses.admin_socket, addresses.admin_http.as_deref());
             tracing::info!(admin_socket = socket_path, admin_http = http.unwrap_or("off"), "serving");
@@ -140,6 +143,7 @@ pub(super) fn start(settings: Settings, found: &mut bool) -> Result<Server, Star
                 failed,
                 background,
                 network,
+                hosts,
                 api,
                 delivery,
                 socket,
@@ -277,7 +281,7 @@ impl Core {
     fn start(
         ground: &Ground<'_>,
         (partitions, ends, journal): (Partitions, Ends, StoredJournal),
-        hook: Hook,
+        askers: Askers,
     ) -> Result<Self, StartError> {
         let Ground { settings, catalogue, clock, shared, .. } = ground;
         let progress = Arc::new(Progress::default());
@@ -299,7 +303,7 @@ impl Core {
             journal: Box::new(journal),
             archive: Arc::new(archive),
             catalogue: catalogue.clone(),
-            asker: Arc::new(hook),
+            asker: Arc::new(askers),
             clock: clock.clone(),
             progress: progress.clone(),
             options: settings.engine,
@@ -330,6 +334,7 @@ pub(super) fn fail(health: &Health, failure: &watch::Sender<Option<String>>, why
 /// What others connect to.
 struct Front {
     network: Network,
+    hosts: Hosts,
     api: Option<RunningApi>,
     delivery: Delivery,
     socket: AdminSocket,
@@ -339,7 +344,7 @@ struct Front {
 
 async fn front(
     ground: &Ground<'_>,
-    (core, (views, retention), questions): (&Core, (Views, Arc<Keeper>), HookQueue),
+    (core, (views, retention), (questions, for_hosts)): (&Core, (Views, Arc<Keeper>), (HookQueue, HostQueue)),
     listener: UnixListener,
     pages: Option<&AdminPages>,
     pepper: SecretKey<32>,
@@ -369,6 +374,15 @@ async fn front(
     };
     // It ends when the engine does.
     drop(tokio::spawn(questions.run(parts)));
+    let with = HostGround {
+        handle: handle.clone(),
+        office: office.clone(),
+        directory: directory.clone(),
+        catalogue: catalogue.clone(),
+        clock: clock.clone(),
+    };
+    // Before anybody can send what they are asked about.
+    let hosts = Hosts::start(&settings.issuer_hosts, for_hosts, with).await.map_err(StartError::Hosts)?;
     let network = Network::start(&settings.endpoints, handle.clone(), catalogue.clone(), settings.network)
         .await
         .map_err(StartError::Network)?;
@@ -390,6 +404,7 @@ async fn front(
         network: network.meter(),
         notifier: delivery.notifier().clone(),
         asked,
+        hosts: hosts.view().clone(),
         holds: holds.clone(),
         retention: retention.clone(),
     };
@@ -411,7 +426,7 @@ async fn front(
         let watched = standby::watch_over(standing.clone(), shared.clone(), core.failure.clone());
         background.push(tokio::spawn(watched));
     }
-    Ok(Front { network, api, delivery, socket, addresses, background })
+    Ok(Front { network, hosts, api, delivery, socket, addresses, background })
 }
 
 /// Begins to tell webhooks what happens.
@@ -504,6 +519,7 @@ fn status(run: Run, handle: Handle, shared: Arc<Shared>, clock: Arc<dyn Clock>) 
                 ..Counts::default()
             },
             addresses: run.addresses.clone(),
+            issuer_hosts: shared.live.get().map(|live| live.hosts.status()).unwrap_or_default(),
         }
     }
 }

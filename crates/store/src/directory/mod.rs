@@ -25,6 +25,7 @@ mod conversions;
 mod counters;
 mod decision_endpoints;
 mod error;
+mod host_advices;
 mod ids;
 mod invitations;
 mod key_versions;
@@ -64,6 +65,7 @@ pub use cardholders::{Cardholder, CardholderStatus, Login};
 pub use conversions::{NewConversion, StoredConversion};
 pub use decision_endpoints::DecisionEndpoint;
 pub use error::{AuditFault, DirectoryError};
+pub use host_advices::StoredAdvice;
 pub use ids::{AttemptId, CardholderId, KeyId, MerchantEntryId, SessionId, WebhookId};
 pub use invitations::{Invitation, NewInvitation, Redeemed, Redemption};
 pub use key_versions::{KeyVersionRow, key_versions_of};
@@ -110,6 +112,7 @@ pub(crate) const FORMAT: Format = Format {
         Step::each(3, counters::TAKE_OVER_SQLITE, counters::TAKE_OVER_POSTGRES),
         Step::new(4, key_versions::CREATE),
         Step::new(4, conversions::CREATE),
+        Step::new(5, host_advices::CREATE),
     ],
     upgrades: true,
     // One that lacks a table says nothing of what would stand in it.
@@ -249,6 +252,21 @@ pub(crate) fn last_webhook(home: &Home) -> Result<Option<(WebhookId, u64)>, Stor
     }
     match home.open(&FORMAT, sqlite::Access::Read, CACHE_BYTES) {
         Ok(sql) => webhooks::last(&sql),
+        Err(StoreError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The entry of the journal that whoever tells issuer hosts has to read next; none if no host was ever configured, or there is
+/// no directory. For who must not drop what was not taken over; it takes no key.
+pub(crate) fn next_host_entry(home: &Home) -> Result<Option<u64>, StoreError> {
+    if let Location::File(path) = home.location(&FORMAT)
+        && !path.exists()
+    {
+        return Ok(None);
+    }
+    match home.open(&FORMAT, sqlite::Access::Read, CACHE_BYTES) {
+        Ok(sql) => Ok(host_advices::place(&sql)?.map(|place| place.sequence)),
         Err(StoreError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),
     }

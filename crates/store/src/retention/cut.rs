@@ -41,6 +41,8 @@ pub enum HeldBy {
     Views,
     /// A webhook that has not been told it.
     Webhook(WebhookId),
+    /// Whoever tells issuer hosts what they have to hear.
+    IssuerHosts,
 }
 
 /// How far a journal may be cut.
@@ -113,6 +115,11 @@ impl Cutter {
             && place.saturating_sub(1) < limit.to
         {
             limit = Limit { to: place.saturating_sub(1), held_by: Some(HeldBy::Webhook(webhook)) };
+        }
+        if let Some(next) = directory::next_host_entry(&self.home)?
+            && next.saturating_sub(1) < limit.to
+        {
+            limit = Limit { to: next.saturating_sub(1), held_by: Some(HeldBy::IssuerHosts) };
         }
         Ok(limit)
     }

@@ -8,7 +8,7 @@
 //! **The views** drop what has been over for long: see [`views`](self::views).
 //!
 //! What must never happen here: something is dropped that is in no file yet, that was not folded, that a webhook has not been
-//! told, or that belongs to money that is held or to a number that can be used or is in quarantine.
+//! told, or that an issuer host might have to be told, or that belongs to money that is held or to a number that can be used or is in quarantine.
 
 pub(crate) mod base;
 mod cut;

@@ -67,7 +67,6 @@ fn each_decline_has_its_code() {
         (register.authorisation(AT_MS, &date, amount(1)), "05"),
         (register.authorisation(AT_MS, &rich(), amount(10_000)), "00"),
         (register.sale(AT_MS, &rich(), amount(1)), "51"),
-        (register.completion(AT_MS, &MessageBuilder::new(Mti::AUTHORISATION_REQUEST), amount(1)), "12"),
     ] {
         assert_eq!(code(&mut ledger, &question), expected);
     }
@@ -162,4 +161,31 @@ proptest! {
         prop_assert_eq!(balance(&ledger), (10_000, 0));
         prop_assert_eq!(ledger.standing(), 0);
     }
+}
+
+#[test]
+fn advices_are_booked_whatever_there_is() {
+    let (mut ledger, mut register) = (ledger(), register());
+    let mut stood_in = register.authorisation(AT_MS, &rich(), amount(9_000));
+    stood_in.set_mti(Mti::AUTHORISATION_ADVICE);
+    let first = register.authorisation(AT_MS, &rich(), amount(4_000));
+    assert_eq!(code(&mut ledger, &first), "00");
+    assert_eq!(code(&mut ledger, &stood_in), "00");
+    assert_eq!(balance(&ledger), (10_000, 13_000));
+    // A charge takes from what is held for it, and a reversal of the rest leaves what was charged.
+    let charge = register.completion(AT_MS, &first, amount(2_500));
+    assert_eq!(code(&mut ledger, &charge), "00");
+    assert_eq!(code(&mut ledger, &register.repeat(&charge)), "00");
+    assert_eq!(balance(&ledger), (7_500, 10_500));
+    assert_eq!(code(&mut ledger, &register.reversal(AT_MS, &first, Some(amount(2_500)))), "00");
+    assert_eq!(balance(&ledger), (7_500, 9_000));
+    assert_eq!(code(&mut ledger, &register.reversal(AT_MS, &charge, None)), "00");
+    assert_eq!(balance(&ledger), (10_000, 9_000));
+    let mut refund = register.refund(AT_MS, &first, amount(100));
+    refund.set_mti(Mti::FINANCIAL_ADVICE);
+    assert_eq!(code(&mut ledger, &refund), "00");
+    assert_eq!(balance(&ledger), (10_100, 9_000));
+    let mut unknown = stood_in.clone();
+    unknown.set(De::PAN, "4000000000000002").set(De::STAN, "999");
+    assert_eq!(code(&mut ledger, &unknown), "14");
 }
