@@ -148,13 +148,14 @@ impl Terminal {
 }
 
 /// While it lives, the terminal shows nothing of what is typed.
-struct Dark {
+pub(crate) struct Dark {
     terminal: File,
     before: Termios,
 }
 
 impl Dark {
-    fn begin(terminal: &File) -> io::Result<Self> {
+    /// From now on.
+    pub(crate) fn begin(terminal: &File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut now = before.clone();
         now.local_modes -= LocalModes::ECHO;

@@ -1,12 +1,14 @@
 //! How fast records are appended to the journal and folded into the views, and what they take on the disk.
 //!
 //! Makes a synthetic journal in a temporary directory: accounts, active numbers, and purchases spread at random
-//! over the numbers. Then folds it, and opens it as a start of the server would.
+//! over the numbers. Then folds it; the same with purchases for each of which an ETSN is opened a while before. At last opens it as
+//! a start of the server would, with three open ETSNs of each number.
 //!
 //!     cargo run --release -p mayfly-store --example fold_speed -- [numbers] [purchases] [directory]
 
 #![allow(clippy::print_stdout)]
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +18,12 @@ use mayfly_card::{
     Rrn, Stan, TerminalId,
 };
 use mayfly_core::{
-    AccountId, AccountOpened, Controls, CreditLimit, Effect, Event, Facts, Hash64, IssuerId, IssuerOpened,
-    Kind, MessageKind, Name, NumberId, NumberIssued, NumberRef, PartitionId, Previous, ProgrammeId,
-    ProgrammeOpened, Reason, ResponseCode, Terms, TotalsChange, Transacted, TransactionId,
+    AccountId, AccountOpened, CardRef, Controls, CreditLimit, Effect, EtsnOpened, Event, Facts, Hash64,
+    IssuerId, IssuerOpened, Kind, MessageKind, Name, NumberId, NumberIssued, NumberRef, PartitionId,
+    Previous, ProgrammeId, ProgrammeOpened, Reason, ResponseCode, Terms, TotalsChange, Transacted,
+    TransactionId,
 };
+use mayfly_dynamic::{AppVersion, Etsn, Mode, Months, ReferenceData, Tsn};
 use mayfly_engine::{Entry, Head, Journal, Progress, Record};
 use mayfly_keys::NumberIndex;
 use mayfly_store::{FoldOptions, Folder, JOURNAL_FILE, OpenOptions, StoredJournal, VIEWS_FILE, open};
@@ -30,6 +34,8 @@ type Failure = Box<dyn std::error::Error>;
 const BATCH: usize = 512;
 /// So many records may wait for the views.
 const LAG_MAX: u64 = 600;
+/// So many ETSNs wait for their purchases.
+const WAITING: usize = 50_000;
 const PARTITION: PartitionId = PartitionId(0);
 const BEGUN_MS: u64 = 1_790_000_000_000;
 
@@ -65,13 +71,22 @@ fn main() -> Result<(), Failure> {
     report("appended while folding", purchases, maker.appending);
     println!("commits: {}", maker.slowest());
     maker.stop_following()?;
+
+    maker.dynamic_purchases(purchases)?;
+    report("appended with ETSNs", purchases, maker.appending);
+    fold(directory.path(), maker.head.sequence, purchases)?;
+    for _ in 0..3 {
+        maker.open_etsns()?;
+    }
+    fold(directory.path(), maker.head.sequence, 3 * numbers)?;
     drop(maker);
     let begun = Instant::now();
     let step = |what| println!("{:>10.2?} {what:?}", begun.elapsed());
     let opened = open(&directory.path().into(), &OpenOptions::default(), step)?;
     println!(
-        "opened {} numbers and {} transactions, with a check of all pages, in {:.2?}",
+        "opened {} numbers, {} cards and {} transactions, with a check of all pages, in {:.2?}",
         opened.partitions.first().numbers.len(),
+        opened.partitions.first().cards.len(),
         opened.partitions.first().transactions.len(),
         begun.elapsed()
     );
@@ -119,6 +134,9 @@ struct Maker {
     numbers: u64,
     accounts: u64,
     transactions: u64,
+    etsns: u64,
+    /// ETSNs that wait for their purchases, and the ids of their numbers.
+    waiting: VecDeque<(u64, Etsn)>,
     last_by_number: Vec<Option<TransactionId>>,
     random: u64,
     appending: Duration,
@@ -139,6 +157,8 @@ impl Maker {
             numbers,
             accounts: (numbers / 10).max(1),
             transactions: 0,
+            etsns: 0,
+            waiting: VecDeque::new(),
             last_by_number: vec![None; numbers as usize],
             random: 0x9e37_79b9_7f4a_7c15,
             appending: Duration::ZERO,
@@ -233,58 +253,115 @@ impl Maker {
     }
 
     fn purchases(&mut self, count: u64) -> Result<(), Failure> {
-        let usd = Currency::from_number(840).ok_or("no such currency")?;
         (self.appending, self.commits) = (Duration::ZERO, Vec::new());
         for _ in 0..count {
-            let drawn = self.random();
-            let number_id = drawn % self.numbers + 1;
-            let amount = (drawn >> 32) % 20_000 + 101;
-            self.transactions += 1;
-            let totals =
-                TotalsChange { authorised: amount as i64, held: amount as i64, ..TotalsChange::default() };
-            let facts = Facts {
-                acquirer: AcquirerId::parse("123456")?,
-                stan: Stan::from_value((self.transactions % 1_000_000) as u32).unwrap_or_default(),
-                rrn: Rrn::parse(&format!("{:012}", self.transactions))?,
-                terminal: TerminalId::parse("TERM0001")?,
-                merchant: MerchantId::parse(&format!("MERCHANT{:05}", drawn % 20_000))?,
-                mcc: Mcc::from_value(5411),
-                country: None,
-                entry_mode: PosEntryMode::parse("812")?,
-                transmitted: 1_122_131_415,
-                local_date: 1122,
-                local_time: 131_415,
-            };
-            let last = &mut self.last_by_number[(number_id - 1) as usize];
-            let previous = last.map_or(Previous::Nothing, Previous::Transaction);
-            *last = Some(TransactionId(self.transactions));
-            let event = Transacted {
-                id: TransactionId(self.transactions),
-                kind: Kind::Purchase,
-                message: MessageKind::Authorisation,
-                response: ResponseCode::Approved,
-                reason: Reason::Approved,
-                approval: None,
-                reference: Hash64(self.random()),
-                identity: Hash64(self.random()),
-                content: Hash64(self.random()),
-                number: Some(number(number_id)),
-                previous,
-                retires: None,
-                account: Some(AccountId(number_id % self.accounts + 1)),
-                issuer: Some(IssuerId(1)),
-                programme: Some(ProgrammeId(1)),
-                target: None,
-                reverses: None,
-                ceiling: MinorUnits::MAX,
-                amount: MinorUnits::new(amount).unwrap_or_default(),
-                currency: usd,
-                facts,
-                effect: Effect { totals, uses: -1, spent: amount as i64, ..Effect::default() },
-            };
-            self.push(&Event::Transacted(event))?;
+            let number_id = self.random() % self.numbers + 1;
+            self.purchase(number_id)?;
         }
         if self.count > 0 { self.append() } else { Ok(()) }
+    }
+
+    /// Purchases with an ETSN each, which was opened some seconds before.
+    fn dynamic_purchases(&mut self, count: u64) -> Result<(), Failure> {
+        (self.appending, self.commits) = (Duration::ZERO, Vec::new());
+        let mut done = 0;
+        while done < count {
+            let opened = self.random() % self.numbers + 1;
+            let etsn = self.open_etsn(opened)?;
+            self.waiting.push_back((opened, etsn));
+            if self.waiting.len() <= WAITING {
+                continue;
+            }
+            let Some((number_id, etsn)) = self.waiting.pop_front() else { break };
+            self.push(&Event::EtsnUsed { card: self.card(number_id), etsn })?;
+            self.purchase(number_id)?;
+            done += 1;
+        }
+        if self.count > 0 { self.append() } else { Ok(()) }
+    }
+
+    /// One ETSN of each number.
+    fn open_etsns(&mut self) -> Result<(), Failure> {
+        for id in 1..=self.numbers {
+            self.open_etsn(id)?;
+        }
+        if self.count > 0 { self.append() } else { Ok(()) }
+    }
+
+    fn card(&self, number_id: u64) -> CardRef {
+        CardRef { number: number(number_id), account: AccountId(number_id % self.accounts + 1) }
+    }
+
+    fn open_etsn(&mut self, number_id: u64) -> Result<Etsn, Failure> {
+        self.etsns += 1;
+        let month = MonthIndex::new(2026, 11).ok_or("no such month")?;
+        let etsn = Etsn(self.etsns);
+        let event = EtsnOpened {
+            card: self.card(number_id),
+            tsn: Tsn(self.etsns),
+            etsn,
+            mode: Mode::Expiry,
+            version: AppVersion(1),
+            reference: ReferenceData::new(month, Months::new(96).ok_or("months")?)?,
+            expires_ms: BEGUN_MS + 86_400_000,
+            cap: Some((
+                MinorUnits::new(20_000).ok_or("an amount")?,
+                Currency::from_number(840).ok_or("USD")?,
+            )),
+            merchant: None,
+        };
+        self.push(&Event::EtsnOpened(Box::new(event)))?;
+        Ok(etsn)
+    }
+
+    fn purchase(&mut self, number_id: u64) -> Result<(), Failure> {
+        let usd = Currency::from_number(840).ok_or("no such currency")?;
+        let drawn = self.random();
+        let amount = (drawn >> 32) % 20_000 + 101;
+        self.transactions += 1;
+        let totals =
+            TotalsChange { authorised: amount as i64, held: amount as i64, ..TotalsChange::default() };
+        let facts = Facts {
+            acquirer: AcquirerId::parse("123456")?,
+            stan: Stan::from_value((self.transactions % 1_000_000) as u32).unwrap_or_default(),
+            rrn: Rrn::parse(&format!("{:012}", self.transactions))?,
+            terminal: TerminalId::parse("TERM0001")?,
+            merchant: MerchantId::parse(&format!("MERCHANT{:05}", drawn % 20_000))?,
+            mcc: Mcc::from_value(5411),
+            country: None,
+            entry_mode: PosEntryMode::parse("812")?,
+            transmitted: 1_122_131_415,
+            local_date: 1122,
+            local_time: 131_415,
+        };
+        let last = &mut self.last_by_number[(number_id - 1) as usize];
+        let previous = last.map_or(Previous::Nothing, Previous::Transaction);
+        *last = Some(TransactionId(self.transactions));
+        let event = Transacted {
+            id: TransactionId(self.transactions),
+            kind: Kind::Purchase,
+            message: MessageKind::Authorisation,
+            response: ResponseCode::Approved,
+            reason: Reason::Approved,
+            approval: None,
+            reference: Hash64(self.random()),
+            identity: Hash64(self.random()),
+            content: Hash64(self.random()),
+            number: Some(number(number_id)),
+            previous,
+            retires: None,
+            account: Some(AccountId(number_id % self.accounts + 1)),
+            issuer: Some(IssuerId(1)),
+            programme: Some(ProgrammeId(1)),
+            target: None,
+            reverses: None,
+            ceiling: MinorUnits::MAX,
+            amount: MinorUnits::new(amount).unwrap_or_default(),
+            currency: usd,
+            facts,
+            effect: Effect { totals, uses: -1, spent: amount as i64, ..Effect::default() },
+        };
+        self.push(&Event::Transacted(event))
     }
 }
 

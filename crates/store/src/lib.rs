@@ -54,4 +54,7 @@ pub use retention::{
 };
 pub use sql::postgres::{Database, DatabaseError, DatabaseOptions};
 pub use verify::{Verified, verify};
-pub use views::{AccountRow, GENERATION, NumberRow, Retired, TransactionRow, VIEWS_FILE};
+pub use views::{
+    AccountRow, CardLife, CardRow, CardStatus, EtsnId, EtsnRow, EtsnStatus, GENERATION, HostAdviceRow,
+    NumberRow, Retired, TransactionRow, VIEWS_FILE,
+};

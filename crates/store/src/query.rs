@@ -1,7 +1,7 @@
 //! Reading the views: for the command line, the API and the pages.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroU16;
 
 use mayfly_card::Currency;
@@ -15,8 +15,11 @@ use crate::archive::{UNDER_MAX, families};
 use crate::sql::Sql;
 use crate::views::cut::{self, List};
 use crate::views::lookups::Lookup;
-use crate::views::{self, AccountRow, NumberRow, TransactionRow, accounts, issuers, numbers, transactions};
-use crate::{Home, JournalReader, StoreError};
+use crate::views::{
+    self, AccountRow, CardRow, EtsnId, EtsnRow, HostAdviceRow, NumberRow, TransactionRow, accounts, cards,
+    host_advices, issuers, numbers, transactions,
+};
+use crate::{EventPlace, Home, JournalReader, StoreError};
 
 const CACHE_BYTES: usize = 8 << 20;
 /// How many rows one query returns at the most.
@@ -264,6 +267,96 @@ impl Views {
 }
 
 impl Views {
+    /// The cards of some accounts, such as those of one cardholder: of each account the latest first, from `from` on (none: from
+    /// the first account's latest). Also those of which nothing was asked yet.
+    pub fn cards(
+        &self,
+        accounts: &[AccountId],
+        now_ms: TimeMs,
+        from: Option<NumberId>,
+        limit: usize,
+    ) -> Result<Page<CardRow, NumberId>, StoreError> {
+        let limit = limit.min(PAGE_MAX);
+        let programmes = self.of_check_site()?;
+        let (mut rows, mut from) = (Vec::new(), from);
+        let mut accounts = accounts;
+        if let Some(id) = from {
+            let account = self.number(id)?.map(|number| number.account);
+            let at = accounts.iter().position(|known| Some(*known) == account).unwrap_or(accounts.len());
+            accounts = &accounts[at..];
+        }
+        for account in accounts {
+            let first = match from.take() {
+                Some(from) => Some(from),
+                None => self.account(*account)?.and_then(|account| account.last_number),
+            };
+            let page = follow(first, limit - rows.len(), |id| {
+                let Some(number) = self.number(id)? else { return self.gap(List::Numbers, id.0, NumberId) };
+                let earlier = number.previous_by_account;
+                let is_card = programmes.contains(&number.programme);
+                Ok((if is_card { Some(self.card_of(number, now_ms)?) } else { None }, earlier))
+            })?;
+            rows.extend(page.rows);
+            if page.next.is_some() {
+                return Ok(Page { rows, next: page.next });
+            }
+        }
+        Ok(Page { rows, next: None })
+    }
+
+    /// A card by its number; none if the number is no card's.
+    pub fn card(&self, number: NumberId, now_ms: TimeMs) -> Result<Option<CardRow>, StoreError> {
+        let Some(number) = self.number(number)? else { return Ok(None) };
+        let is_card = self.of_check_site()?.contains(&number.programme);
+        if is_card { self.card_of(number, now_ms).map(Some) } else { Ok(None) }
+    }
+
+    fn card_of(&self, number: NumberRow, now_ms: TimeMs) -> Result<CardRow, StoreError> {
+        Ok(CardRow { life: cards::find(&self.sql, number.id, now_ms)?, number })
+    }
+
+    /// The programmes whose numbers are cards of the check site.
+    fn of_check_site(&self) -> Result<HashSet<ProgrammeId>, StoreError> {
+        let programmes = self.programmes()?.into_iter();
+        Ok(programmes.filter(|(_, it)| it.terms.scheme.dynamic().is_some()).map(|(id, _)| id).collect())
+    }
+
+    /// The ETSNs of a card, the latest first, those before `before` (none: from the latest).
+    pub fn etsns(
+        &self,
+        card: NumberId,
+        before: Option<EtsnId>,
+        limit: usize,
+    ) -> Result<Page<EtsnRow, EtsnId>, StoreError> {
+        let limit = limit.min(PAGE_MAX);
+        let end = || views::cursors(&self.sql, self.partitions);
+        let before = match before {
+            Some(before) => before,
+            None => EtsnId(end()?.of(card.partition()).next_etsn),
+        };
+        let rows = cards::etsns(&self.sql, card, before, limit)?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
+        Ok(Page { rows, next })
+    }
+
+    /// What an issuer's host is told, or is owed: the latest first, those before `before` (none: from the latest).
+    pub fn host_advices(
+        &self,
+        issuer: IssuerId,
+        before: Option<EventPlace>,
+        limit: usize,
+    ) -> Result<Page<HostAdviceRow, EventPlace>, StoreError> {
+        let limit = limit.min(PAGE_MAX);
+        let mut rows = Vec::new();
+        for partition in PartitionId::all(self.partitions) {
+            rows.extend(host_advices::before(&self.sql, partition, issuer, before, limit)?);
+        }
+        rows.sort_by_key(|row| Reverse(row.place));
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.place);
+        Ok(Page { rows, next })
+    }
+
     /// A row that is missing in a list: it was dropped, and the list goes on behind it, or not.
     fn gap<T, C>(
         &self,

@@ -199,7 +199,9 @@ fn assert_sums(ground: &Ground) {
     let lost = "SELECT (SELECT count(*) FROM numbers) - (SELECT count(*) FROM number_state)
         - (SELECT count(*) FROM retired_numbers)";
     assert_eq!(number(lost), 0);
-    for (lookup, table) in [("reference_lookup", "transactions"), ("number_lookup", "numbers")] {
+    for (lookup, table) in
+        [("reference_lookup", "transactions"), ("number_lookup", "numbers"), ("etsn_lookup", "etsns")]
+    {
         let more = format!("SELECT (SELECT count(*) FROM {lookup}) - (SELECT count(*) FROM {table})");
         assert_eq!(number(&more), 0, "{lookup}");
     }
@@ -274,6 +276,7 @@ fn assert_same_state(cut: &State, whole: &State, now_ms: u64) {
     assert_eq!(cut.accounts, whole.accounts);
     assert_eq!(cut.issuer_books, whole.issuer_books);
     assert_eq!(cut.next_number, whole.next_number);
+    common::cards::assert_cards(cut, whole);
     assert_eq!(cut.numbers.len(), whole.numbers.len());
     for number in whole.numbers.iter() {
         assert_eq!(cut.numbers.find(number.index), Some(number));
@@ -398,6 +401,12 @@ fn views_that_were_cut_are_built_again(ground: Ground) {
         "gaps",
         "carried_entries",
         "kept_answers",
+        "cards",
+        "etsns",
+        "etsn_lookup",
+        "open_etsns",
+        "card_misses",
+        "host_advices",
         "cut",
     ];
     let says = |ground: &Ground| tables.map(|table| said(ground, table, &play));
@@ -424,6 +433,7 @@ fn valid(table: &str, play: &Play) -> String {
             let month = MonthIndex::of_unix_ms(now_ms);
             format!("(SELECT * FROM quarantine WHERE free_month > '{month:?}')")
         }
+        "open_etsns" => format!("(SELECT * FROM open_etsns WHERE expires_ms > {now_ms})"),
         "kept_answers" => format!("(SELECT * FROM kept_answers WHERE at_ms > {})", now_ms - DAY_MS),
         table => format!("(SELECT * FROM {table})"),
     }
@@ -439,7 +449,12 @@ fn said(ground: &Ground, table: &str, play: &Play) -> (i64, i64) {
         "accounts" => "id * 11 + balance + held + active_numbers",
         "issuer_books" => "issuer * 13 + settlement + funding + suspense",
         "quarantine" => "number * 3 + why",
-        "reference_lookup" | "number_lookup" => "id * 3 + hash % 1009",
+        "cards" => "id * 3 + last_tsn * 5 + etsns + coalesce(locked_ms, 2) + refused * 7 + misses_from",
+        "etsns" => "id * 3 + etsn + checks * 5 + coalesce(used_ms, 1) * 2 + coalesce(void_ms, 1) * 7",
+        "open_etsns" => "id * 3 + etsn + checks * 5",
+        "card_misses" => "id * 3 + number + at_ms * 5 + locks",
+        "host_advices" => "entry * 3 + place * 7 + stan + amount + coalesce(about, 1)",
+        "reference_lookup" | "number_lookup" | "etsn_lookup" => "id * 3 + hash % 1009",
         "gaps" => "list * 1000003 + id * 7 + next",
         "carried_entries" => "issuer * 7 + account * 3 + cardholder + held * 5 + settlement",
         "kept_answers" => "id",

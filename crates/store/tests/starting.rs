@@ -283,8 +283,8 @@ fn newer_views_are_refused_and_kept() {
     let directory = tempfile::tempdir().unwrap();
     played(&directory.path().into(), 2);
     let path = directory.path().join(VIEWS_FILE);
-    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
-    let newer = StoreError::Newer { location: (&path).into(), version: 7, known: 6 };
+    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 8").unwrap();
+    let newer = StoreError::Newer { location: (&path).into(), version: 8, known: 7 };
     assert_eq!(open(&directory.path().into(), &options(), |_| ()).err(), Some(newer));
     assert!(path.exists());
 }
@@ -402,8 +402,8 @@ fn a_database_that_is_not_ours_or_newer_is_refused_and_kept() {
     let none = open(&ground.home, &refuse, |_| ()).err().unwrap();
     assert!(matches!(none, StoreError::Missing { views: false, .. }), "{none}");
     played(&ground.home, 2);
-    ground.raw("views", "UPDATE format SET version = 7; SELECT 1");
-    assert!(matches!(error(), StoreError::Newer { version: 7, known: 6, .. }));
+    ground.raw("views", "UPDATE format SET version = 8; SELECT 1");
+    assert!(matches!(error(), StoreError::Newer { version: 8, known: 7, .. }));
     ground.raw("views", "UPDATE format SET version = 6; SELECT 1");
     ground.raw("journal", "UPDATE format SET application_id = 7; SELECT 1");
     assert!(matches!(error(), StoreError::Foreign { .. }));

@@ -8,13 +8,14 @@ use mayfly_core::{Event, PartitionId, TimeMs};
 use mayfly_engine::Ends;
 
 use super::folder::step_back;
-use crate::{Home, JournalReader, StoreError};
+use crate::{EventPlace, Home, JournalReader, StoreError};
 
 /// An event, with where and when it happened.
 #[derive(Debug)]
 pub(crate) struct Happened {
     pub(crate) partition: PartitionId,
     pub(crate) at_ms: TimeMs,
+    pub(crate) place: EventPlace,
     pub(crate) event: Event,
 }
 
@@ -46,10 +47,13 @@ impl Chunk {
         }
         for entry in journal.after(chunk.ends.clone()) {
             let entry = entry?;
+            let mut place = EventPlace { sequence: entry.number, index: 0 };
             for record in &entry.records {
                 let (partition, at_ms) = (record.partition, record.at_ms);
-                journal
-                    .each_event(record, |event| chunk.events.push(Happened { partition, at_ms, event }))?;
+                journal.each_event(record, |event| {
+                    chunk.events.push(Happened { partition, at_ms, place, event });
+                    place.index += 1;
+                })?;
             }
             chunk.ends.advance(&entry);
             chunk.entries += 1;

@@ -6,18 +6,20 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use mayfly_card::Currency;
 use mayfly_core::state::{Account, QUARANTINE_MONTHS, Usage, UsageChange, quarantine_over};
 use mayfly_core::{
-    AccountId, AccountOpened, Books, Event, IssuerId, NumberId, NumberIssued, NumberRef, PartitionId,
-    Previous, ProgrammeId, Retirement, TimeMs, Transacted, TransactionId,
+    AccountId, AccountOpened, Asked, Books, Event, IssuerId, NumberId, NumberIssued, NumberRef, PartitionId,
+    Previous, ProgrammeId, QuestionId, ResponseCode, Retirement, TimeMs, Transacted, TransactionId,
 };
 use mayfly_engine::Ends;
 use mayfly_keys::NumberIndex;
 
 use super::ahead::Happened;
+use super::card_rows;
+use super::cards::CardChanges;
 use super::rows::{self, Links, Quarantined, Table, Touch};
 use super::tables::Tables;
 use crate::StoreError;
@@ -26,7 +28,7 @@ use crate::views::accounts::AccountRow;
 use crate::views::cursor::{self, Cursors};
 use crate::views::lookups;
 use crate::views::numbers::Retired;
-use crate::views::{issuers, pending};
+use crate::views::{codes, issuers};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -91,6 +93,8 @@ pub(crate) struct Memory {
     /// How long each programme's numbers stay in quarantine, in months.
     pub(crate) months: HashMap<ProgrammeId, u16>,
     accounts: HashMap<AccountId, AccountSlot>,
+    /// The issuer hosts' own answers that have their names by now.
+    responses: HashSet<ResponseCode>,
     /// Empty between batches, like the next one: only their room is kept.
     numbers: Vec<(NumberId, NumberChange)>,
     /// The last transactions of retired numbers, as far as this batch has to know them.
@@ -124,7 +128,7 @@ impl Entries {
 }
 
 /// The changes of one transaction, as they gather.
-pub(super) struct Batch<'c, T> {
+pub(super) struct Batch<'c, 'e, T> {
     /// For what is rare.
     sql: &'c Sql,
     tables: T,
@@ -132,6 +136,11 @@ pub(super) struct Batch<'c, T> {
     references: Entries,
     indices: Entries,
     keys: Entries,
+    etsns: Entries,
+    cards: CardChanges<'e>,
+    /// What waits since this batch, and what does not any longer that waited before it.
+    asked: BTreeMap<QuestionId, &'e Asked>,
+    resolved: Vec<QuestionId>,
     changed_accounts: Vec<AccountId>,
     touched: HashMap<TransactionId, Touch>,
     books: BTreeMap<(PartitionId, IssuerId, Currency), Books>,
@@ -141,7 +150,7 @@ pub(super) struct Batch<'c, T> {
     cursors: Cursors,
 }
 
-impl<'c, T: Tables> Batch<'c, T> {
+impl<'c, 'e, T: Tables> Batch<'c, 'e, T> {
     pub(super) fn new(sql: &'c Sql, tables: T, memory: &'c mut Memory, cursors: &'c Cursors) -> Self {
         // What a batch that failed has left.
         memory.numbers.clear();
@@ -153,6 +162,10 @@ impl<'c, T: Tables> Batch<'c, T> {
             references: Entries::new(sql),
             indices: Entries::new(sql),
             keys: Entries::new(sql),
+            etsns: Entries::new(sql),
+            cards: CardChanges::default(),
+            asked: BTreeMap::new(),
+            resolved: Vec::new(),
             changed_accounts: Vec::new(),
             touched: HashMap::new(),
             books: BTreeMap::new(),
@@ -200,8 +213,8 @@ impl<'c, T: Tables> Batch<'c, T> {
     }
 
     /// Takes one event.
-    pub(super) fn event(&mut self, happened: &Happened) -> Result<()> {
-        let Happened { partition, at_ms, ref event } = *happened;
+    pub(super) fn event(&mut self, happened: &'e Happened) -> Result<()> {
+        let Happened { partition, at_ms, place, ref event } = *happened;
         match event {
             Event::Transacted(event) => self.transacted(event, at_ms),
             Event::NumberIssued(event) => self.issued(event, at_ms),
@@ -234,19 +247,27 @@ impl<'c, T: Tables> Batch<'c, T> {
                 if let Some(cursor) = self.cursors.of_mut(partition) {
                     cursor.last_question = cursor.last_question.max(asked.question);
                 }
-                pending::add(self.sql, asked)
+                self.asked.insert(asked.question, asked);
+                Ok(())
             }
-            Event::Resolved(resolved) => pending::remove(self.sql, resolved.question),
+            Event::Resolved(resolved) => {
+                if self.asked.remove(&resolved.question).is_none() {
+                    self.resolved.push(resolved.question);
+                }
+                Ok(())
+            }
             // The journal has it; it changes nothing.
-            Event::AnsweredLate(_)
-            | Event::EtsnOpened(_)
+            Event::AnsweredLate(_) => Ok(()),
+            Event::EtsnOpened(_)
             | Event::EtsnUsed { .. }
             | Event::EtsnChecked { .. }
             | Event::CardMissed { .. }
             | Event::CardUnlocked { .. }
-            | Event::RequestRefused { .. }
-            | Event::HostSet { .. }
-            | Event::HostAdvised(_) => Ok(()),
+            | Event::RequestRefused { .. } => self.card_event(happened),
+            Event::HostSet { issuer, host } => issuers::set_host(self.sql, *issuer, *host),
+            Event::HostAdvised(advice) => {
+                self.tables.add(card_rows::host_advice(partition, place, advice, at_ms))
+            }
             Event::NumberClaimed(claimed) => self.tables.add(rows::alias(partition, claimed)),
             Event::AccountOpened(event) => {
                 self.account_opened(event);
@@ -267,16 +288,59 @@ impl<'c, T: Tables> Batch<'c, T> {
         self.write_numbers(false)?;
         self.write_accounts()?;
         self.write_touched()?;
+        self.write_cards()?;
+        self.write_pending()?;
         for ((partition, issuer, currency), books) in &self.books {
             self.tables.change(rows::posted(*partition, *issuer, *currency, books))?;
         }
         self.references.write(Table::References, &mut self.tables)?;
         self.indices.write(Table::NumberIndices, &mut self.tables)?;
         self.keys.write(Table::KeptKeys, &mut self.tables)?;
+        self.etsns.write(Table::CardEtsns, &mut self.tables)?;
         self.tables.finish()?;
         self.cursors.reach(ends);
         cursor::set(self.sql, self.before, &self.cursors)?;
         Ok(self.cursors)
+    }
+
+    /// Takes what happens to a card.
+    fn card_event(&mut self, happened: &'e Happened) -> Result<()> {
+        let Happened { partition, at_ms, ref event, .. } = *happened;
+        let Some(cursor) = self.cursors.of_mut(partition) else { return Ok(()) };
+        match event {
+            Event::EtsnOpened(event) => {
+                self.cards.opened(cursor.next_etsn, event, at_ms);
+                cursor.next_etsn += 1;
+            }
+            Event::EtsnUsed { card, etsn } => self.cards.used(card, *etsn, at_ms),
+            Event::EtsnChecked { card, etsn } => self.cards.checked(card, *etsn),
+            Event::CardMissed { card, locks } => {
+                let id = cursor.next_miss;
+                cursor.next_miss += 1;
+                if *locks {
+                    self.cards.locked(card, at_ms);
+                }
+                return self.tables.add(card_rows::miss(id, card, *locks, at_ms));
+            }
+            Event::CardUnlocked { card } => self.cards.unlocked(card, cursor.next_miss),
+            Event::RequestRefused { card, why } => self.cards.refused(card, *why, at_ms),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn write_cards(&mut self) -> Result<()> {
+        for opening in std::mem::take(&mut self.cards).write(&mut self.tables)? {
+            self.etsns.add(opening.event.card.number.id.0, opening.id);
+        }
+        Ok(())
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        for asked in std::mem::take(&mut self.asked).into_values() {
+            self.tables.add(card_rows::pending(asked)?)?;
+        }
+        if self.resolved.is_empty() { Ok(()) } else { self.tables.remove_pending(&self.resolved) }
     }
 
     fn account_opened(&mut self, event: &AccountOpened) {
@@ -311,6 +375,9 @@ impl<'c, T: Tables> Batch<'c, T> {
         let partition = event.id.partition();
         if let Some(cursor) = self.cursors.of_mut(partition) {
             cursor.next_transaction = cursor.next_transaction.max(TransactionId(event.id.0 + 1));
+        }
+        if matches!(event.response, ResponseCode::Other(_)) && self.memory.responses.insert(event.response) {
+            codes::name_response(self.sql, event.response)?;
         }
         let books = event.effect.books();
         let mut by_account = None;

@@ -3,6 +3,8 @@
 
 mod ahead;
 mod batch;
+mod card_rows;
+mod cards;
 mod copier;
 mod folder;
 mod postgres;

@@ -8,8 +8,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use mayfly_core::state::Usage;
-use mayfly_core::{AccountId, NumberId, ProgrammeId, TransactionId};
+use mayfly_core::{AccountId, NumberId, ProgrammeId, QuestionId, TransactionId};
+use mayfly_dynamic::Etsn;
 
+use super::card_rows::OpenEtsn;
 use super::rows::{Change, Changed, Found, How, Row, Table, assignments, names};
 use super::tables::Tables;
 use crate::sql::postgres::{Column, Link, Rows};
@@ -99,6 +101,16 @@ const LAST_OF_RETIRED: &str = "SELECT id, last_transaction FROM unnest(?::bigint
 const OWNERS: &str = "SELECT id, account, programme FROM unnest(?::bigint[]) AS c(key)
     JOIN numbers ON partition = key >> 48 AND id = key";
 
+const TAKE_OPEN: &str = "DELETE FROM open_etsns USING unnest(?::bigint[], ?::bigint[]) AS c(card, which)
+    WHERE partition = card >> 48 AND number = card AND etsn = which RETURNING";
+const TAKE_CARDS: &str = "DELETE FROM open_etsns USING unnest(?::bigint[]) AS c(card)
+    WHERE partition = card >> 48 AND number = card RETURNING";
+const CHECK_OPEN: &str = "UPDATE open_etsns SET checks = checks + more
+    FROM unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS c(card, which, more)
+    WHERE partition = card >> 48 AND number = card AND etsn = which RETURNING";
+const REMOVE_PENDING: &str = "DELETE FROM pending USING unnest(?::bigint[]) AS c(key)
+    WHERE partition = key >> 48 AND id = key";
+
 /// PostgreSQL's tables.
 pub(super) struct PostgresTables<'c> {
     link: &'c RefCell<Link>,
@@ -118,6 +130,17 @@ impl<'c> PostgresTables<'c> {
     fn write(&mut self) -> Result<()> {
         self.new.iter_mut().flatten().try_for_each(|new| new.write(self.link))?;
         self.changes.iter_mut().flatten().try_for_each(|changes| changes.write(self.link))
+    }
+
+    /// Takes or changes open ETSNs by columns of values.
+    fn of_open(&self, sql: &str, columns: &[Column]) -> Result<Vec<OpenEtsn>> {
+        let mut found = Vec::new();
+        let sql = format!("{sql} {}", OpenEtsn::COLUMNS);
+        self.link.borrow_mut().each_of_columns(&sql, columns, |row| {
+            found.push(OpenEtsn::read(&mut Cells::of_postgres(row, self.location))?);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Rows by their ids.
@@ -189,6 +212,29 @@ impl Tables for PostgresTables<'_> {
         self.find(OWNERS, ids.iter().map(|id| id.0), |cells| {
             Ok((NumberId(cells.bits()?), AccountId(cells.bits()?), ProgrammeId(cells.bits()?)))
         })
+    }
+
+    fn take_open(&mut self, etsns: &[(NumberId, Etsn)]) -> Result<Vec<OpenEtsn>> {
+        let numbers: Vec<i64> = etsns.iter().map(|(number, _)| number.0 as i64).collect();
+        let etsns: Vec<i64> = etsns.iter().map(|(_, etsn)| etsn.0 as i64).collect();
+        self.of_open(TAKE_OPEN, &[numbers.into(), etsns.into()])
+    }
+
+    fn take_cards(&mut self, numbers: &[NumberId]) -> Result<Vec<OpenEtsn>> {
+        let numbers: Vec<i64> = numbers.iter().map(|number| number.0 as i64).collect();
+        self.of_open(TAKE_CARDS, &[numbers.into()])
+    }
+
+    fn check_open(&mut self, checks: &[(NumberId, Etsn, u8)]) -> Result<Vec<OpenEtsn>> {
+        let numbers: Vec<i64> = checks.iter().map(|(number, ..)| number.0 as i64).collect();
+        let etsns: Vec<i64> = checks.iter().map(|(_, etsn, _)| etsn.0 as i64).collect();
+        let counts: Vec<i64> = checks.iter().map(|(.., count)| i64::from(*count)).collect();
+        self.of_open(CHECK_OPEN, &[numbers.into(), etsns.into(), counts.into()])
+    }
+
+    fn remove_pending(&mut self, questions: &[QuestionId]) -> Result<()> {
+        let questions: Vec<i64> = questions.iter().map(|question| question.0 as i64).collect();
+        self.link.borrow_mut().run_columns(REMOVE_PENDING, &[questions.into()], &[]).map(drop)
     }
 
     fn add<const N: usize>(&mut self, row: Row<'_, N>) -> Result<()> {

@@ -29,14 +29,20 @@ pub(super) enum Table {
     Aliases,
     Transactions,
     Kept,
+    Pending,
+    Etsns,
+    OpenEtsns,
+    CardMisses,
+    HostAdvices,
     References,
     NumberIndices,
     KeptKeys,
+    CardEtsns,
 }
 
 impl Table {
     /// How many there are.
-    pub(super) const COUNT: usize = Self::KeptKeys as usize + 1;
+    pub(super) const COUNT: usize = Self::CardEtsns as usize + 1;
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -48,9 +54,15 @@ impl Table {
             Self::Aliases => "aliases",
             Self::Transactions => "transactions",
             Self::Kept => "kept_answers",
+            Self::Pending => "pending",
+            Self::Etsns => "etsns",
+            Self::OpenEtsns => "open_etsns",
+            Self::CardMisses => "card_misses",
+            Self::HostAdvices => "host_advices",
             Self::References => Lookup::Reference.table(),
             Self::NumberIndices => Lookup::Number.table(),
             Self::KeptKeys => Lookup::Kept.table(),
+            Self::CardEtsns => Lookup::Etsn.table(),
         }
     }
 }
@@ -80,6 +92,11 @@ pub(super) enum Changed {
     Retired,
     Transaction,
     Books,
+    /// What opening ETSNs changes of a card.
+    CardOpened,
+    CardLocked,
+    CardRefused,
+    Etsn,
 }
 
 /// Which rows there are to be changed.
@@ -95,7 +112,7 @@ pub(super) enum Found {
 
 impl Changed {
     /// How many there are.
-    pub(super) const COUNT: usize = Self::Books as usize + 1;
+    pub(super) const COUNT: usize = Self::Etsn as usize + 1;
 
     pub(super) fn table(self) -> &'static str {
         match self {
@@ -104,14 +121,16 @@ impl Changed {
             Self::Retired => "retired_numbers",
             Self::Transaction => "transactions",
             Self::Books => "issuer_books",
+            Self::CardOpened | Self::CardLocked | Self::CardRefused => "cards",
+            Self::Etsn => "etsns",
         }
     }
 
     pub(super) fn found(self) -> Found {
         match self {
             Self::AccountMoved | Self::Account | Self::ActiveUsed | Self::Active => Found::All,
-            Self::Retired | Self::Transaction => Found::Left,
-            Self::Books => Found::Made,
+            Self::Retired | Self::Transaction | Self::Etsn => Found::Left,
+            Self::Books | Self::CardOpened | Self::CardLocked | Self::CardRefused => Found::Made,
         }
     }
 }
@@ -149,6 +168,8 @@ macro_rules! change {
         }
     };
 }
+
+pub(super) use {change, row};
 
 /// What is assigned to the columns of a row that changes. `new` says what came for the column at that place; `greatest` is the
 /// function that is called so.
@@ -207,16 +228,15 @@ pub(super) struct Quarantined {
 }
 
 /// Ids and hashes stand in columns as the signed number with the same bits.
-fn bits(bits: Option<u64>) -> Option<i64> {
+pub(super) fn bits(bits: Option<u64>) -> Option<i64> {
     bits.map(|bits| bits as i64)
 }
 
-/// What stands of a credit limit in a column; nothing for a prepaid account.
+/// What stands of a credit limit in a column; nothing for a prepaid account, and for one that the issuer's host funds.
 fn limit(limit: CreditLimit) -> Option<i64> {
     match limit {
-        CreditLimit::Prepaid => None,
+        CreditLimit::Prepaid | CreditLimit::IssuerHost => None,
         CreditLimit::Credit(limit) => Some(limit.signed()),
-        CreditLimit::IssuerHost => Some(-1),
     }
 }
 
@@ -225,7 +245,7 @@ fn controls(controls: &Controls) -> Result<Option<String>> {
     if *controls == Controls::default() { Ok(None) } else { json(controls).map(Some) }
 }
 
-pub(super) fn account(row: &AccountRow) -> Row<'static, 12> {
+pub(super) fn account(row: &AccountRow) -> Row<'static, 13> {
     let account = &row.account;
     row![
         Table::Accounts,
@@ -241,6 +261,7 @@ pub(super) fn account(row: &AccountRow) -> Row<'static, 12> {
         last_transaction: bits(row.last_transaction.map(|id| id.0)),
         last_number: bits(row.last_number.map(|id| id.0)),
         closed: account.closed,
+        issuer_host: account.limit == CreditLimit::IssuerHost,
     ]
 }
 
@@ -256,7 +277,7 @@ pub(super) fn account_moved(row: &AccountRow) -> Change<'static, 4> {
 }
 
 /// All that can change of an account.
-pub(super) fn account_changed(row: &AccountRow) -> Change<'static, 9> {
+pub(super) fn account_changed(row: &AccountRow) -> Change<'static, 10> {
     let account = &row.account;
     change![
         Changed::Account,
@@ -269,6 +290,7 @@ pub(super) fn account_changed(row: &AccountRow) -> Change<'static, 9> {
         Set last_transaction: bits(row.last_transaction.map(|id| id.0)),
         Set last_number: bits(row.last_number.map(|id| id.0)),
         Set closed: account.closed,
+        Set issuer_host: account.limit == CreditLimit::IssuerHost,
     ]
 }
 

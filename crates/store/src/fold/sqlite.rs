@@ -1,9 +1,11 @@
 //! Folding into SQLite: prepared statements, row by row. A row's id is all that it takes to find it.
 
 use mayfly_core::state::Usage;
-use mayfly_core::{AccountId, NumberId, ProgrammeId, TransactionId};
+use mayfly_core::{AccountId, NumberId, ProgrammeId, QuestionId, TransactionId};
+use mayfly_dynamic::Etsn;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params_from_iter};
 
+use super::card_rows::OpenEtsn;
 use super::rows::{Change, Changed, Found, How, Row, Table, assignments, names};
 use super::tables::Tables;
 use crate::error::At;
@@ -16,6 +18,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 const REMOVE_ACTIVE: &str = "DELETE FROM number_state WHERE id = ?";
 const LAST_OF_RETIRED: &str = "SELECT last_transaction FROM retired_numbers WHERE id = ?";
 const OWNER: &str = "SELECT account, programme FROM numbers WHERE id = ?";
+const REMOVE_PENDING: &str = "DELETE FROM pending WHERE id = ?";
 const LAST_FOLLOW_UP: &str = "SELECT last_follow_up FROM transactions WHERE id = ?";
 
 /// SQLite's tables.
@@ -28,6 +31,9 @@ pub(super) struct SqliteTables<'c> {
     last_of_retired: CachedStatement<'c>,
     owner: CachedStatement<'c>,
     last_follow_up: CachedStatement<'c>,
+    /// Prepared when the first card comes, and when the first word does.
+    take_open: Option<CachedStatement<'c>>,
+    remove_pending: Option<CachedStatement<'c>>,
     /// Prepared when the first row of their kind comes.
     add: [Option<CachedStatement<'c>>; Table::COUNT],
     change: [Option<CachedStatement<'c>>; Changed::COUNT],
@@ -47,6 +53,8 @@ impl<'c> SqliteTables<'c> {
             last_of_retired: prepare(LAST_OF_RETIRED)?,
             owner: prepare(OWNER)?,
             last_follow_up: prepare(LAST_FOLLOW_UP)?,
+            take_open: None,
+            remove_pending: None,
             add: [const { None }; Table::COUNT],
             change: [const { None }; Changed::COUNT],
         })
@@ -70,9 +78,8 @@ fn update(what: Changed, columns: &[(How, &'static str)]) -> String {
         let values = vec!["?"; columns.len()].join(", ");
         let set = assignments(table, columns, "max", |_, column| format!("excluded.{column}"));
         return format!(
-            "INSERT INTO {table} ({}) VALUES ({values}) ON CONFLICT ({}) DO UPDATE SET {set}",
+            "INSERT INTO {table} ({}) VALUES ({values}) ON CONFLICT DO UPDATE SET {set}",
             names(columns, false),
-            names(columns, true),
         );
     }
     let set = assignments(table, columns, "max", |at, _| format!("?{}", at + 1));
@@ -150,6 +157,73 @@ impl Tables for SqliteTables<'_> {
             })?);
         }
         Ok(found)
+    }
+
+    fn take_open(&mut self, etsns: &[(NumberId, Etsn)]) -> Result<Vec<OpenEtsn>> {
+        let mut taken = Vec::with_capacity(etsns.len());
+        let statement = match &mut self.take_open {
+            Some(statement) => statement,
+            slot => {
+                let take = format!(
+                    "DELETE FROM open_etsns WHERE partition = ? AND number = ? AND etsn = ? RETURNING {}",
+                    OpenEtsn::COLUMNS
+                );
+                slot.insert(self.connection.prepare_cached(&take).at(self.location)?)
+            }
+        };
+        for (number, etsn) in etsns {
+            let key = [i64::from(number.partition().0), number.0 as i64, etsn.0 as i64];
+            let found = statement
+                .query_row(key, |row| Ok(OpenEtsn::read(&mut Cells::of_sqlite(row, self.location))))
+                .optional();
+            taken.extend(found.at(self.location)?.transpose()?);
+        }
+        Ok(taken)
+    }
+
+    fn take_cards(&mut self, numbers: &[NumberId]) -> Result<Vec<OpenEtsn>> {
+        let take = format!(
+            "DELETE FROM open_etsns WHERE partition = ? AND number = ? RETURNING {}",
+            OpenEtsn::COLUMNS
+        );
+        let mut statement = self.connection.prepare_cached(&take).at(self.location)?;
+        let mut taken = Vec::new();
+        for number in numbers {
+            let key = [i64::from(number.partition().0), number.0 as i64];
+            let mut rows = statement.query(key).at(self.location)?;
+            while let Some(row) = rows.next().at(self.location)? {
+                taken.push(OpenEtsn::read(&mut Cells::of_sqlite(row, self.location))?);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn check_open(&mut self, checks: &[(NumberId, Etsn, u8)]) -> Result<Vec<OpenEtsn>> {
+        let check = format!(
+            "UPDATE open_etsns SET checks = checks + ? WHERE partition = ? AND number = ? AND etsn = ?
+            RETURNING {}",
+            OpenEtsn::COLUMNS
+        );
+        let mut statement = self.connection.prepare_cached(&check).at(self.location)?;
+        let mut found = Vec::new();
+        for (number, etsn, count) in checks {
+            let values = [i64::from(*count), i64::from(number.partition().0), number.0 as i64, etsn.0 as i64];
+            let read = statement
+                .query_row(values, |row| Ok(OpenEtsn::read(&mut Cells::of_sqlite(row, self.location))))
+                .optional();
+            found.extend(read.at(self.location)?.transpose()?);
+        }
+        Ok(found)
+    }
+
+    fn remove_pending(&mut self, questions: &[QuestionId]) -> Result<()> {
+        let statement = match &mut self.remove_pending {
+            Some(statement) => statement,
+            slot => slot.insert(self.connection.prepare_cached(REMOVE_PENDING).at(self.location)?),
+        };
+        questions
+            .iter()
+            .try_for_each(|question| statement.execute([question.0 as i64]).at(self.location).map(drop))
     }
 
     fn add<const N: usize>(&mut self, row: Row<'_, N>) -> Result<()> {

@@ -5,8 +5,10 @@
 //! [`rows`](super::rows).
 
 use mayfly_core::state::Usage;
-use mayfly_core::{AccountId, NumberId, ProgrammeId, TransactionId};
+use mayfly_core::{AccountId, NumberId, ProgrammeId, QuestionId, TransactionId};
+use mayfly_dynamic::Etsn;
 
+use super::card_rows::OpenEtsn;
 use super::rows::{Change, Row};
 use crate::StoreError;
 use crate::views::AccountRow;
@@ -27,6 +29,15 @@ pub(super) trait Tables {
     fn take_active(&mut self, ids: &[NumberId]) -> Result<Vec<(NumberId, Usage)>>;
     /// Whose these numbers are, and by whose terms.
     fn owners(&mut self, ids: &[NumberId]) -> Result<Vec<(NumberId, AccountId, ProgrammeId)>>;
+
+    /// Takes these ETSNs out of the open ones, as far as they are there.
+    fn take_open(&mut self, etsns: &[(NumberId, Etsn)]) -> Result<Vec<OpenEtsn>>;
+    /// Takes out all that are open of these cards.
+    fn take_cards(&mut self, numbers: &[NumberId]) -> Result<Vec<OpenEtsn>>;
+    /// So many more checks were made with these open ETSNs. Returns those that are there.
+    fn check_open(&mut self, checks: &[(NumberId, Etsn, u8)]) -> Result<Vec<OpenEtsn>>;
+    /// Takes these questions out of those that wait, as far as they are there.
+    fn remove_pending(&mut self, questions: &[QuestionId]) -> Result<()>;
 
     /// Adds a row.
     fn add<const N: usize>(&mut self, row: Row<'_, N>) -> Result<()>;

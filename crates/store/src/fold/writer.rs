@@ -18,7 +18,7 @@ use super::sqlite::SqliteTables;
 use super::tables::Tables;
 use crate::error::At;
 use crate::sql::{Access, Backend, Sql};
-use crate::views::{self, Cursors, issuers, kept, numbers};
+use crate::views::{self, Cursors, cards, issuers, kept, numbers};
 use crate::{Home, JournalReader, Location, StoreError};
 
 /// How much is folded in one transaction, and how much memory the views' writer may use.
@@ -73,6 +73,8 @@ pub(crate) struct ViewsWriter {
     cursors: Cursors,
     /// Whose turn it is to be rid of what nobody needs any more.
     tidied: PartitionId,
+    /// Behind which card open ETSNs are looked at next, whether they are over: of each partition.
+    looked_at: Vec<u64>,
     memory: Memory,
     options: FoldOptions,
     /// How many events the next transaction takes.
@@ -104,9 +106,10 @@ impl ViewsWriter {
         let cursors = views::cursors(&sql, partitions)?;
         let memory = remember(&sql)?;
         let tidied = PartitionId::FIRST;
+        let looked_at = vec![0; partitions.get().into()];
         let events_next = options.events_max;
         let copier = None;
-        Ok(Self { sql, cursors, tidied, memory, options, events_next, log_pages, copier })
+        Ok(Self { sql, cursors, tidied, looked_at, memory, options, events_next, log_pages, copier })
     }
 
     /// From now on a thread of its own copies the write-ahead log.
@@ -164,7 +167,7 @@ impl ViewsWriter {
     }
 
     fn fold_events(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
-        let Self { sql, cursors, memory, .. } = self;
+        let Self { sql, cursors, memory, looked_at, .. } = self;
         let transaction = sql.begin(Access::Write)?;
         let folded = match sql.backend() {
             Backend::Sqlite(connection) => {
@@ -186,7 +189,12 @@ impl ViewsWriter {
         let now_ms = chunk.ends.at_ms();
         numbers::free(sql, self.tidied, MonthIndex::of_unix_ms(now_ms), FREED_MAX)?;
         kept::forget(sql, self.tidied, now_ms)?;
+        let behind = looked_at.get(usize::from(self.tidied.0)).copied().unwrap_or(0);
+        let looked_to = cards::forget_over(sql, self.tidied, behind, now_ms)?;
         transaction.commit()?;
+        if let Some(behind) = looked_at.get_mut(usize::from(self.tidied.0)) {
+            *behind = looked_to;
+        }
         self.tidied = PartitionId((self.tidied.0 + 1) % self.cursors.partitions().get());
         self.cursors = folded;
         Ok(())
@@ -230,7 +238,7 @@ impl ViewsWriter {
 }
 
 /// Writes all of a chunk into the tables of one transaction.
-fn fold<T: Tables>(mut batch: Batch<'_, T>, chunk: &Chunk) -> Result<Cursors, StoreError> {
+fn fold<'e, T: Tables>(mut batch: Batch<'_, 'e, T>, chunk: &'e Chunk) -> Result<Cursors, StoreError> {
     batch.expect(&chunk.events)?;
     for happened in &chunk.events {
         batch.event(happened)?;

@@ -9,7 +9,7 @@ use crate::views::{self, numbers};
 use crate::{Home, JournalReader, Location, StoreError, VIEWS_FILE};
 
 /// The tables that a start loads whole.
-const LOADED: [&str; 9] = [
+const LOADED: [&str; 13] = [
     "kept_answers",
     "cursor",
     "issuers",
@@ -17,8 +17,12 @@ const LOADED: [&str; 9] = [
     "accounts",
     "issuer_books",
     "number_state",
+    "cards",
+    "open_etsns",
+    "card_misses",
     "quarantine",
     "aliases",
+    "pending",
 ];
 
 /// Why the views can't be used, if they can't. An error is something that building them again does not cure.

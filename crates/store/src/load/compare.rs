@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use mayfly_card::MonthIndex;
-use mayfly_core::state::Transaction;
+use mayfly_core::scheme::dynamic::MISSES_KEPT_MS;
+use mayfly_core::state::{Card, Transaction};
 use mayfly_core::{AccountId, Partitions, State, TimeMs};
 use mayfly_engine::Ends;
 
@@ -95,7 +96,25 @@ fn compare(loaded: &State, replayed: &State, found: &mut Found) {
     for views in loaded.numbers.iter() {
         found.compare(views.id, &Some(views), &replayed.numbers.find(views.index));
     }
+    compare_cards(loaded, replayed, found);
     found.compare("the next transaction", &loaded.transactions.next_id(), &replayed.transactions.next_id());
+}
+
+/// As far as it changes a decision: what is over is dropped from memory when something else happens to the card.
+fn compare_cards(loaded: &State, replayed: &State, found: &mut Found) {
+    let now_ms = replayed.now_ms;
+    let counts = |card: &Card| {
+        let mut card = card.clone();
+        card.open.retain(|open| now_ms < open.expires_ms);
+        card.misses_ms.retain(|at_ms| now_ms < at_ms + MISSES_KEPT_MS);
+        (card != Card::default()).then_some(card)
+    };
+    for (index, journal) in replayed.cards.iter() {
+        let what = format_args!("the card of {index}");
+        found.compare(what, &loaded.cards.find(index).and_then(counts), &counts(journal));
+    }
+    let count = |state: &State| state.cards.iter().filter_map(|(_, card)| counts(card)).count();
+    found.compare("the count of cards", &count(loaded), &count(replayed));
 }
 
 fn compare_transactions(

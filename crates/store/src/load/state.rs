@@ -5,14 +5,14 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use mayfly_card::MonthIndex;
-use mayfly_core::state::Account;
+use mayfly_core::state::{Account, Card};
 use mayfly_core::{AccountId, Event, PartitionId, Partitions, State, TimeMs, TransactionId};
 
 use super::LOAD_CACHE_BYTES;
 use crate::sql::{Access, Sql};
 use crate::verify::each_event;
 use crate::views::cursor::Cursor;
-use crate::views::{self, Cursors, accounts, cut, issuers, kept, numbers, pending, transactions};
+use crate::views::{self, Cursors, accounts, cards, cut, issuers, kept, numbers, pending, transactions};
 use crate::{Home, JournalReader, StoreError};
 
 /// The states that were loaded from the views, and the views.
@@ -130,6 +130,12 @@ fn fill(
     if state.accounts.iter().map(|account| account.active_numbers).ne(active) {
         return Ok(Some("numbers"));
     }
+    cards::each(views, partition, cursor.head.at_ms, |number, card| {
+        // That of a number which retired stays for people; one of which only requests were refused is as good as none.
+        if state.numbers.active(number).is_some() && card != Card::default() {
+            state.cards.load(number.index, card);
+        }
+    })?;
     let month = MonthIndex::of_unix_ms(cursor.head.at_ms);
     numbers::quarantine(views, partition, month, |free, index, why| {
         state.quarantine.insert(index, why, free);

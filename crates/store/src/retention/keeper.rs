@@ -87,6 +87,10 @@ pub struct Dropped {
     pub transactions: u64,
     /// How many numbers, from the views.
     pub numbers: u64,
+    /// How many ETSNs, from the views.
+    pub etsns: u64,
+    /// How many advices to issuer hosts, from the views. The journal tells them until they were sent.
+    pub advices: u64,
     /// Whether there is nothing left to be dropped; not if it was interrupted.
     pub whole: bool,
 }
@@ -197,6 +201,8 @@ impl Retention {
                 ViewsCutter::new(&views, partition, cursors.of(partition)).cut(before_ms, go_on)?;
             dropped.transactions += counts.transactions;
             dropped.numbers += counts.numbers;
+            dropped.etsns += counts.etsns;
+            dropped.advices += counts.advices;
             dropped.whole &= whole;
         }
         Ok(dropped)

@@ -1,4 +1,5 @@
-//! Cutting the views: transactions that are over and were idle for long, and numbers that retired long ago.
+//! Cutting the views: transactions that are over and were idle for long, numbers that retired long ago, and what was noted of
+//! cards and for issuer hosts.
 //!
 //! A purchase and what was done to it are dropped together: a purchase is touched by whatever comes for it. Nothing goes that
 //! money is held on; no number goes that can be used, is in quarantine, or still has a transaction.
@@ -15,7 +16,7 @@ use mayfly_core::{PartitionId, ProgrammeId, TimeMs, TransactionId};
 
 use crate::StoreError;
 use crate::sql::postgres::Rows;
-use crate::sql::{Access as Begin, Backend, Sql, values};
+use crate::sql::{Access as Begin, Backend, Sql, Value, values};
 use crate::views::cursor::Cursor;
 use crate::views::cut::{self, Cut, List};
 use crate::views::lookups::{Lookup, generation};
@@ -56,6 +57,18 @@ const CARRY: &str = "INSERT INTO carried_entries
 const NUMBERS: &str = "SELECT n.id, n.issued_ms, n.programme, r.retired_ms, r.last_transaction
     FROM numbers n LEFT JOIN retired_numbers r ON r.partition = n.partition AND r.id = n.id
     WHERE n.partition = ? AND n.id >= ? ORDER BY n.id LIMIT ?";
+/// ETSNs in the order in which they were opened.
+const ETSNS: &str = "SELECT id, opened_ms, expires_ms, coalesce(used_ms, void_ms) FROM etsns
+    WHERE partition = ? AND id >= ? ORDER BY id LIMIT ?";
+const DROP_MISSES: &str = "DELETE FROM card_misses WHERE (partition, at_ms, id) IN
+    (SELECT partition, at_ms, id FROM card_misses WHERE partition = ? AND at_ms < ?
+     ORDER BY partition, at_ms, id LIMIT ?)";
+/// Of the oldest of an issuer, those that are old enough.
+const DROP_ADVICES: &str = "DELETE FROM host_advices WHERE (partition, issuer, entry, place) IN
+    (SELECT partition, issuer, entry, place FROM
+        (SELECT partition, issuer, entry, place, at_ms FROM host_advices WHERE partition = ? AND issuer = ?
+         ORDER BY partition, issuer, entry, place LIMIT ?) AS oldest
+     WHERE at_ms < ?)";
 /// The numbers of transactions that stay, of those before a transaction.
 const STILL_USED: &str =
     "SELECT DISTINCT number FROM transactions WHERE partition = ? AND id < ? AND number IS NOT NULL";
@@ -65,6 +78,8 @@ const STILL_USED: &str =
 pub(super) struct Counts {
     pub(super) transactions: u64,
     pub(super) numbers: u64,
+    pub(super) etsns: u64,
+    pub(super) advices: u64,
 }
 
 /// Cuts the views of one partition.
@@ -105,7 +120,9 @@ impl<'v> ViewsCutter<'v> {
             counts.transactions += self.paced(|| self.drop_transactions(first, to, before_ms))?;
             from = to;
         }
-        let whole = self.cut_numbers(before_ms, go_on, &mut counts)?;
+        let whole = self.cut_numbers(before_ms, go_on, &mut counts)?
+            && self.cut_etsns(before_ms, go_on, &mut counts)?
+            && self.cut_notes(before_ms, go_on, &mut counts)?;
         Ok((counts, whole))
     }
 
@@ -213,9 +230,72 @@ impl<'v> ViewsCutter<'v> {
         self.bridge(&writing, List::Numbers, &ids.iter().copied().collect())?;
         self.forget(&writing, Lookup::Number, "numbers", "number_index")?;
         self.delete(&writing, "retired_numbers")?;
+        self.delete(&writing, "cards")?;
         self.delete(&writing, "numbers")?;
         writing.run("DELETE FROM dropping WHERE partition = ?", values![self.partition.0])?;
         writing.commit()
+    }
+
+    /// Goes through the ETSNs, as far as any was opened before that time. What is over by then was used, was void or has expired.
+    fn cut_etsns(&self, before_ms: TimeMs, go_on: &dyn Fn() -> bool, counts: &mut Counts) -> Result<bool> {
+        let mut from = 0;
+        loop {
+            if !go_on() {
+                return Ok(false);
+            }
+            let values = values![self.partition.0, from as i64, IDS as i64];
+            let looked_at = self.sql.all(ETSNS, values, |cells| {
+                let (id, opened_ms, expires_ms) = (cells.bits()?, cells.bits()?, cells.bits()?);
+                Ok((id, opened_ms, cells.bits_or_none()?.unwrap_or(expires_ms)))
+            })?;
+            let over = looked_at.iter().filter(|(.., over_ms)| *over_ms < before_ms);
+            let ids: Vec<u64> = over.map(|(id, ..)| *id).collect();
+            if !ids.is_empty() {
+                self.paced(|| self.drop_etsns(&ids))?;
+                counts.etsns += ids.len() as u64;
+            }
+            match looked_at.last() {
+                Some((id, opened_ms, _)) if *opened_ms < before_ms => from = id + 1,
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    fn drop_etsns(&self, ids: &[u64]) -> Result<()> {
+        let writing = self.begin()?;
+        self.note(&writing, ids)?;
+        self.forget(&writing, Lookup::Etsn, "etsns", "number")?;
+        self.delete(&writing, "etsns")?;
+        writing.run("DELETE FROM dropping WHERE partition = ?", values![self.partition.0])?;
+        writing.commit()
+    }
+
+    /// Drops the failed proofs of that time, and what issuer hosts were told then.
+    fn cut_notes(&self, before_ms: TimeMs, go_on: &dyn Fn() -> bool, counts: &mut Counts) -> Result<bool> {
+        let (partition, before, limit) = (self.partition.0, before_ms as i64, IDS as i64);
+        let drop_all = |statement: &str, values: &[Value<'_>]| {
+            let mut dropped = 0;
+            while go_on() {
+                let now = self.paced(|| {
+                    let writing = self.begin()?;
+                    let now = writing.run(statement, values)?;
+                    writing.commit().map(|()| now)
+                })?;
+                dropped += now;
+                if now < IDS {
+                    return Ok((dropped, true));
+                }
+            }
+            Ok::<_, StoreError>((dropped, false))
+        };
+        let (_, mut whole) = drop_all(DROP_MISSES, values![partition, before, limit])?;
+        for (issuer, _) in issuers::issuers(self.sql)? {
+            let values = values![partition, issuer.0 as i64, limit, before];
+            let (dropped, all) = drop_all(DROP_ADVICES, values)?;
+            counts.advices += dropped;
+            whole &= all;
+        }
+        Ok(whole)
     }
 
     /// Notes what is dropped, for the statements that do so.

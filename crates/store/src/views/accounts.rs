@@ -8,7 +8,7 @@ use super::Result;
 use crate::sql::{Cells, Sql, values};
 
 pub(super) const CREATE: &str = "
--- `credit_limit` is null for a prepaid account. `last_transaction` and `last_number` begin the lists that
+-- `credit_limit` is null for a prepaid account, and where the issuer's host has the money (issuer_host). `last_transaction` and `last_number` begin the lists that
 -- transactions.previous_by_account and numbers.previous_by_account go on with.
 CREATE TABLE accounts (
     id INTEGER PRIMARY KEY,
@@ -22,12 +22,13 @@ CREATE TABLE accounts (
     active_numbers INTEGER NOT NULL,
     last_transaction INTEGER,
     last_number INTEGER,
-    closed INTEGER NOT NULL
+    closed INTEGER NOT NULL,
+    issuer_host INTEGER NOT NULL
 ) STRICT;";
 
 pub(crate) const COLUMNS: &str =
     "id, issuer, currency, credit_limit, balance, held, blocked_channels, active_numbers,
-    last_transaction, last_number, closed";
+    last_transaction, last_number, closed, issuer_host";
 /// An account as it stands in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountRow {
@@ -60,6 +61,9 @@ pub(crate) fn read(cells: &mut Cells<'_>) -> Result<AccountRow> {
         last_number: cells.bits_or_none()?.map(NumberId),
     };
     row.account.closed = cells.next()?;
+    if cells.next()? {
+        row.account.limit = CreditLimit::IssuerHost;
+    }
     Ok(row)
 }
 

@@ -1,7 +1,8 @@
 //! Enumerations in hot tables are small numbers; tables of their names stand beside them, for people and for the
 //! SQL views.
 
-use mayfly_core::{Kind, MessageKind, Reason, ResponseCode, Retirement};
+use mayfly_core::{Kind, MessageKind, OtherCode, Reason, ResponseCode, Retirement, Told};
+use mayfly_dynamic::{Mode, RequestRefusal};
 
 use super::Result;
 use crate::sql::{Sql, values};
@@ -11,7 +12,13 @@ CREATE TABLE kinds (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE messages (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE responses (code INTEGER PRIMARY KEY, name TEXT NOT NULL, words TEXT NOT NULL) STRICT;
 CREATE TABLE reasons (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
-CREATE TABLE retirements (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;";
+CREATE TABLE retirements (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+CREATE TABLE modes (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+CREATE TABLE request_refusals (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+CREATE TABLE told (code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;";
+
+/// The number of the first answer that only issuer hosts give. Each gets its name when one is given.
+const OTHERS: u16 = 10_000;
 
 /// By position.
 const MESSAGES: [MessageKind; 7] = [
@@ -23,6 +30,21 @@ const MESSAGES: [MessageKind; 7] = [
     MessageKind::ReversalAdvice,
     MessageKind::Operator,
 ];
+
+/// By position.
+const MODES: [Mode; 2] = [Mode::Expiry, Mode::Field];
+
+/// By position.
+const REFUSALS: [RequestRefusal; 5] = [
+    RequestRefusal::Expiry,
+    RequestRefusal::Version,
+    RequestRefusal::TsnReplayed,
+    RequestRefusal::TsnTooFarAhead,
+    RequestRefusal::Mac,
+];
+
+/// By position.
+const TOLD: [Told; 4] = [Told::Reversal, Told::StandIn, Told::Charge, Told::Refund];
 
 /// What is written as a small number: its position among all of its kind.
 pub(crate) trait Code: Copy + Sized + 'static {
@@ -49,9 +71,11 @@ macro_rules! code {
 
 code!(Kind, &Kind::ALL);
 code!(MessageKind, &MESSAGES);
-code!(ResponseCode, ResponseCode::ALL);
 code!(Reason, Reason::ALL);
 code!(Retirement, &Retirement::ALL);
+code!(Mode, &MODES);
+code!(RequestRefusal, &REFUSALS);
+code!(Told, &TOLD);
 
 /// Writes the names of what this software knows.
 pub(super) fn fill(sql: &Sql) -> Result<()> {
@@ -62,12 +86,26 @@ pub(super) fn fill(sql: &Sql) -> Result<()> {
     })?;
     names::<Reason>(sql, "reasons", Reason::name)?;
     names::<Retirement>(sql, "retirements", Retirement::name)?;
+    names::<Mode>(sql, "modes", |mode| match mode {
+        Mode::Expiry => "expiry",
+        Mode::Field => "field",
+    })?;
+    names::<RequestRefusal>(sql, "request_refusals", |refusal| match refusal {
+        RequestRefusal::Expiry => "expiry",
+        RequestRefusal::Version => "version",
+        RequestRefusal::TsnReplayed => "tsn-replayed",
+        RequestRefusal::TsnTooFarAhead => "tsn-too-far-ahead",
+        RequestRefusal::Mac => "mac",
+    })?;
+    names::<Told>(sql, "told", Told::name)?;
+    ResponseCode::ALL.iter().try_for_each(|response| name_response(sql, *response))
+}
+
+/// Writes the name of an answer.
+pub(crate) fn name_response(sql: &Sql, response: ResponseCode) -> Result<()> {
     let add = "INSERT INTO responses (code, name, words) VALUES (?, ?, ?)
         ON CONFLICT (code) DO UPDATE SET name = excluded.name, words = excluded.words";
-    for response in ResponseCode::ALL {
-        sql.run(add, values![response.code_in_tables(), response.code(), response.words()])?;
-    }
-    Ok(())
+    sql.run(add, values![response.code_in_tables(), response.code(), response.words()]).map(|_| ())
 }
 
 fn names<T: Code>(sql: &Sql, table: &str, name: fn(T) -> &'static str) -> Result<()> {
@@ -78,13 +116,25 @@ fn names<T: Code>(sql: &Sql, table: &str, name: fn(T) -> &'static str) -> Result
 }
 
 /// [`ResponseCode::code`] is its two characters; this is its number in tables.
-pub(crate) trait InTables {
-    fn code_in_tables(self) -> u8;
+pub(crate) trait InTables: Sized {
+    fn code_in_tables(self) -> u16;
+    /// By that number.
+    fn of_tables(code: u16) -> Option<Self>;
 }
 
 impl InTables for ResponseCode {
-    fn code_in_tables(self) -> u8 {
-        Code::code(self)
+    fn code_in_tables(self) -> u16 {
+        match self {
+            Self::Other(other) => OTHERS + other.value(),
+            known => known.position().unwrap_or_default() as u16,
+        }
+    }
+
+    fn of_tables(code: u16) -> Option<Self> {
+        match code.checked_sub(OTHERS) {
+            Some(other) => OtherCode::from_value(other).map(Self::Other),
+            None => Self::ALL.get(usize::from(code)).copied(),
+        }
     }
 }
 
@@ -105,8 +155,19 @@ mod tests {
         positions::<MessageKind>();
         positions::<Reason>();
         positions::<Retirement>();
+        positions::<Mode>();
+        positions::<RequestRefusal>();
+        positions::<Told>();
         for (at, response) in ResponseCode::ALL.iter().enumerate() {
             assert_eq!(usize::from(response.code_in_tables()), at);
+            assert_eq!(ResponseCode::of_tables(at as u16), Some(*response));
         }
+        for code in ["01", "1A", "ZZ"] {
+            let other = ResponseCode::from_code(code).unwrap();
+            assert!(other.code_in_tables() >= OTHERS);
+            assert_eq!(ResponseCode::of_tables(other.code_in_tables()), Some(other));
+        }
+        assert_eq!(ResponseCode::of_tables(ResponseCode::ALL.len() as u16), None);
+        assert_eq!(ResponseCode::of_tables(OTHERS + 36 * 36), None);
     }
 }

@@ -20,12 +20,14 @@ CREATE TABLE cursor (
     next_transaction INTEGER NOT NULL,
     next_number INTEGER NOT NULL,
     last_question INTEGER NOT NULL,
-    next_kept INTEGER NOT NULL
+    next_kept INTEGER NOT NULL,
+    next_etsn INTEGER NOT NULL,
+    next_miss INTEGER NOT NULL
 ) STRICT;";
 
 const FIND: &str =
-    "SELECT partition, number, sequence, hash, at_ms, next_transaction, next_number, last_question, next_kept
-    FROM cursor";
+    "SELECT partition, number, sequence, hash, at_ms, next_transaction, next_number, last_question, next_kept,
+    next_etsn, next_miss FROM cursor";
 
 /// Up to where a partition is folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,10 @@ pub(crate) struct Cursor {
     pub(crate) last_question: QuestionId,
     /// The row of the next answer that is kept.
     pub(crate) next_kept: u64,
+    /// The row of the next ETSN that is opened.
+    pub(crate) next_etsn: u64,
+    /// That of the next failed proof which counts.
+    pub(crate) next_miss: u64,
 }
 
 impl Cursor {
@@ -47,6 +53,8 @@ impl Cursor {
             next_number: NumberId(partition.id(1)),
             last_question: QuestionId(partition.id(0)),
             next_kept: partition.id(1),
+            next_etsn: partition.id(1),
+            next_miss: partition.id(1),
         }
     }
 }
@@ -114,6 +122,8 @@ pub(crate) fn find(sql: &Sql, partitions: NonZeroU16) -> Result<Option<Cursors>>
             next_number: NumberId(cells.bits()?),
             last_question: QuestionId(cells.bits()?),
             next_kept: cells.bits()?,
+            next_etsn: cells.bits()?,
+            next_miss: cells.bits()?,
         };
         cursors.number = cursors.number.max(number);
         any = true;
@@ -144,18 +154,21 @@ pub(crate) fn set(sql: &Sql, before: &Cursors, cursors: &Cursors) -> Result<()> 
             (cursor.next_number.0 as i64).into(),
             (cursor.last_question.0 as i64).into(),
             (cursor.next_kept as i64).into(),
+            (cursor.next_etsn as i64).into(),
+            (cursor.next_miss as i64).into(),
         ]);
     }
     if rows == 0 {
         return Ok(());
     }
     let set = format!(
-        "INSERT INTO cursor (partition, number, sequence, hash, at_ms, next_transaction, next_number, last_question, next_kept)
-        VALUES {} ON CONFLICT (partition) DO UPDATE SET number = excluded.number,
+        "INSERT INTO cursor (partition, number, sequence, hash, at_ms, next_transaction, next_number, last_question, next_kept,
+        next_etsn, next_miss) VALUES {} ON CONFLICT (partition) DO UPDATE SET number = excluded.number,
         sequence = excluded.sequence, hash = excluded.hash, at_ms = excluded.at_ms,
         next_transaction = excluded.next_transaction, next_number = excluded.next_number,
-        last_question = excluded.last_question, next_kept = excluded.next_kept",
-        vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows].join(", ")
+        last_question = excluded.last_question, next_kept = excluded.next_kept,
+        next_etsn = excluded.next_etsn, next_miss = excluded.next_miss",
+        vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows].join(", ")
     );
     sql.run(&set, &values).map(|_| ())
 }

@@ -3,7 +3,8 @@
 use mayfly_card::Currency;
 use mayfly_core::state::{Issuer, Programme};
 use mayfly_core::{
-    Books, DecisionHook, IssuerId, IssuerOpened, Name, PartitionId, ProgrammeId, ProgrammeOpened, Terms,
+    Books, DecisionHook, HostTerms, IssuerId, IssuerOpened, Name, PartitionId, ProgrammeId, ProgrammeOpened,
+    Terms,
 };
 
 use super::Result;
@@ -15,7 +16,9 @@ CREATE TABLE issuers (
     partition INTEGER NOT NULL,
     name TEXT NOT NULL,
     -- How it is asked before its accounts pay; nothing if it is not.
-    hook TEXT
+    hook TEXT,
+    -- How its host is asked; nothing if by the defaults.
+    host TEXT
 ) STRICT;
 
 -- `terms` is all of a programme's terms; the columns before it are the same for people.
@@ -57,8 +60,9 @@ const ADD_PROGRAMME: &str = "INSERT INTO programmes (id, partition, issuer, name
     single_completion, terms, closed)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)";
 const SET_HOOK: &str = "UPDATE issuers SET hook = ? WHERE partition = ? AND id = ?";
+const SET_HOST: &str = "UPDATE issuers SET host = ? WHERE partition = ? AND id = ?";
 const CLOSE_PROGRAMME: &str = "UPDATE programmes SET closed = ? WHERE partition = ? AND id = ?";
-const ISSUERS: &str = "SELECT id, name, hook FROM issuers WHERE partition = ? ORDER BY id";
+const ISSUERS: &str = "SELECT id, name, hook, host FROM issuers WHERE partition = ? ORDER BY id";
 const PROGRAMMES: &str =
     "SELECT id, issuer, name, terms, closed FROM programmes WHERE partition = ? ORDER BY id";
 const BOOKS: &str =
@@ -75,6 +79,11 @@ pub(crate) fn close_programme(sql: &Sql, programme: ProgrammeId, closed: bool) -
 pub(crate) fn set_hook(sql: &Sql, issuer: IssuerId, hook: Option<DecisionHook>) -> Result<()> {
     let hook = hook.map(|hook| json(&hook)).transpose()?;
     sql.run(SET_HOOK, values![hook, PartitionId::FIRST.0, issuer.0 as i64]).map(|_| ())
+}
+
+pub(crate) fn set_host(sql: &Sql, issuer: IssuerId, host: Option<HostTerms>) -> Result<()> {
+    let host = host.map(|host| json(&host)).transpose()?;
+    sql.run(SET_HOST, values![host, PartitionId::FIRST.0, issuer.0 as i64]).map(|_| ())
 }
 
 pub(crate) fn add_programme(sql: &Sql, event: &ProgrammeOpened) -> Result<()> {
@@ -106,7 +115,8 @@ pub(crate) fn issuers(sql: &Sql) -> Result<Vec<(IssuerId, Issuer)>> {
     sql.all(ISSUERS, values![PartitionId::FIRST.0], |cells| {
         let (id, name) = (IssuerId(cells.bits()?), cells.text(Name::parse)?);
         let hook = cells.text_or_none(|text| serde_json::from_str(text))?;
-        Ok((id, Issuer { name, hook, host: None }))
+        let host = cells.text_or_none(|text| serde_json::from_str(text))?;
+        Ok((id, Issuer { name, hook, host }))
     })
 }
 

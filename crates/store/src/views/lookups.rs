@@ -30,6 +30,15 @@ CREATE TABLE kept_lookup (
     PRIMARY KEY (partition, generation, hash, id)
 ) STRICT, WITHOUT ROWID;
 
+-- By the id of the card's number.
+CREATE TABLE etsn_lookup (
+    partition INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    hash INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (partition, generation, hash, id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE number_lookup (
     partition INTEGER NOT NULL,
     generation INTEGER NOT NULL,
@@ -60,6 +69,8 @@ pub(crate) enum Lookup {
     Number,
     /// Answers that are kept, by key.
     Kept,
+    /// ETSNs by card.
+    Etsn,
 }
 
 impl Lookup {
@@ -68,6 +79,7 @@ impl Lookup {
             Self::Reference => "reference_lookup",
             Self::Number => "number_lookup",
             Self::Kept => "kept_lookup",
+            Self::Etsn => "etsn_lookup",
         }
     }
 
@@ -87,7 +99,7 @@ impl Lookup {
         Ok(())
     }
 
-    /// The ids under a hash, the newest first, at most `limit`; `next` is the id that comes next.
+    /// The ids under a hash that are below `next`, the newest first, at most `limit`.
     pub(crate) fn find(
         self,
         sql: &Sql,
@@ -100,7 +112,7 @@ impl Lookup {
         let find = format!(
             "WITH RECURSIVE probed(at) AS (SELECT CAST(? AS BIGINT) UNION ALL
                 SELECT at - 1 FROM probed WHERE at > CAST(? AS BIGINT))
-            SELECT id FROM probed CROSS JOIN {} WHERE partition = ? AND generation = at AND hash = ?
+            SELECT id FROM probed CROSS JOIN {} WHERE partition = ? AND generation = at AND hash = ? AND id < ?
             ORDER BY id DESC LIMIT ?",
             self.table()
         );
@@ -111,7 +123,7 @@ impl Lookup {
         while let Some(from) = newest.filter(|newest| *newest >= oldest && found.len() < limit) {
             let to = from.saturating_sub(PROBED - 1).max(oldest);
             let rest = (limit - found.len()) as i64;
-            let values = values![from as i64, to as i64, partition.0, hash as i64, rest];
+            let values = values![from as i64, to as i64, partition.0, hash as i64, next as i64, rest];
             found.extend(sql.all(&find, values, |cells| cells.bits())?);
             newest = to.checked_sub(1);
         }

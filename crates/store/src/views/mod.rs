@@ -9,9 +9,11 @@
 //! partition. Who writes them fast is [`fold`](crate::fold).
 
 pub(crate) mod accounts;
+pub(crate) mod cards;
 pub(crate) mod codes;
 pub(crate) mod cursor;
 pub(crate) mod cut;
+pub(crate) mod host_advices;
 pub(crate) mod issuers;
 pub(crate) mod kept;
 pub(crate) mod lookups;
@@ -33,6 +35,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 pub(crate) use cursor::Cursors;
 
 pub use accounts::AccountRow;
+pub use cards::{CardLife, CardRow, CardStatus, EtsnId, EtsnRow, EtsnStatus};
+pub use host_advices::HostAdviceRow;
 pub use lookups::GENERATION;
 pub use numbers::{NumberRow, Retired};
 pub use transactions::TransactionRow;
@@ -56,6 +60,9 @@ pub(crate) const FORMAT: Format = Format {
         Step::new(VERSION, accounts::CREATE),
         Step::new(VERSION, numbers::CREATE),
         Step::new(VERSION, numbers::LIST),
+        Step::new(VERSION, cards::CREATE),
+        Step::new(VERSION, cards::LIST),
+        Step::new(VERSION, host_advices::CREATE),
         Step::new(VERSION, cut::CREATE),
         Step::new(VERSION, transactions::CREATE),
         Step::new(VERSION, transactions::LIST),
@@ -72,10 +79,11 @@ pub(crate) const FORMAT: Format = Format {
 /// change with every purchase.
 const ROOM_POSTGRES: &str = "
 ALTER TABLE accounts SET (fillfactor = 50);
+ALTER TABLE cards SET (fillfactor = 50);
 ALTER TABLE number_state SET (fillfactor = 50);";
 
 /// Views of another version are built again: there are no steps from one to the next.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// Notes that the views can't be folded any further, so that the next start builds them again: what is wrong with
 /// them may not be seen by looking at them.

@@ -11,7 +11,7 @@ use mayfly_core::{
 };
 use mayfly_keys::NumberIndex;
 
-use super::codes::Code;
+use super::codes::{Code, InTables};
 use super::{Result, cut};
 use crate::sql::{Cells, Sql, values};
 
@@ -102,7 +102,14 @@ CREATE VIEW transaction_list AS SELECT
     transactions.id, transactions.partition,
     strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at,
     kinds.name AS kind, messages.name AS message, responses.name AS response, reasons.name AS reason,
-    substr(CAST(1000000 + approval AS TEXT), 2) AS approval, number, account, issuer, target, amount, currency,
+    CASE WHEN approval < 1000000 THEN substr(CAST(1000000 + approval AS TEXT), 2) ELSE
+        substr('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ', CAST((approval - 1000000) / 60466176 % 36 AS INT) + 1, 1) ||
+        substr('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ', CAST((approval - 1000000) / 1679616 % 36 AS INT) + 1, 1) ||
+        substr('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ', CAST((approval - 1000000) / 46656 % 36 AS INT) + 1, 1) ||
+        substr('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ', CAST((approval - 1000000) / 1296 % 36 AS INT) + 1, 1) ||
+        substr('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ', CAST((approval - 1000000) / 36 % 36 AS INT) + 1, 1) ||
+        substr('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ', CAST((approval - 1000000) / 1 % 36 AS INT) + 1, 1)
+    END AS approval, number, account, issuer, target, amount, currency,
     acquirer, substr(CAST(1000000 + stan AS TEXT), 2) AS stan, rrn, terminal, merchant, mcc, country,
     substr(CAST(1000 + entry_mode AS TEXT), 2) AS entry_mode,
     total_authorised, total_held, total_captured, total_refunded, use_returned,
@@ -119,12 +126,12 @@ const FOLLOW_UP: &str =
 /// What the core keeps of a transaction.
 const CORE: &str =
     "id, at_ms, coalesce(touched_ms, at_ms),  kind, message, response, reason, approval, reference, identity,
-    content, number, number_index, programme, account, target, stan, merchant, amount, currency, ceiling,
+    content, number, number_index, programme, account, target, stan, transmitted, merchant, amount, currency, ceiling,
     reversed, total_authorised, total_held, total_captured, total_refunded, use_returned, previous_by_number";
 /// What is shown beyond that.
 const REST: &str =
-    "previous_by_account, issuer, reverses, acquirer, rrn, terminal, mcc, country, entry_mode, transmitted,
-    local_date, local_time, cardholder, held, settlement, funding, suspense";
+    "previous_by_account, issuer, reverses, acquirer, rrn, terminal, mcc, country, entry_mode, local_date,
+    local_time, cardholder, held, settlement, funding, suspense";
 
 /// A transaction with everything that people are shown of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +171,7 @@ fn core(cells: &mut Cells<'_>) -> Result<Transaction> {
         touched_ms: cells.bits()?,
         kind: cells.code(Kind::of)?,
         message: cells.code(MessageKind::of)?,
-        response: cells.code(ResponseCode::of)?,
+        response: cells.code(ResponseCode::of_tables)?,
         reason: cells.code(Reason::of)?,
         approval: cells.code_or_none(ApprovalCode::from_value)?,
         reference: Hash64(cells.bits()?),
@@ -175,7 +182,7 @@ fn core(cells: &mut Cells<'_>) -> Result<Transaction> {
         account: cells.bits_or_none()?.map(AccountId),
         target: cells.bits_or_none()?.map(TransactionId),
         stan: cells.code(Stan::from_value)?,
-        transmitted: 0,
+        transmitted: cells.next()?,
         merchant: cells.text(MerchantId::parse)?,
         amount: cells.code(|amount: i64| MinorUnits::new(u64::try_from(amount).ok()?))?,
         currency: cells.code(Currency::from_number)?,
@@ -207,7 +214,7 @@ fn whole(cells: &mut Cells<'_>) -> Result<TransactionRow> {
         mcc: cells.code_or_none(Mcc::from_value)?,
         country: cells.code_or_none(Country::from_value)?,
         entry_mode: cells.code(|mode: u16| PosEntryMode::parse(&format!("{mode:03}")).ok())?,
-        transmitted: cells.next()?,
+        transmitted: transaction.transmitted,
         local_date: cells.next()?,
         local_time: cells.next()?,
     };

@@ -3,6 +3,7 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod cards;
 mod directory;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,14 +15,13 @@ use mayfly_card::{
     AcquirerId, Channel, Country, Currency, Expiry, LastFour, Layout, Mcc, MerchantId, MinorUnits,
     MonthIndex, PosEntryMode, Prefix, Rrn, Stan, TerminalId,
 };
-use mayfly_core::scheme::dynamic::Proof;
 use mayfly_core::state::{Number, Transaction};
 use mayfly_core::{
     AccountId, Answer, Candidate, ClaimNumber, Command, Controls, CreditLimit, Cvc2Check, DecisionHook,
     Event, Facts, FailedControl, Hash64, IssueNumber, IssuerId, MerchantRule, MessageKind, Name,
     NumberIssued, NumberRef, Once, OnceKey, Operation, Original, PageRequest, PartitionId, Partitions,
     Presented, Processing, ProgrammeId, QuestionId, Request, Resolution, State, Terms, TransactionId,
-    WhenLate, Word, serial,
+    WhenLate, Whom, Word, serial,
 };
 use mayfly_engine::{Ends, Entry, Head, Journal, Progress, Record};
 use mayfly_keys::NumberIndex;
@@ -171,6 +171,8 @@ fn assert_one(loaded: &State, decided: &State) {
     assert_eq!(loaded.accounts, decided.accounts);
     assert_eq!(loaded.issuer_books, decided.issuer_books);
     assert_eq!(loaded.next_number, decided.next_number);
+    assert_eq!(loaded.pending, decided.pending);
+    cards::assert_cards(loaded, decided);
     assert_eq!(loaded.numbers.len(), decided.numbers.len());
     for number in decided.numbers.iter() {
         assert_eq!(loaded.numbers.find(number.index), Some(number));
@@ -295,7 +297,7 @@ impl Play {
     }
 
     /// What is known of a number.
-    fn active(&self, index: NumberIndex) -> Option<&Number> {
+    pub(crate) fn active(&self, index: NumberIndex) -> Option<&Number> {
         self.partitions.iter().find_map(|state| state.numbers.find(index))
     }
 
@@ -375,6 +377,7 @@ impl Play {
                 self.operate(Operation::OpenAccount { issuer, currency: usd(), limit });
             }
         }
+        self.open_check_site();
         self.commit();
     }
 
@@ -402,20 +405,24 @@ impl Play {
             self.operate(Operation::SetHook { issuer: IssuerId(2), hook });
         }
         let waiting = self.partitions.iter().flat_map(|state| state.pending.iter());
-        let waits = waiting.map(|asked| asked.question).next();
+        let waits = waiting.map(|asked| (asked.question, asked.issuer, asked.whom)).next();
         let last = self.some_partition().pending.next_id();
         let over = QuestionId(last.partition().id(self.draw(serial(last.0))));
         // Sometimes one that is over already.
+        let over = (over, IssuerId(2), Whom::Hook);
         let question = if self.one_in(5) { Some(over) } else { waits };
-        if let Some(question) = question.filter(|_| self.one_in(4)) {
+        if let Some((question, issuer, whom)) = question.filter(|_| self.one_in(4)) {
             let words = [Word::Approve, Word::Decline, Word::Late, Word::Unfinished];
-            let word = words[self.draw(4) as usize];
-            self.decide(&Command::Resolve(Resolution { question, issuer: IssuerId(2), word }));
+            let word = if whom == Whom::Host { self.host_word() } else { words[self.draw(4) as usize] };
+            self.decide(&Command::Resolve(Resolution { question, issuer, word }));
         }
     }
 
     fn step(&mut self) {
         self.ask();
+        if self.one_in(2) {
+            self.touch_card();
+        }
         match self.draw(100) {
             0..3 => {
                 let (account, minor) = (self.account(), self.draw(200_000) as i64 - 20_000);
@@ -541,11 +548,12 @@ impl Play {
         }
     }
 
-    fn request(&mut self, message: MessageKind, number: NumberRef, amount: u64) -> Request {
+    pub(crate) fn request(&mut self, message: MessageKind, number: NumberRef, amount: u64) -> Request {
         self.stan = (self.stan + 1) % 1_000_000;
         let (identity, reference, content) = (self.draw(1 << 40), self.draw(1 << 50), self.draw(1 << 40));
         let shop = ["SHOP-1", "SHOP-2"][self.draw(2) as usize];
         let programme = [Some(ProgrammeId(1)), Some(ProgrammeId(2)), None][self.draw(3) as usize];
+        let proof = self.proof(number.index);
         let month = self.active(number.index).map(|number| number.expiry);
         let month = month.unwrap_or_else(|| MonthIndex::of_unix_ms(self.now_ms).plus(6).unwrap());
         let wrong = u16::from(self.one_in(15));
@@ -565,7 +573,7 @@ impl Play {
             },
             expiry: Some(Expiry::parse_yymm(&expiry).unwrap()),
             cvc2: if self.one_in(20) { Cvc2Check::Wrong } else { Cvc2Check::Absent },
-            proof: Proof::NoKey,
+            proof,
             amount: MinorUnits::new(amount).unwrap(),
             replacement: None,
             currency: if self.one_in(25) { Currency::from_number(978).unwrap() } else { usd() },

@@ -1,12 +1,13 @@
-//! What people type: from a terminal, with or without what they type being shown, or from wherever standard input comes.
+//! What custodians type: from a terminal, with or without what they type being shown, or from wherever standard input comes.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
 
-use rustix::stdio;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Outcome};
+use crate::secret::Dark;
 
 /// Longer than anything that is typed.
 const LINE_BYTES_MAX: usize = 512;
@@ -19,15 +20,16 @@ pub(super) fn is_terminal() -> bool {
 /// One line, shown while it is typed.
 pub(super) fn line(prompt: &str) -> Outcome<Zeroizing<String>> {
     ask(prompt)?;
-    read()
+    read(&input()?)
 }
 
 /// One line that is not shown while it is typed.
 pub(in crate::command) fn secret(prompt: &str) -> Outcome<Zeroizing<String>> {
-    let _hidden = Hidden::begin()?;
+    let input = input()?;
+    let dark = is_terminal().then(|| Dark::begin(&input)).transpose().map_err(unreadable)?;
     ask(prompt)?;
-    let typed = read();
-    if is_terminal() {
+    let typed = read(&input);
+    if dark.is_some() {
         // What ended the line was not shown either.
         eprintln!();
     }
@@ -43,22 +45,26 @@ fn ask(prompt: &str) -> Outcome {
     Ok(())
 }
 
-/// Byte by byte: whatever reads ahead would keep a copy.
-fn read() -> Outcome<Zeroizing<String>> {
+/// Standard input without a buffer: whatever reads ahead would keep a copy.
+fn input() -> Outcome<File> {
+    io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(unreadable)
+}
+
+fn read(mut input: &File) -> Outcome<Zeroizing<String>> {
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX));
+    let mut byte = [0];
     loop {
-        let mut byte = [0];
-        match rustix::io::read(stdio::stdin(), &mut byte) {
+        match input.read(&mut byte) {
             Ok(0) if line.is_empty() => {
                 return Err(Failure::Usage("standard input ended before everything was typed".into()));
             }
             Ok(0) => break,
-            Ok(_) if byte[0] == b'\n' => break,
+            Ok(_) if byte == *b"\n" => break,
             Ok(_) if line.len() == LINE_BYTES_MAX => {
                 return Err(Failure::Usage("that is longer than anything that is to be typed".into()));
             }
-            Ok(_) => line.push(byte[0]),
-            Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => line.extend_from_slice(&byte),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(unreadable(error)),
         }
     }
@@ -68,29 +74,4 @@ fn read() -> Outcome<Zeroizing<String>> {
 
 fn unreadable(error: impl std::fmt::Display) -> Failure {
     Failure::unreachable("what is typed can't be read", error)
-}
-
-/// Until this is dropped, the terminal does not show what is typed.
-struct Hidden(Option<Termios>);
-
-impl Hidden {
-    fn begin() -> Outcome<Self> {
-        if !is_terminal() {
-            return Ok(Self(None));
-        }
-        let before = tcgetattr(stdio::stdin()).map_err(unreadable)?;
-        let mut hidden = before.clone();
-        hidden.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(stdio::stdin(), OptionalActions::Flush, &hidden).map_err(unreadable)?;
-        Ok(Self(Some(before)))
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            // Whoever types sees if that failed.
-            let _ = tcsetattr(stdio::stdin(), OptionalActions::Now, before);
-        }
-    }
 }
