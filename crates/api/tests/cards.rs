@@ -236,7 +236,7 @@ fn what_is_not_proved_is_one_refusal_and_opens_nothing(store: Store) {
     }
 
     // An address that fails on and on waits, whatever it asks: each of these numbers fails once only.
-    let other = |at: u32| mayfly_card::Pan::with_check_digit(&format!("5400022{at:08}")).unwrap();
+    let other = |at: u32| mayfly_card::Pan::with_check_digit(format!("5400022{at:08}")).unwrap();
     let waits = (0..120).any(|at| town.verify(&with("number", json!(other(at).as_str()))).status == 429);
     assert!(waits, "fifty failures are free");
     town.rig.stop();

@@ -61,7 +61,7 @@ fn cards(rig: &Rig, ours: &Side, key: &str) -> Vec<String> {
     for (kind, prefix) in [("pseudo", "540001"), ("own", "374000")] {
         let terms = json!({ "prefix": prefix, "check_site": { "numbers": kind } });
         let programme = rig.post(key, "/v1/programmes", &json!({ "name": kind, "terms": terms })).ok();
-        let own = mayfly_card::Pan::with_check_digit(&format!("{prefix}440055660")).unwrap();
+        let own = mayfly_card::Pan::with_check_digit(format!("{prefix}440055660")).unwrap();
         let own = if kind == "own" { own.as_str().to_owned() } else { "4569409360110520".to_owned() };
         let path = format!("/v1/accounts/{}/cards", ours.account);
         let body = json!({ "programme": programme["id"], "number": own, "expiry": "12/29" });

@@ -22,9 +22,6 @@ use crate::{Items, NumberNow, Office, OfficeError, Part};
 
 /// How often a card is drawn anew because its number is taken.
 const ROUNDS: usize = 16;
-/// How many numbers are looked at for a list at once, and how often at the most.
-const SCAN: usize = 100;
-const SCANS_MAX: usize = 16;
 /// How many rows without a number are removed in one change.
 const REMOVED_AT_ONCE: usize = 256;
 
@@ -138,29 +135,10 @@ impl Office {
         accounts: &[AccountId],
         part: Part<NumberId>,
     ) -> Result<Items<CardNow, NumberId>, OfficeError> {
-        let mut from = part.from;
-        let mut left = accounts;
-        if let Some(id) = from {
-            let account = self.number(id).await?.row.account;
-            left = accounts.iter().position(|it| *it == account).map_or(&[], |at| &accounts[at..]);
-        }
-        let (mut found, mut scans) = (Vec::new(), 0);
-        while let Some((account, others)) = left.split_first() {
-            let page = self.numbers(*account, None, Part { from, limit: SCAN }).await?;
-            found.extend(page.items.into_iter().filter(|number| self.kind(number.row.programme).is_some()));
-            from = page.next;
-            if from.is_none() {
-                left = others;
-            }
-            scans += 1;
-            // An account may have many numbers that are no cards.
-            if found.len() > part.limit || scans >= SCANS_MAX && from.is_some() {
-                break;
-            }
-        }
-        let next = found.get(part.limit).map(|number| number.row.id);
-        found.truncate(part.limit);
-        Ok(Items { items: self.stand(found).await?, next: next.or(from) })
+        let (accounts, now_ms, Part { from, limit }) = (accounts.to_vec(), self.clock.now_ms(), part);
+        let page = self.views.read(move |views| views.cards(&accounts, now_ms, from, limit)).await?;
+        let numbers = self.freshen(page.rows.into_iter().map(|card| card.number).collect()).await?;
+        Ok(Items { items: self.stand(numbers).await?, next: page.next })
     }
 
     /// Ends a card's lock: its cardholder says that it is in his hands. One that is not locked stays as it is.

@@ -172,7 +172,7 @@ impl Office {
     }
 
     /// Puts what the engine knows of active numbers in place of what was folded of them.
-    async fn freshen(&self, mut rows: Vec<NumberRow>) -> Result<Vec<NumberNow>, OfficeError> {
+    pub(crate) async fn freshen(&self, mut rows: Vec<NumberRow>) -> Result<Vec<NumberNow>, OfficeError> {
         let active: Vec<_> = rows
             .iter()
             .filter(|row| row.retired.is_none())

@@ -437,7 +437,7 @@ impl Rig {
 
     /// A card's own number that nobody has.
     pub fn own_number(&self) -> Pan {
-        Pan::with_check_digit(&format!("37000000{:07}", self.next())).unwrap()
+        Pan::with_check_digit(format!("37000000{:07}", self.next())).unwrap()
     }
 
     /// A token of a cardholder who has logged in.
