@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mayfly_card::{Currency, Expiry, Layout, MinorUnits, MonthIndex, Pan, Prefix};
+use mayfly_card::{Currency, Expiry, Layout, MonthIndex, Pan, Prefix};
 use mayfly_core::scheme::dynamic::{DynamicTerms, MARGIN_MS};
 use mayfly_core::{
-    AccountId, Answer, Candidate, CardRef, Command, Controls, CreditLimit, EtsnOpened, IssueNumber,
+    AccountId, Answer, Candidate, CardRef, Command, Controls, CreditLimit, EtsnOpened, IssueNumber, IssuerId,
     NumberRef, Operation, PartitionId, Presented, ProgrammeId, Request, Scheme, Terms,
 };
 use mayfly_dynamic::{
@@ -31,7 +31,11 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// Cards, and the dates of their open purchases.
 pub(crate) struct Deck {
     catalogue: Arc<Catalogue>,
+    /// Whose cards they are.
+    pub(crate) issuer: IssuerId,
     programme: ProgrammeId,
+    /// The date on the cards themselves.
+    pub(crate) expiry: Expiry,
     cards: Vec<Card>,
     /// A date of a card: each is good once.
     dates: Vec<(u32, Expiry)>,
@@ -95,9 +99,18 @@ impl Deck {
             other => Err(broken(format!("{other:?}"))),
         })?;
         say(&format!("enrolling {count} cards"));
-        let mut deck =
-            Self { catalogue: catalogue.clone(), programme, cards: Vec::new(), dates: Vec::new(), next: 0 };
-        deck.enrol(handle, &accounts, count, &bin)?;
+        let expiry =
+            MonthIndex::of_unix_ms(SystemClock.now_ms()).plus(30).ok_or_else(|| broken("no date"))?;
+        let mut deck = Self {
+            catalogue: catalogue.clone(),
+            issuer,
+            programme,
+            expiry: Expiry::from(expiry),
+            cards: Vec::new(),
+            dates: Vec::new(),
+            next: 0,
+        };
+        deck.enrol(handle, &accounts, (count, expiry), &bin)?;
         say(&format!("opening purchases of {count} cards"));
         deck.open(handle, &bin, &terms, open_max)?;
         Ok(deck)
@@ -107,11 +120,9 @@ impl Deck {
         &mut self,
         handle: &Handle,
         accounts: &[AccountId],
-        count: usize,
+        (count, expiry): (usize, MonthIndex),
         bin: &SpecialBin,
     ) -> Result<(), LoadError> {
-        let expiry =
-            MonthIndex::of_unix_ms(SystemClock.now_ms()).plus(30).ok_or_else(|| broken("no date"))?;
         let own_prefix = Prefix::parse(OWN).map_err(broken)?;
         let mut ids = Vec::with_capacity(count);
         for at in 0..count {

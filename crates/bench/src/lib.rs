@@ -3,6 +3,7 @@
 mod cards;
 pub mod credentials;
 pub mod drive;
+mod host;
 pub mod limit;
 pub mod postgres;
 pub mod report;

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mayfly_engine::{Catalogue, Clock, Engine, Handle, NobodyAsked, Options, Parts, Progress, SystemClock};
+use mayfly_engine::{
+    Asker, Catalogue, Clock, Engine, Handle, NobodyAsked, Options, Parts, Progress, SystemClock,
+};
 use mayfly_keys::{CardKeys, KeyService, KeyVersion, KeyVersions, RootKey};
 use mayfly_store::{DatabaseError, FoldOptions, Folder, Home, OpenOptions, StoreError};
 
@@ -83,6 +85,11 @@ const VIEWS_LAG_MAX_MS: u64 = 600_000;
 impl Rig {
     /// A directory is made if it is not there.
     pub fn open(home: &Home, folding: Folding) -> Result<Self, BenchError> {
+        Self::asking(home, folding, Arc::new(NobodyAsked))
+    }
+
+    /// The same, with somebody who is asked.
+    pub(crate) fn asking(home: &Home, folding: Folding, asker: Arc<dyn Asker>) -> Result<Self, BenchError> {
         if let Home::Files(directory) = home {
             std::fs::create_dir_all(directory)?;
         }
@@ -99,7 +106,7 @@ impl Rig {
             journal: Box::new(opened.journal),
             archive: Arc::new(crate::limit::NoArchive),
             catalogue: catalogue.clone(),
-            asker: Arc::new(NobodyAsked),
+            asker,
             clock: Arc::new(SystemClock),
             progress: progress.clone(),
             options: Options { views_lag_max_ms: VIEWS_LAG_MAX_MS, ..Options::default() },

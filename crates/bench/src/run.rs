@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cards::Deck;
@@ -13,6 +14,7 @@ use crate::{limit, postgres};
 use mayfly_card::MinorUnits;
 use mayfly_core::CreditLimit;
 use mayfly_dynamic::OPEN_MAX;
+use mayfly_network::host::host_asker;
 use mayfly_store::Home;
 
 /// What is measured, and how.
@@ -154,6 +156,7 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Report, BenchError>
     }
     if has(Part::Cards) {
         by_date(plan, &Home::Files(directory.path().join("cards")), &mut report, &mut say)?;
+        with_a_host(plan, &Home::Files(directory.path().join("host")), &mut report, &mut say)?;
     }
     if has(Part::Store) {
         in_postgres(plan, &mut report, &mut say)?;
@@ -358,6 +361,35 @@ fn by_date(
     if deck.left() == 0 {
         report.notes.push("all open purchases of the cards were used up before the time was over".into());
     }
+    rig.stop()
+}
+
+/// The same over TCP, with accounts whose money an issuer host has: each purchase is two requests, the second one to a host
+/// that answers at once.
+fn with_a_host(
+    plan: &Plan,
+    home: &Home,
+    report: &mut Report,
+    say: &mut impl FnMut(&str),
+) -> Result<(), BenchError> {
+    let (asker, questions) = host_asker();
+    let rig = Rig::asking(home, Folding::On, Arc::new(asker))?;
+    let (handle, catalogue) = (rig.handle.clone(), rig.catalogue.clone());
+    let limit = CreditLimit::IssuerHost;
+    let mut deck = Deck::load(&handle, &catalogue, plan.credentials, OPEN_MAX, limit, &mut *say)?;
+    rig.caught_up(CATCH_UP).ok_or_else(|| BenchError("the views did not catch up".into()))?;
+    let host = crate::host::Host::start(&rig, &deck, questions)?;
+    let name = "cards by date with an issuer host, TCP, 64 connections, 16 in flight each";
+    say(name);
+    let load = Load { in_flight: 1024, run_for: plan.peak, rate: None };
+    let watch = LagWatch::start(&rig.handle)?;
+    let figures = crate::tcp::drive(&rig, &deck.credentials(), load, 0, &plan.load_command)?;
+    let lag_ms = watch.stop();
+    let mut line = Line::new(name, figures);
+    line.views_lag_ms_max = Some(lag_ms);
+    line.caught_up_ms = rig.caught_up(CATCH_UP).map(|took| took.as_millis() as u64);
+    report.lines.push(line);
+    report.notes.push(host.stop());
     rig.stop()
 }
 
