@@ -110,11 +110,10 @@ impl Demo {
         let whose = |account| if is_at_host(account) { "City Bank" } else { "Demo Bank" };
         report.read_journal(&journal, currency, whose)?;
         for holder in holders.all() {
-            let began = minor(FUNDS).signed();
-            report.at_host(holder.name, &holder.own, holder.account, began, bank.balance(&holder.own));
+            report.compare(holder, bank);
         }
         let accounts = [cast.anna, cast.ben, cast.cleo, holders.dora.account, holders.evan.account];
-        let agree = bank.adds_up() && agree(&mut admin, &accounts, &report)?;
+        let agree = agree(&mut admin, &accounts, &report)?;
         report.conclude(output, currency, agree)?;
         match &self.pcap {
             Some(path) if !output.is_json() => output.line(how_to_read(path)),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mayfly_card::{Currency, Pan};
+use mayfly_card::Currency;
 use mayfly_core::{AccountId, Book, Books, Event};
-use mayfly_lab::issuer::Balance;
 use mayfly_store::JournalReader;
 use serde::Serialize;
 
+use super::bank::Bank;
+use super::cards::{FUNDS, Holder};
 use super::till::Exchange;
 use crate::failure::{Failure, Outcome};
 use crate::message_view::{MessageView, response_words};
@@ -119,20 +120,20 @@ impl Report {
         }
     }
 
-    /// An account at the issuer's host, to hold against the journal.
-    pub(crate) fn at_host(
-        &mut self,
-        name: &'static str,
-        own: &Pan,
-        account: AccountId,
-        began: i64,
-        there: Balance,
-    ) {
-        let (cardholder, held) = self.stands(account);
+    /// Holds what stands at the issuer's host against the journal.
+    pub(crate) fn compare(&mut self, holder: &Holder, bank: &Bank) {
+        let (cardholder, held) = self.stands(holder.account);
         // What is held is not in our balance any more.
         let ours = Spent { charged_minor: -cardholder - held, held_minor: held };
-        let host = Spent { charged_minor: began - there.booked, held_minor: there.held };
-        self.at_host.push(AtHost { name, number: own.to_string(), ours, host, agree: ours == host });
+        let there = bank.balance(&holder.own);
+        let host = Spent { charged_minor: FUNDS.cast_signed() - there.booked, held_minor: there.held };
+        self.at_host.push(AtHost {
+            name: holder.name,
+            number: holder.own.to_string(),
+            ours,
+            host,
+            agree: ours == host && bank.adds_up(),
+        });
     }
 
     /// Tells the steps that have not been told yet.
