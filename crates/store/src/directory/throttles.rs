@@ -74,6 +74,7 @@ impl Directory {
             ThrottleScope::Name => "throttle-name",
             ThrottleScope::Address => "throttle-address",
             ThrottleScope::Number => "throttle-number",
+            ThrottleScope::Wallets => "throttle-wallets",
         };
         ThrottleKey(self.keyed_hash(label, parts))
     }
