@@ -132,6 +132,12 @@ impl Report {
                 self.proof_us.len()
             );
         }
+        for line in &self.lines {
+            let Figures { answers, approved, .. } = line.figures;
+            if line.name.contains("cards") && approved < answers {
+                let _ = writeln!(table, "not approved: {} of {answers}, {}", answers - approved, line.name);
+            }
+        }
         for note in &self.notes {
             let _ = writeln!(table, "note: {note}");
         }

@@ -9,7 +9,7 @@ use mayfly_card::{ApprovalCode, MinorUnits};
 use mayfly_core::{
     AccountId, Answer, Command, CreditLimit, Event, HostAdvice, HostAnswer, HostTerms, HostTrace, IssuerId,
     Kind, MessageAnswer, MessageKind, Operation, Processing, QuestionId, Reason, Refusal, Request,
-    Resolution, ResponseCode, Told, Whom, Word,
+    Resolution, ResponseCode, Terms, Told, Whom, Word,
 };
 use proptest::prelude::*;
 use support::{World, minor, terms, usd};
@@ -29,7 +29,11 @@ struct Bank {
 
 impl Bank {
     fn new() -> Self {
-        let mut world = World::new(terms());
+        Self::by(terms())
+    }
+
+    fn by(terms: Terms) -> Self {
+        let mut world = World::new(terms);
         let open = Operation::OpenAccount { issuer: BANK, currency: usd(), limit: CreditLimit::IssuerHost };
         let Answer::Account(account) = world.operate(open) else { panic!("no account") };
         Self { world, account, numbers: 0 }
@@ -199,6 +203,21 @@ fn what_comes_after_a_purchase_is_told() {
     let first = HostTrace::of(&request);
     assert!(bank.advices().iter().all(|advice| advice.about == Some(first)));
     assert!(bank.advices().iter().all(|advice| advice.trace.rrn() == first.rrn()));
+}
+
+/// Where only one charge comes, the host gives the rest of its hold back with it.
+#[test]
+fn the_rest_of_a_hold_is_given_back_with_the_only_charge() {
+    let mut bank = Bank::by(Terms { single_completion: true, ..terms() });
+    let (request, _) = bank.buy(5000, said("00"));
+    let completion = bank.world.about(&request, MessageKind::FinancialAdvice, 2000);
+    assert_eq!(bank.world.send(&completion).reason, Reason::Approved);
+    let told: Vec<_> =
+        bank.advices().iter().map(|advice| (advice.told, advice.amount, advice.stays)).collect();
+    let expected = [(Told::Charge, minor(2000), None), (Told::Reversal, minor(5000), Some(minor(2000)))];
+    assert_eq!(told, expected);
+    assert_ne!(bank.advices()[0].trace.stan(), bank.advices()[1].trace.stan());
+    assert_eq!(bank.world.money(bank.account), (-2000, 0));
 }
 
 #[test]

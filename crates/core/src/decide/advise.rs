@@ -34,7 +34,8 @@ impl<'a> Owed<'a> {
         let target = event.target.and_then(|id| self.state.transactions.find(id));
         let one = |told, about| self.advice(told, about, event.amount, None).map(|advice| vec![advice]);
         match event.kind {
-            Kind::Completion | Kind::ForcePost => one(Told::Charge, target),
+            Kind::Completion => Some(self.completed(target?)),
+            Kind::ForcePost => one(Told::Charge, None),
             Kind::Refund => one(Told::Refund, target),
             // Whoever stood in for us told us of it; the host has not heard.
             Kind::Advice if target.is_none() => one(Told::StandIn, None),
@@ -43,17 +44,26 @@ impl<'a> Owed<'a> {
                 self.reversal(self.state.transactions.find(id)?, back.signed()).map(|advice| vec![advice])
             }
             // We give back ourselves what is left of a purchase.
-            Kind::Reversal | Kind::HoldReleased => Some(self.given_back(target?)),
+            Kind::Reversal | Kind::HoldReleased => {
+                Some(self.told_apart(self.given_back(target?, event.amount.signed())))
+            }
             _ => None,
         }
     }
 
+    /// A charge; and what is given back of the hold with it, where only one charge comes.
+    fn completed(self, purchase: &'a Transaction) -> Vec<HostAdvice> {
+        let charge = self.advice(Told::Charge, Some(purchase), self.event.amount, None);
+        let rest = -self.event.effect.totals.held - self.event.amount.signed();
+        let given_back = if rest > 0 { self.given_back(purchase, rest) } else { Vec::new() };
+        self.told_apart(charge.into_iter().chain(given_back))
+    }
+
     /// What is given back of a purchase, from the last of the messages that made it up to the first.
-    fn given_back(self, purchase: &'a Transaction) -> Vec<HostAdvice> {
+    fn given_back(self, purchase: &'a Transaction, mut left: i64) -> Vec<HostAdvice> {
         let added = self.state.transactions.under(purchase.reference).filter(|added| {
             added.kind == Kind::Increment && added.target == Some(purchase.id) && added.approval.is_some()
         });
-        let mut left = self.event.amount.signed();
         let mut advices = Vec::new();
         for message in added.chain([purchase]) {
             let back = left.min(message.amount.signed() - message.reversed);
@@ -62,11 +72,16 @@ impl<'a> Owed<'a> {
                 advices.extend(self.reversal(message, back));
             }
         }
-        // All of them are made of one act: each needs a trace of its own.
-        for (turn, advice) in (0..).zip(&mut advices) {
-            advice.trace.identity.0 = advice.trace.identity.0.rotate_left(7 * turn);
-        }
         advices
+    }
+
+    /// Several that are made of one message: each needs a trace of its own.
+    fn told_apart(self, advices: impl IntoIterator<Item = HostAdvice>) -> Vec<HostAdvice> {
+        let apart = (0..).zip(advices).map(|(turn, mut advice)| {
+            advice.trace.identity.0 = advice.trace.identity.0.rotate_left(7 * turn);
+            advice
+        });
+        apart.collect()
     }
 
     /// Of a message of which so much is given back now.
