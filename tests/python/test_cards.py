@@ -77,6 +77,18 @@ def field(text):
     return f"43{len(text):02}{text}"
 
 
+def test_a22_the_mac_is_looked_at_before_the_funds(server, network, enrolled):
+    """A22: whoever has no proof does not learn whether the money is there; who has one is told, and has used it up."""
+    phone, card, account = enrolled(OWN, "pseudo")
+    filled = phone.pay(card, "100.01")
+    assert network.buy(other_date(filled, 1), 10_001) == "05"
+    assert server.reason() == "mac-wrong"
+    assert network.buy(filled, 10_001) == "51"
+    server.run("account", "fund", account, "1.00")
+    assert network.buy(filled, 10_001) == "05"
+    assert server.money(account) == (10_100, 0)
+
+
 def test_a24_the_special_bin_is_the_check_sites_and_others_are_not(server, network, enrolled):
     """A24, A42: what begins with the special BIN is looked for in the conversion table; all else is nobody's here. What
     is answered has the number that was asked with."""
