@@ -7,6 +7,8 @@ import pytest
 
 import mayfly
 import stores
+from api import Api
+from phone import Phone
 
 # Six digits for each programme, none of which another one's numbers begin with.
 prefixes = (f"40{count:04}" for count in itertools.count())
@@ -78,3 +80,50 @@ def shop(server):
 def account(shop):
     """A fresh account with 1000.00 USD."""
     return shop.account()
+
+
+class Cardholder:
+    """Somebody with an account at an issuer of his own whose programme is on the check site; he has enrolled."""
+
+    def __init__(self, server, programme, *terms, prefix=None):
+        self.server = server
+        self.cards = programme("--check-site", *terms, prefix=prefix)
+        self.account = self.cards.account("100.00")
+        made = server.json("key", "create", "--role", "issuer", "--issuer", self.cards.issuer, "bank")
+        api = Api(server.api, made["token"])
+        holder = api.made("/v1/cardholders", {"name": "Ada Lovelace"})["id"]
+        api.made(f"/v1/cardholders/{holder}/accounts", {"account": self.account})
+        invitation = api.made(f"/v1/cardholders/{holder}/invitations")["invitation"]
+        self.login = {"issuer": self.cards.issuer, "login": "ada", "password": "the password of a wallet"}
+        server.secrets += [made["token"], invitation, self.login["password"]]
+        body = {"invitation": invitation, "login_name": "ada", "password": self.login["password"]}
+        api.token = None
+        assert api.post("/v1/enrolments", body).status == 201
+
+    def card(self, directory, own, *words):
+        """The operator enrols a card of his."""
+        number = directory / "number"
+        number.write_text(own)
+        self.server.numbers_issued.append(own)
+        whose = ["--account", self.account, "--programme", self.cards.id, "--expiry", "12/29"]
+        return self.server.json("card", "enrol", *whose, "--number-file", str(number), *words)["id"]
+
+
+@pytest.fixture
+def cardholder(server, programme):
+    """Somebody with the terms that a test wants."""
+    return lambda *terms, **kwargs: Cardholder(server, programme, *terms, **kwargs)
+
+
+@pytest.fixture
+def enrolled(server, cardholder, tmp_path):
+    """A card of the terms that a test wants, in its cardholder's wallet."""
+
+    def enrol(own, *terms, prefix=None, address=None):
+        ada = cardholder(*terms, prefix=prefix)
+        card = ada.card(tmp_path, own)
+        phone = Phone(server, tmp_path, ada.login, address)
+        phone.run("enrol", card)
+        return phone, card, ada.account
+
+    return enrol

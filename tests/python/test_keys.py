@@ -69,7 +69,7 @@ def component(mayfly):
 
 
 def test_what_custodians_type_is_not_shown(mayfly):
-    """A46: two custodians at a terminal. One of them makes a slip, and tries again."""
+    """Two custodians at a terminal. One of them makes a slip, and tries again."""
     components = [component(mayfly), component(mayfly)]
     assert components[0] != components[1]
     wrapping = mayfly("keys", "wrapping-key")

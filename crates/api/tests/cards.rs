@@ -114,7 +114,7 @@ fn said(error: &WalletError<()>) -> String {
     }
 }
 
-/// A28 to A31, A36, A41, A43 to A45 as a user meets them: the wallet's ETSN becomes a date, and that pays once.
+/// A28, A29, A30, A31, A36, A41, A43, A44, A45 as a user meets them: the wallet's ETSN becomes a date, and that pays once.
 fn a_card_of_every_process_pays_once_for_each_purchase(store: Store) {
     let town = Town::new(store);
     let programme = town.programme("540001", json!({ "numbers": "pseudo", "processes": [0, 1, 2, 3] }));

@@ -217,3 +217,20 @@ fn a_malformed_message_names_the_element() {
     mayfly(&["inspect", &ECHO[..30]]).fails(1, "cut off");
     mayfly_with(b" \n", command(&["inspect"])).fails(2, "nothing to inspect");
 }
+
+/// A49: what guesses come to is as it was computed, and the exit code says so. (That it says so if they don't is shown where
+/// the laboratory's site can be made weak.)
+#[test]
+fn forgery_is_measured_and_the_exit_code_tells() {
+    let words =
+        ["--json", "lab", "forge", "--cards", "400", "--months", "24,60", "--open", "0,1,3", "--seed", "1"];
+    let told = mayfly(&words).json();
+    let lines = told["lines"].as_array().unwrap();
+    assert!(lines.len() > 20 && lines.iter().all(|line| line["holds"] == true), "{told}");
+    let fell = |line: &&serde_json::Value| line["fell"].as_u64() > Some(0);
+    assert!(lines.iter().filter(fell).all(|line| line["open"].as_u64() > Some(0)), "{told}");
+    assert!(lines.iter().any(|line| fell(&line) && line["open"] == 3), "{told}");
+    // The same seed, the same attacks.
+    assert_eq!(mayfly(&words).json(), told);
+    mayfly(&["lab", "forge", "--months", "11"]).fails(2, "12 to 120");
+}

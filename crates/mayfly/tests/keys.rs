@@ -178,7 +178,7 @@ on_both! {
     versions_are_rotated_and_retired_while_the_server_runs
 }
 
-/// A46: the root key comes of two components, is protected by a passphrase, and a start checks it.
+/// The root key comes of two components, is protected by a passphrase, and a start checks it.
 fn two_custodians_make_a_root_key_that_a_passphrase_wraps(store: Store) {
     let mut ground = Ground::new(store, "source = \"passphrase\"\npassphrase_file = \"../passphrase\"");
     let (one, other) = (ground.beside("one"), ground.beside("other"));
@@ -280,7 +280,7 @@ fn token_settings(key: &str) -> String {
     )
 }
 
-/// A46, with a hardware module: the key is brought into it, and is asked for at start and when a BIN is set up, never for a
+/// With a hardware module the key is brought into it, and is asked for at start and when a BIN is set up, never for a
 /// purchase.
 #[test]
 fn a_token_has_the_root_key_and_is_asked_at_start_only() {
@@ -354,7 +354,7 @@ fn expected(standings: &[(u64, &str)]) -> Vec<(u64, String)> {
     standings.iter().map(|(version, standing)| (*version, (*standing).to_owned())).collect()
 }
 
-/// A46: a new version comes while the server runs, an old one is retired, and what is retired is refused.
+/// A new version comes while the server runs, an old one is retired, and what is retired is refused.
 fn versions_are_rotated_and_retired_while_the_server_runs(store: Store) {
     let ground = Ground::new(store, "");
     let root = ground.check_value(&["init"]);

@@ -330,7 +330,7 @@ mod tests {
         assert!(lines.iter().all(|line| line.open > 0 || line.fell == 0));
     }
 
-    /// The measurement can fail: a site that took whatever month was near would be found out.
+    /// A49: the measurement can fail: a site that took whatever month was near would be found out.
     #[test]
     fn a_weak_site_is_found_out() {
         let months = Months::new(60).unwrap();
