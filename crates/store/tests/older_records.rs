@@ -88,6 +88,7 @@ fn expected() -> Asked {
         deadline_ms: 1_790_000_000_000,
         when_late: WhenLate::Approve,
         whom: Whom::Hook,
+        ceiling: MinorUnits::MAX,
     }
 }
 

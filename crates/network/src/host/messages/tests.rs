@@ -74,6 +74,7 @@ fn asked(message: MessageKind, facts: Facts) -> Asked {
         deadline_ms: AT_MS + 5_000,
         when_late: WhenLate::Decline,
         whom: Whom::Host,
+        ceiling: MinorUnits::MAX,
     }
 }
 
