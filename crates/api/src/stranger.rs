@@ -73,9 +73,8 @@ impl Stranger {
     /// Has a wallet's request checked. Wrong ones are counted, for the address that they come from and for the number that they
     /// name, whether anybody has it or not.
     ///
-    /// An address that has failed too often waits before anything is looked at. Wrong requests for a number are told to wait, and
-    /// a right one gets through even then, or whoever knows the number could keep its wallet from paying; no guess is worth
-    /// anything against a MAC of 16 bytes.
+    /// After too many of them wrong requests are told to wait, and a right one gets through even then, or whoever knows a number or
+    /// shares an address could keep wallets from paying; no guess is worth anything against a MAC of 16 bytes.
     pub(crate) async fn verify(&self, request: &WalletRequest, address: IpAddr) -> Result<Verified, Problem> {
         let (shared, number, now_ms) = (&self.0, request.number.clone(), self.0.clock.now_ms());
         let waits = shared.strangers.ask(move |directory| {
@@ -83,33 +82,30 @@ impl Stranger {
                 address_key(directory, address),
                 directory.throttle_key(ThrottleScope::Number, &[number.digits()]),
             );
-            let from = directory.throttle(ThrottleScope::Address, keys.0)?;
+            let from = directory.throttle(ThrottleScope::Wallets, keys.0)?;
             let of = directory.throttle(ThrottleScope::Number, keys.1)?;
             let from_ms = from.retry_after_ms(&ThrottlePolicy::ADDRESS, now_ms);
-            Ok::<_, DirectoryError>((keys, from_ms, of.retry_after_ms(&ThrottlePolicy::NAME, now_ms)))
+            Ok::<_, DirectoryError>((keys, from_ms.max(of.retry_after_ms(&ThrottlePolicy::NAME, now_ms))))
         });
-        let ((place, name), from_ms, of_ms) = waits.await?;
-        if from_ms > 0 {
-            return Err(Problem::wait(from_ms));
-        }
-        match shared.office.verify(request, of_ms == 0).await {
+        let ((place, name), wait_ms) = waits.await?;
+        match shared.office.verify(request, wait_ms == 0).await {
             Ok(verified) => Ok(verified),
+            // What has to wait is not counted again.
+            Err(OfficeError::Card(CardDeskError::NotProved)) if wait_ms > 0 => Err(Problem::wait(wait_ms)),
             Err(OfficeError::Card(CardDeskError::NotProved)) => {
                 let counted = shared.strangers.ask(move |directory| {
                     directory.write::<_, DirectoryError>(By { actor: STRANGER, now_ms }, |writing| {
-                        let from = writing.throttle(ThrottleScope::Address, place)?;
+                        let from = writing.throttle(ThrottleScope::Wallets, place)?;
                         let from = from.failed(&ThrottlePolicy::ADDRESS, now_ms);
-                        writing.set_throttle(ThrottleScope::Address, place, from)?;
-                        if of_ms == 0 {
-                            let of = writing.throttle(ThrottleScope::Number, name)?;
-                            let of = of.failed(&ThrottlePolicy::NAME, now_ms);
-                            writing.set_throttle(ThrottleScope::Number, name, of)?;
-                        }
+                        writing.set_throttle(ThrottleScope::Wallets, place, from)?;
+                        let of = writing.throttle(ThrottleScope::Number, name)?;
+                        let of = of.failed(&ThrottlePolicy::NAME, now_ms);
+                        writing.set_throttle(ThrottleScope::Number, name, of)?;
                         Ok(())
                     })
                 });
                 counted.await?;
-                Err(if of_ms > 0 { Problem::wait(of_ms) } else { Problem::new(Code::VerificationRefused) })
+                Err(Problem::new(Code::VerificationRefused))
             }
             Err(error) => Err(error.into()),
         }

@@ -153,6 +153,7 @@ impl From<Asked> for crate::Asked {
             deadline_ms: event.deadline_ms,
             when_late: event.when_late,
             whom: Whom::Hook,
+            ceiling: MinorUnits::MAX,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! leaves, and takes the number's use away from everybody else; [`Resolved`] ends it, in the same record as the
 //! transaction that came of it. A start that finds questions without an end ends them as [`Word::Unfinished`].
 
+use mayfly_card::MinorUnits;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -100,6 +101,8 @@ pub struct Asked {
     pub when_late: WhenLate,
     /// By whom it is to be answered.
     pub whom: Whom,
+    /// What the purchase may come to, as it was when it was asked.
+    pub ceiling: MinorUnits,
 }
 
 /// Who answers a question.

@@ -340,6 +340,46 @@ fn advices_use_their_etsn() {
     assert_eq!(site.world.send(&unproved).reason, Reason::Suspense);
 }
 
+/// A40: whoever guesses by advices is counted like everybody else, and an ETSN that was found is used up, whatever became of
+/// the money.
+#[test]
+fn guesses_in_advices_count() {
+    for message in [MessageKind::AuthorisationAdvice, MessageKind::FinancialAdvice] {
+        let mut site = Site::new();
+        site.open(Mode::Expiry);
+        for _ in 0..3 {
+            assert!(!site.is_locked());
+            let guess = Request { message, ..site.request(500, MISSED) };
+            assert_eq!(site.world.send(&guess).reason, Reason::Suspense);
+        }
+        assert!(site.is_locked());
+        let mut site = Site::new();
+        let etsn = site.open(Mode::Expiry);
+        let euro = mayfly_card::Currency::from_number(978).unwrap();
+        let foreign = Request { message, currency: euro, ..site.request(500, of(etsn)) };
+        assert_eq!(site.world.send(&foreign).reason, Reason::Suspense);
+        assert_eq!(site.buy(1, of(etsn)).reason, Reason::EtsnUsed);
+    }
+}
+
+/// What the wallet said a purchase may come to, it may come to, however many messages it is made of.
+#[test]
+fn no_increment_and_no_completion_goes_beyond_what_the_wallet_said() {
+    let mut site = Site::by(Terms { tolerance_bp: 10_000, ..check_site(|_| ()) });
+    let wanted = site.wanted(Mode::Expiry);
+    let etsn = site.open_as(EtsnOpened { cap: Some((minor(1000), usd())), ..wanted });
+    let request = site.request(900, of(etsn));
+    assert_eq!(site.world.send(&request).reason, Reason::Approved);
+    let more = site.world.increment(&request, 101);
+    assert_eq!(site.world.send(&more).reason, Reason::OverAmount);
+    let more = site.world.increment(&request, 100);
+    assert_eq!(site.world.send(&more).reason, Reason::Approved);
+    let beyond = site.world.about(&request, MessageKind::FinancialAdvice, 1001);
+    assert_eq!(site.world.send(&beyond).reason, Reason::MoreThanLeft);
+    let all = site.world.about(&request, MessageKind::FinancialAdvice, 1000);
+    assert_eq!(site.world.send(&all).reason, Reason::Approved);
+}
+
 #[test]
 fn a_card_that_is_closed_has_nothing_open() {
     let mut site = Site::new();

@@ -175,6 +175,16 @@ fn we_stand_in_up_to_an_amount() {
     assert_eq!(last.about.unwrap().message, MessageKind::AuthorisationAdvice);
 }
 
+/// Many times a little would be much.
+#[test]
+fn nobody_stands_in_for_more_of_a_purchase() {
+    let mut bank = Bank::standing_in(1000);
+    let (request, _) = bank.buy(1000, Word::NotAsked);
+    let more = bank.world.increment(&request, 10);
+    let question = bank.ask(&more);
+    assert_eq!(bank.say(question, Word::NotAsked).reason, Reason::IssuerAway);
+}
+
 #[test]
 fn what_comes_after_a_purchase_is_told() {
     let mut bank = Bank::new();

@@ -62,7 +62,7 @@ impl MessageView {
                 }
             })
             .collect();
-        Self { mti: message.mti().to_string(), meaning: name(message), elements }
+        Self { mti: message.mti().to_string(), meaning: name_of(message), elements }
     }
 
     /// A line for the type, and one for each element, all behind `indent`.
@@ -97,7 +97,7 @@ pub(crate) fn written(dialect: &Dialect, message: &MessageBuilder, sight: Sight)
 }
 
 /// What kind of message it is, in words.
-fn name(message: &Message<'_>) -> String {
+pub(crate) fn name_of(message: &Message<'_>) -> String {
     let mti = message.mti();
     let class = match mti.class() {
         MtiClass::Authorisation => "authorisation",

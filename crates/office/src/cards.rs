@@ -4,6 +4,7 @@
 //! come in this order, so that no number is ever without its card; what is left of an enrolment that came to nothing is
 //! taken out again, at the latest at the next start ([`load_cards`]).
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mayfly_core::state::Open;
@@ -77,8 +78,31 @@ pub(crate) struct Cards {
     clock: Arc<dyn Clock>,
     /// Held while a card with its own number is enrolled: two who enrol the same card come one after the other.
     own: tokio::sync::Mutex<()>,
+    /// The numbers that are being enrolled now: nobody else writes their rows.
+    enrolling: Mutex<HashSet<u64>>,
     /// Held while a wallet is enrolled: a row and what the book says of it change together.
     wallets: Mutex<()>,
+}
+
+/// A number that is being enrolled, until that is over.
+struct Reserved<'a> {
+    cards: &'a Cards,
+    index: NumberIndex,
+}
+
+impl<'a> Reserved<'a> {
+    /// None if somebody else enrols it.
+    fn of(cards: &'a Cards, index: NumberIndex) -> Option<Self> {
+        let mut enrolling = cards.enrolling.lock().unwrap_or_else(PoisonError::into_inner);
+        enrolling.insert(index.0).then_some(Self { cards, index })
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut enrolling = self.cards.enrolling.lock().unwrap_or_else(PoisonError::into_inner);
+        enrolling.remove(&self.index.0);
+    }
 }
 
 impl Office {
@@ -194,20 +218,21 @@ impl Office {
     ) -> Result<T, E> {
         let card = card.reference();
         let _one = self.cards.wallets.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = None;
         let written = write(&mut |writing| {
             let (package, conversion) = self.cards.desk.package(card, point)?;
             if let Some(conversion) = conversion {
                 writing.replace_conversion(card.number.index, &conversion, &mut OsRandom)?;
-                changed = Some(conversion);
             }
             Ok(package)
-        })?;
-        // It is on the disk: the wallet may hear of it as soon as the book knows it.
-        if let (Some(conversion), Some(book)) = (changed, self.catalogue.cards()) {
-            book.add(card.number.index, conversion);
+        });
+        // The wallet may hear of it as soon as the book knows what is on the disk: which may be the new row also where the
+        // database did not say so, or where this is a repeat.
+        if let Some(book) = self.catalogue.cards()
+            && let Ok(Some(stored)) = self.cards.directory.conversion(card.number.index)
+        {
+            book.add(card.number.index, stored.conversion);
         }
-        Ok(written)
+        written
     }
 
     /// Whether merchants get the cards' own numbers; none if the programme is none of the check site.
@@ -265,6 +290,7 @@ impl Cards {
             directory,
             clock,
             own: tokio::sync::Mutex::default(),
+            enrolling: Mutex::default(),
             wallets: Mutex::default(),
         }
     }
@@ -303,6 +329,8 @@ impl Cards {
     ) -> Result<Option<NumberId>, OfficeError> {
         let DrawnCard { index, conversion, command } = drawn;
         let account = command.account;
+        // Somebody else has drawn the same, just now.
+        let Some(_reserved) = Reserved::of(self, index) else { return Ok(None) };
         // What is left of an earlier enrolment, or of a card that was closed long ago, is in nobody's way.
         let now_ms = self.clock.now_ms();
         let taken = self.handle.look(move |partitions| {
@@ -327,8 +355,11 @@ impl Cards {
                     _ => Err(OfficeError::Refused(Refusal::KeyReused)),
                 },
                 Ok(Answer::Refused(Refusal::CandidatesTaken)) => Ok(None),
+                // Whether it was issued is found out at the next start: until then its row stays.
+                Ok(Answer::Refused(refusal @ (Refusal::Storage | Refusal::Busy))) => {
+                    return Err(OfficeError::Refused(refusal));
+                }
                 Ok(Answer::Refused(refusal)) => Err(OfficeError::Refused(refusal)),
-                // Whether it was issued is found out at the next start.
                 _ => return Err(OfficeError::Stopped),
             },
             Err(refused) => Err(OfficeError::Busy(refused)),

@@ -87,10 +87,13 @@ impl Office {
             Err(OfficeError::Refused(Refusal::NoHold(_))) => {}
             done => return done.map(|answer| answer == Answer::Done),
         }
-        let row = self.views.read(move |views| views.transaction(transaction)).await?;
-        let Some(row) = row.filter(|row| row.transaction.totals.held > 0) else { return Ok(false) };
+        // With all that was done to it: its issuer host is told of each part that is given back.
+        let family = self.views.read(move |views| views.family(transaction)).await?;
+        if !family.iter().any(|member| member.id == transaction && member.totals.held > 0) {
+            return Ok(false);
+        }
         let command = command(operation, once);
-        let answer = self.handle.ask_with(command, vec![row.transaction]).map_err(OfficeError::Busy)?;
+        let answer = self.handle.ask_with(command, family).map_err(OfficeError::Busy)?;
         match done(answer.await.map_err(|_| OfficeError::Stopped)?) {
             // Something else has given it back meanwhile.
             Err(OfficeError::Refused(Refusal::NoHold(_))) => Ok(false),

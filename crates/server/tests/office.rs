@@ -280,7 +280,7 @@ fn raw_lines() {
     };
     assert_eq!(
         ask("{\"version\":1,\"request\":{\"open-issuer\":{\"name\":\"Acme\"}}}\n"),
-        r#"{"version":1,"response":{"issuer":{"id":"iss_1","name":"Acme"}}}"#
+        r#"{"version":1,"response":{"issuer":{"id":"iss_1","name":"Acme","host_wait_ms":5000,"stand_in_max_minor":0}}}"#
     );
     assert_eq!(
         ask("{\"version\":1,\"request\":{\"show-issuer\":{\"issuer\":\"iss_9\"}}}\n"),

@@ -170,6 +170,12 @@ impl Views {
         transactions::find_whole(&self.sql, id.partition(), id)
     }
 
+    /// A transaction, the purchase that it belongs to, and all that was done to that: what memory must have when it has one of
+    /// them.
+    pub fn family(&self, id: TransactionId) -> Result<Vec<Transaction>, StoreError> {
+        families(&self.sql, id.partition(), vec![id.0])
+    }
+
     /// The transactions under a reference, with all that belongs to them, the latest first: what memory would have of
     /// them, had it forgotten nothing.
     pub fn transactions_under(&self, reference: Hash64) -> Result<Vec<Transaction>, StoreError> {

@@ -276,7 +276,7 @@ fn assert_same_state(cut: &State, whole: &State, now_ms: u64) {
     assert_eq!(cut.accounts, whole.accounts);
     assert_eq!(cut.issuer_books, whole.issuer_books);
     assert_eq!(cut.next_number, whole.next_number);
-    common::cards::assert_cards(cut, whole);
+    common::cards::assert_cards(cut, whole, now_ms);
     assert_eq!(cut.numbers.len(), whole.numbers.len());
     for number in whole.numbers.iter() {
         assert_eq!(cut.numbers.find(number.index), Some(number));

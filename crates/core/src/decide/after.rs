@@ -114,7 +114,11 @@ fn complete(case: &Case<'_>, purchase: &Transaction) -> (Reason, TotalsChange) {
         return (Reason::HoldOver, none);
     }
     let terms = case.terms(purchase);
-    let left = completable(purchase, terms.map_or(0, |terms| terms.tolerance_bp));
+    let mut left = completable(purchase, terms.map_or(0, |terms| terms.tolerance_bp));
+    if terms.is_some_and(|terms| terms.scheme.dynamic().is_some()) {
+        // What the wallet said is the end of it, whatever the programme tolerates.
+        left = left.min(purchase.ceiling.signed() - purchase.totals.captured);
+    }
     if left <= 0 {
         return (Reason::NothingLeft, none);
     }

@@ -7,8 +7,8 @@
 use super::{Case, Verdict, advise, purchase};
 use crate::state::State;
 use crate::{
-    AccountId, Answer, AnsweredLate, Asked, DecisionHook, Effect, Event, HostTerms, IssuerId, Kind,
-    MessageAnswer, PartitionId, Reason, Refusal, Resolution, Resolved, TimeMs, WhenLate, Whom, Word,
+    Answer, AnsweredLate, Asked, DecisionHook, Effect, Event, HostTerms, IssuerId, Kind, MessageAnswer,
+    PartitionId, Reason, Refusal, Resolution, Resolved, TimeMs, WhenLate, Whom, Word,
 };
 
 impl Case<'_> {
@@ -18,7 +18,7 @@ impl Case<'_> {
             return None;
         }
         let issuer = verdict.issuer?;
-        let (whom, wait_ms, when_late) = self.asks(issuer, verdict.account)?;
+        let (whom, wait_ms, when_late) = self.asks(issuer, verdict)?;
         let mut request = self.request.clone();
         // What was looked up is in memory now, and stays there for longer than anybody is waited for.
         request.paged.get_or_insert_default();
@@ -36,19 +36,21 @@ impl Case<'_> {
             deadline_ms: self.now + TimeMs::from(wait_ms),
             when_late,
             whom,
+            ceiling: verdict.ceiling,
         })
     }
 
     /// Who answers for an account before it pays, how long that is waited for, and what counts after that: the issuer host
     /// where that has the money, else the issuer's own endpoint if there is one.
-    fn asks(&self, issuer: IssuerId, account: Option<AccountId>) -> Option<(Whom, u32, WhenLate)> {
+    fn asks(&self, issuer: IssuerId, verdict: &Verdict) -> Option<(Whom, u32, WhenLate)> {
         let issuer = self.state.issuer(issuer)?;
-        if !advise::is_hosts(self.state, account) {
+        if !advise::is_hosts(self.state, verdict.account) {
             let DecisionHook { wait_ms, when_late } = issuer.hook?;
             return Some((Whom::Hook, wait_ms, when_late));
         }
         let HostTerms { wait_ms, stand_in_max } = issuer.host.unwrap_or_default();
-        let stands_in = self.request.amount <= stand_in_max;
+        // Nobody stands in for more of a purchase: many times a little would be much.
+        let stands_in = verdict.kind == Kind::Purchase && self.request.amount <= stand_in_max;
         let when_late = if stands_in { WhenLate::Approve } else { WhenLate::Decline };
         Some((Whom::Host, wait_ms, when_late))
     }

@@ -8,12 +8,12 @@ use crate::scheme::dynamic;
 use crate::state::{Number, State};
 use crate::{Answer, CardRef, EtsnOpened, Event, Kind, Reason, Refusal, Scheme, TimeMs, scheme};
 
+/// What a message does to a card of the check site, and to which.
+pub(super) type OfCard = Option<(CardRef, CardChange)>;
+
 /// What a message does to a card of the check site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CardChange {
-    /// Nothing; or its number is no card's.
-    #[default]
-    None,
     /// It uses an ETSN up, whatever comes of it.
     Used(Etsn),
     /// It checks whether the card is good, with an ETSN.
@@ -26,21 +26,19 @@ pub(super) enum CardChange {
 }
 
 impl CardChange {
-    fn event(self, card: CardRef) -> Option<Event> {
-        Some(match self {
-            Self::None => return None,
+    fn event(self, card: CardRef) -> Event {
+        match self {
             Self::Used(etsn) => Event::EtsnUsed { card, etsn },
             Self::Checked(etsn) => Event::EtsnChecked { card, etsn },
             Self::Missed { locks } => Event::CardMissed { card, locks },
-        })
+        }
     }
 }
 
 impl Verdict {
     /// Writes down what the message does to its card.
     pub(super) fn change_card(&self, events: &mut Vec<Event>) {
-        let card = self.number.zip(self.account).map(|(number, account)| CardRef { number, account });
-        events.extend(card.and_then(|card| self.card.event(card)));
+        events.extend(self.card.map(|(card, change)| change.event(card)));
     }
 }
 
@@ -62,21 +60,20 @@ impl Case<'_> {
         number: &Number,
         kind: Kind,
         proved: Result<Proved<'_>, Reason>,
-    ) -> CardChange {
-        let Some(terms) = scheme.dynamic() else { return CardChange::None };
+    ) -> OfCard {
+        let terms = scheme.dynamic()?;
+        let of_card = CardRef { number: number.reference(), account: number.account };
         let reason = match proved {
-            Ok(Proved::Open(open)) if kind == Kind::Check => return CardChange::Checked(open.etsn),
-            Ok(Proved::Open(open)) => return CardChange::Used(open.etsn),
-            Ok(Proved::Unused | Proved::Before) => return CardChange::None,
+            Ok(Proved::Open(open)) if kind == Kind::Check => {
+                return Some((of_card, CardChange::Checked(open.etsn)));
+            }
+            Ok(Proved::Open(open)) => return Some((of_card, CardChange::Used(open.etsn))),
+            Ok(Proved::Unused | Proved::Before) => return None,
             Err(reason) => reason,
         };
-        let card = self.state.cards.find(number.index).filter(|card| card.has_open(self.now));
-        match card {
-            Some(card) if dynamic::counts(reason) => {
-                CardChange::Missed { locks: card.misses(self.now) + 1 >= terms.misses_max.into() }
-            }
-            _ => CardChange::None,
-        }
+        let card = self.state.cards.find(number.index).filter(|card| card.has_open(self.now))?;
+        let locks = card.misses(self.now) + 1 >= terms.misses_max.into();
+        dynamic::counts(reason).then_some((of_card, CardChange::Missed { locks }))
     }
 }
 

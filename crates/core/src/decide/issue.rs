@@ -64,13 +64,14 @@ pub(super) fn claim(state: &State, claim: &ClaimNumber, now: TimeMs, events: &mu
     let Some(terms) = state.programme(programme).map(|programme| &programme.terms) else {
         return Answer::Refused(Refusal::NoProgramme(programme));
     };
-    match state.owner(index, now) {
-        Some(owner) if owner == account => return Answer::Done,
-        None if !state.is_taken(index, now) => {}
-        _ => return Answer::Refused(Refusal::NumberTaken),
+    let owner = state.owner(index, now);
+    if owner.is_some_and(|owner| owner != account) || owner.is_none() && state.is_taken(index, now) {
+        return Answer::Refused(Refusal::NumberTaken);
     }
     // Longer than it can be needed: the longest life, and the quarantine after it.
     match quarantine_over(now + terms.lifetime_max_ms, terms.quarantine_months) {
+        // Claimed before, and for long enough.
+        Some(free) if state.aliases.until(index).is_some_and(|until| until >= free) => Answer::Done,
         Some(free) => {
             events.push(Event::NumberClaimed(NumberClaimed { index, account, free }));
             Answer::Done

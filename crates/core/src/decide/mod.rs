@@ -12,7 +12,7 @@ mod refund;
 
 use mayfly_card::{ApprovalCode, MinorUnits};
 
-use self::card::CardChange;
+use self::card::OfCard;
 use crate::state::{Account, Number, PER_REFERENCE_MAX, State, Transaction};
 use crate::{
     AccountId, Answer, AnswerKept, Asked, Books, Command, Effect, Event, HostAnswer, IssuerId, Kind,
@@ -159,7 +159,8 @@ struct Verdict {
     reverses: Option<(TransactionId, MinorUnits)>,
     ceiling: MinorUnits,
     effect: Effect,
-    card: CardChange,
+    /// What it does to the card of its number.
+    card: OfCard,
     /// What the issuer host answered, where that is passed on.
     host: Option<HostAnswer>,
     /// [`MessageAnswer::good_until_ms`].
@@ -235,7 +236,7 @@ impl Case<'_> {
             reverses: None,
             ceiling: MinorUnits::ZERO,
             effect,
-            card: CardChange::None,
+            card: None,
             host: None,
             good_until_ms: None,
         }

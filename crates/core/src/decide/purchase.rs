@@ -2,7 +2,7 @@
 
 use mayfly_card::{MinorUnits, MonthIndex};
 
-use super::card::CardChange;
+use super::card::OfCard;
 use super::original::Found;
 use super::{Case, Verdict, after};
 use crate::scheme::{self, Located, Proved};
@@ -37,7 +37,7 @@ pub(super) fn purchase(case: &Case<'_>) -> Verdict {
         Ok(proved) => match decide_on(case, kind, *proved, number, programme, account) {
             Ok(effect) => {
                 let mut verdict = case.verdict(kind, Reason::Approved, effect);
-                verdict.ceiling = ceiling(number, programme);
+                verdict.ceiling = case.ceiling(*proved, number, programme);
                 verdict.good_until_ms = (kind == Kind::Purchase).then_some(number.expires_ms);
                 verdict
             }
@@ -152,6 +152,19 @@ fn amount_max(number: &Number, programme: &Programme) -> MinorUnits {
     number.controls().amount_max.unwrap_or(MinorUnits::MAX).min(programme.terms.amount_max)
 }
 
+impl Case<'_> {
+    /// What a purchase may come to, increments included: also not more than its wallet said, when it was asked for.
+    fn ceiling(&self, proved: Proved<'_>, number: &Number, programme: &Programme) -> MinorUnits {
+        let of_wallet = match proved {
+            Proved::Open(open) => open.cap().map(|(cap, _)| cap),
+            // It was found when it was asked about.
+            Proved::Before => self.asked.map(|asked| asked.ceiling),
+            Proved::Unused => None,
+        };
+        ceiling(number, programme).min(of_wallet.unwrap_or(MinorUnits::MAX))
+    }
+}
+
 /// What a purchase made now may come to, by the limits of number and programme.
 fn ceiling(number: &Number, programme: &Programme) -> MinorUnits {
     let amount_max = amount_max(number, programme);
@@ -214,14 +227,14 @@ pub(super) struct Known<'a> {
     pub(super) account: &'a Account,
     pub(super) scheme: &'a Scheme,
     /// What it does to the number's card.
-    pub(super) card: CardChange,
+    pub(super) card: OfCard,
 }
 
 /// What failed proofs of a purchase that somebody tells us of count.
 #[derive(Default)]
 pub(super) struct Unknown {
     pub(super) misses: u8,
-    pub(super) card: CardChange,
+    pub(super) card: OfCard,
 }
 
 /// Whose purchase somebody tells us of, if its proof holds; what it counts, if not.

@@ -42,6 +42,11 @@ impl<V: Copy> ByMonth<V> {
             .find_map(|(_, set)| set.find(index.0).copied())
     }
 
+    /// The month in which the latest that is kept of a number is over.
+    pub fn until(&self, index: NumberIndex) -> Option<MonthIndex> {
+        self.months.iter().rev().find_map(|(free, set)| set.find(index.0).map(|_| *free))
+    }
+
     /// Forgets the months that are over. Changes no answer, only memory.
     pub fn forget(&mut self, month: MonthIndex) {
         self.months.retain(|free, _| *free > month);

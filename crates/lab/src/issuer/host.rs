@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mayfly_card::MonthIndex;
@@ -28,6 +29,19 @@ const BATCHES_MAX: usize = 1_024;
 /// A ledger that outlives the hosts that serve it.
 pub type SharedLedger = Arc<Mutex<Ledger>>;
 
+/// A question or advice that came, and what becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    /// What came, card number and all.
+    pub question: &'a Message<'a>,
+    /// What it meets.
+    pub fault: Option<Fault>,
+    /// The answer, as it would be without a fault of the way; none if nothing was decided.
+    pub answer: Option<&'a MessageBuilder>,
+}
+
+type Watcher = Box<dyn Fn(Heard<'_>) + Send + Sync>;
+
 /// Bytes on their way out, which may hold card numbers. None closes the connection.
 type Batch = Option<Zeroizing<Vec<u8>>>;
 
@@ -43,6 +57,7 @@ struct Shared {
     ledger: SharedLedger,
     plan: Mutex<Plan>,
     open: Mutex<Open>,
+    watcher: OnceLock<Watcher>,
 }
 
 #[derive(Default)]
@@ -84,7 +99,13 @@ impl IssuerHost {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { dialect, ledger, plan: Mutex::default(), open: Mutex::default() });
+        let shared = Arc::new(Shared {
+            dialect,
+            ledger,
+            plan: Mutex::default(),
+            open: Mutex::default(),
+            watcher: OnceLock::new(),
+        });
         let accepting = tokio::spawn(accept(shared.clone(), listener));
         Ok(Self { address, shared, accepting })
     }
@@ -112,6 +133,18 @@ impl IssuerHost {
     /// From now on questions meet faults by chance.
     pub fn chances(&self, chances: Option<Chances>) {
         lock(&self.shared.plan).chances = chances;
+    }
+
+    /// From now on each so many questions about cards meet this fault; none is no fault.
+    pub fn every(&self, fault: Option<(NonZeroU32, Fault)>) {
+        let mut plan = lock(&self.shared.plan);
+        (plan.every, plan.since) = (fault, 0);
+    }
+
+    /// Tells everything that comes from now on to a watcher, before it is answered. There is one at the most: a second one is
+    /// told nothing.
+    pub fn watch(&self, watcher: impl Fn(Heard<'_>) + Send + Sync + 'static) {
+        let _ = self.shared.watcher.set(Box::new(watcher));
     }
 
     /// How sign-ons are answered from now on.
@@ -292,36 +325,38 @@ impl Shared {
         if message.mti().is_response() {
             return true;
         }
+        let (fault, answer) = self.decide(id, message, plan);
+        if let Some(watcher) = self.watcher.get() {
+            watcher(Heard { question: message, fault, answer: answer.as_ref() });
+        }
+        match answer {
+            Some(answer) => self.reply(id, answer, fault, answers),
+            None => fault != Some(Fault::CloseDeaf),
+        }
+    }
+
+    /// What a question meets, and its answer.
+    fn decide(
+        &self,
+        id: u64,
+        message: &Message<'_>,
+        mut plan: MutexGuard<'_, Plan>,
+    ) -> (Option<Fault>, Option<MessageBuilder>) {
         if message.mti().class() == MtiClass::NetworkManagement {
-            if let Some(answer) = self.management(id, message, &plan) {
-                self.write(&answer, answers);
-            }
-            return true;
+            return (None, self.management(id, message, &plan));
         }
         if !lock(&self.open).connections.get(&id).is_some_and(|connection| connection.signed_on) {
             plan.before_sign_on += 1;
-            drop(plan);
-            if let Some(answer) = bare_answer(message, "12") {
-                self.write(&answer, answers);
-            }
-            return true;
+            return (None, bare_answer(message, "12"));
         }
         let fault = plan.next();
         drop(plan);
-        match fault {
-            Some(Fault::Deaf) => return true,
-            Some(Fault::CloseDeaf) => return false,
-            Some(Fault::Say(code)) => {
-                let code = std::str::from_utf8(&code).unwrap_or("96");
-                if let Some(answer) = bare_answer(message, code) {
-                    self.write(&answer, answers);
-                }
-                return true;
-            }
-            _ => {}
-        }
-        let Some(answer) = lock(&self.ledger).answer(message, today()) else { return true };
-        self.reply(id, answer, fault, answers)
+        let answer = match fault {
+            Some(Fault::Deaf | Fault::CloseDeaf) => None,
+            Some(Fault::Say(code)) => bare_answer(message, std::str::from_utf8(&code).unwrap_or("96")),
+            _ => lock(&self.ledger).answer(message, today()),
+        };
+        (fault, answer)
     }
 
     fn reply(

@@ -11,6 +11,6 @@ mod ledger;
 mod plan;
 
 pub use fault::{Chances, Fault};
-pub use host::{IssuerHost, SharedLedger};
+pub use host::{Heard, IssuerHost, SharedLedger};
 pub use ledger::{Account, Balance, Kind, Ledger, Transaction};
 pub use plan::SignOn;

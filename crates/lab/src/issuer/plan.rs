@@ -1,6 +1,7 @@
 //! What an issuer host does next, and what it has seen: what its control sets and asks.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 
 use mayfly_iso8583::{MessageBuilder, Mti};
 
@@ -24,6 +25,9 @@ const HEARD_MAX: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) script: VecDeque<Option<Fault>>,
+    /// Each so many questions, and how many have come since.
+    pub(super) every: Option<(NonZeroU32, Fault)>,
+    pub(super) since: u32,
     pub(super) always: Option<Fault>,
     pub(super) chances: Option<Chances>,
     pub(super) sign_on: SignOn,
@@ -35,12 +39,23 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// What the next question about a card meets: what the script says, then what always happens, then chance.
+    /// What the next question about a card meets: what the script says, then what happens every so often, then
+    /// what always happens, then chance.
     pub(super) fn next(&mut self) -> Option<Fault> {
-        match self.script.pop_front() {
-            Some(scripted) => scripted,
-            None => self.always.or_else(|| self.chances.as_mut()?.next()),
+        if let Some(scripted) = self.script.pop_front() {
+            return scripted;
         }
+        self.periodic().or(self.always).or_else(|| self.chances.as_mut()?.next())
+    }
+
+    fn periodic(&mut self) -> Option<Fault> {
+        let (count, fault) = self.every?;
+        self.since += 1;
+        if self.since < count.get() {
+            return None;
+        }
+        self.since = 0;
+        Some(fault)
     }
 
     pub(super) fn hear(&mut self, mti: Mti, message: impl FnOnce() -> MessageBuilder) {

@@ -35,6 +35,8 @@ pub enum ThrottleScope {
     Address,
     /// For the number of a card that a wallet's request names, whether anybody has it or not.
     Number,
+    /// For the address that wallets' requests come from: not that of log-ins, so that neither keeps the other out.
+    Wallets,
 }
 
 impl ThrottleScope {
@@ -43,6 +45,7 @@ impl ThrottleScope {
             Self::Name => "name",
             Self::Address => "address",
             Self::Number => "number",
+            Self::Wallets => "wallets",
         }
     }
 }
@@ -71,6 +74,7 @@ impl Directory {
             ThrottleScope::Name => "throttle-name",
             ThrottleScope::Address => "throttle-address",
             ThrottleScope::Number => "throttle-number",
+            ThrottleScope::Wallets => "throttle-wallets",
         };
         ThrottleKey(self.keyed_hash(label, parts))
     }

@@ -7,6 +7,8 @@ use mayfly_core::{AccountId, Book, Books, Event};
 use mayfly_store::JournalReader;
 use serde::Serialize;
 
+use super::bank::Bank;
+use super::cards::{FUNDS, Holder};
 use super::till::Exchange;
 use crate::failure::{Failure, Outcome};
 use crate::message_view::{MessageView, response_words};
@@ -27,6 +29,8 @@ struct Step {
     checks: Vec<Check>,
     request: MessageView,
     answer: MessageView,
+    /// What the issuer's host was asked and told.
+    host_heard: Vec<MessageView>,
     #[serde(skip)]
     stan: String,
 }
@@ -41,7 +45,9 @@ struct Check {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     steps: Vec<Step>,
-    balances: Vec<Balance>,
+    balances: Vec<Standing>,
+    /// What was spent at the issuer's host, by both sides' books.
+    at_host: Vec<AtHost>,
     /// The sum over all books: nothing, if the books are right.
     sum_minor: i64,
     ok: bool,
@@ -49,9 +55,26 @@ pub(crate) struct Report {
     told: usize,
 }
 
+/// What was spent from an account whose money the issuer's host has.
+#[derive(Debug, Serialize)]
+struct AtHost {
+    name: &'static str,
+    /// The number that the host knows it by, masked.
+    number: String,
+    ours: Spent,
+    host: Spent,
+    agree: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Spent {
+    charged_minor: i64,
+    held_minor: i64,
+}
+
 /// The balance of a book.
 #[derive(Debug, Serialize)]
-struct Balance {
+struct Standing {
     /// The account, or whom it is kept for.
     owner: String,
     book: &'static str,
@@ -77,6 +100,7 @@ impl Report {
             checks: Vec::new(),
             request: exchange.request.clone(),
             answer: exchange.answer.clone(),
+            host_heard: Vec::new(),
             stan,
         });
     }
@@ -87,6 +111,29 @@ impl Report {
             step.ok &= ok;
             step.checks.push(Check { what, ok });
         }
+    }
+
+    /// What the issuer's host was asked or told in the last step.
+    pub(crate) fn host_heard(&mut self, message: MessageView) {
+        if let Some(step) = self.steps.last_mut() {
+            step.host_heard.push(message);
+        }
+    }
+
+    /// Holds what stands at the issuer's host against the journal.
+    pub(crate) fn compare(&mut self, holder: &Holder, bank: &Bank) {
+        let (cardholder, held) = self.stands(holder.account);
+        // What is held is not in our balance any more.
+        let ours = Spent { charged_minor: -cardholder - held, held_minor: held };
+        let there = bank.balance(&holder.own);
+        let host = Spent { charged_minor: FUNDS.cast_signed() - there.booked, held_minor: there.held };
+        self.at_host.push(AtHost {
+            name: holder.name,
+            number: holder.own.to_string(),
+            ours,
+            host,
+            agree: ours == host && bank.adds_up(),
+        });
     }
 
     /// Tells the steps that have not been told yet.
@@ -101,7 +148,13 @@ impl Report {
     }
 
     /// Looks into the journal: why each step was answered as it was, and what stands in the books.
-    pub(crate) fn read_journal(&mut self, journal: &JournalReader, currency: Currency) -> Outcome {
+    /// `bank` says whose an account is.
+    pub(crate) fn read_journal(
+        &mut self,
+        journal: &JournalReader,
+        currency: Currency,
+        bank: impl Fn(AccountId) -> &'static str,
+    ) -> Outcome {
         let mut books: BTreeMap<Option<AccountId>, Books> = BTreeMap::new();
         for record in journal.records(mayfly_core::PartitionId::FIRST, 1) {
             let record = record.map_err(|error| Failure::Unreachable(error.to_string()))?;
@@ -117,17 +170,23 @@ impl Report {
             });
             read.map_err(|error| Failure::Refused(format!("record {}: {error}", record.sequence)))?;
         }
-        let mut issuer = Books::default();
+        let mut issuers: BTreeMap<&str, Books> = BTreeMap::new();
         for (account, of_account) in &books {
             let Books { cardholder, held, settlement, funding, suspense } = *of_account;
-            issuer.add(&Books { cardholder: 0, held: 0, settlement, funding, suspense });
+            let issuer = account.map_or("nobody", &bank);
+            let rest = Books { cardholder: 0, held: 0, settlement, funding, suspense };
+            if account.is_some() || rest != Books::default() {
+                issuers.entry(issuer).or_default().add(&rest);
+            }
             let Some(account) = account else { continue };
             for (book, minor) in [(Book::Cardholder, cardholder), (Book::Held, held)] {
-                self.balances.push(Balance::new(account.to_string(), book, minor, currency));
+                self.balances.push(Standing::new(account.to_string(), book, minor, currency));
             }
         }
-        for (book, minor) in issuer.entries().into_iter().skip(2) {
-            self.balances.push(Balance::new("Demo Bank".into(), book, minor, currency));
+        for (issuer, books) in issuers.into_iter().rev() {
+            for (book, minor) in books.entries().into_iter().skip(2) {
+                self.balances.push(Standing::new(issuer.into(), book, minor, currency));
+            }
         }
         self.sum_minor = books.values().map(Books::sum).sum();
         Ok(())
@@ -149,20 +208,24 @@ impl Report {
     pub(crate) fn conclude(&mut self, output: Output, currency: Currency, accounts_agree: bool) -> Outcome {
         self.flush(output)?;
         let wrong = self.steps.iter().filter(|step| !step.ok).count();
-        self.ok = wrong == 0 && self.sum_minor == 0 && accounts_agree;
+        let host_agrees = self.at_host.iter().all(|account| account.agree);
+        self.ok = wrong == 0 && self.sum_minor == 0 && accounts_agree && host_agrees;
         if output.is_json() {
             output.json(self)?;
         } else {
             output.line(self.summary(output))?;
             output.line(self.books(output, currency))?;
+            output.line(self.both_books(output, currency))?;
         }
-        match (wrong, self.sum_minor) {
-            _ if self.ok => Ok(()),
-            (0, 0) => Err(Failure::Refused("the server's balances are not those of its journal".into())),
-            (0, _) => Err(Failure::Refused("the books don't sum up to nothing".into())),
-            (1, _) => Err(Failure::Refused("one step came out otherwise than it should".into())),
-            (wrong, _) => Err(Failure::Refused(format!("{wrong} steps came out otherwise than they should"))),
-        }
+        let why = match wrong {
+            _ if self.ok => return Ok(()),
+            0 if self.sum_minor != 0 => "the books don't sum up to nothing".into(),
+            0 if !accounts_agree => "the server's balances are not those of its journal".into(),
+            0 => "the issuer host's ledger is not what our books say".into(),
+            1 => "one step came out otherwise than it should".into(),
+            wrong => format!("{wrong} steps came out otherwise than they should"),
+        };
+        Err(Failure::Refused(why))
     }
 
     fn summary(&self, output: Output) -> String {
@@ -196,7 +259,38 @@ impl Report {
     }
 }
 
-impl Balance {
+impl Report {
+    /// What the issuer's host believes beside what we do.
+    fn both_books(&self, output: Output, currency: Currency) -> String {
+        let mut table = Table::new([
+            "whose",
+            "number at the host",
+            ">charged here",
+            ">charged there",
+            ">held here",
+            ">held there",
+            "agree",
+        ]);
+        for AtHost { name, number, ours, host, agree } in &self.at_host {
+            table.row([
+                (*name).into(),
+                number.clone(),
+                currency.show(ours.charged_minor),
+                currency.show(host.charged_minor),
+                currency.show(ours.held_minor),
+                currency.show(host.held_minor),
+                verdict(*agree, output),
+            ]);
+        }
+        format!(
+            "{}\n{}",
+            heading("the books here, and the ledger of the issuer's host", output),
+            table.lines()
+        )
+    }
+}
+
+impl Standing {
     fn new(owner: String, book: Book, minor: i64, currency: Currency) -> Self {
         Self { owner, book: book.name(), minor, currency: currency.letters() }
     }
@@ -212,11 +306,16 @@ impl Step {
             line += &format!("; {}{what}", if *ok { "" } else { "NOT: " });
         }
         let verdict = verdict(self.ok, output);
-        format!(
+        let mut text = format!(
             "{heading}: {line}  [{verdict}]\n{}{}",
             self.request.lines("      "),
             self.answer.lines("      ")
-        )
+        );
+        for message in &self.host_heard {
+            text += "      the issuer's host hears:\n";
+            text += &message.lines("          ");
+        }
+        text
     }
 }
 

@@ -18,7 +18,7 @@ use super::till::{
 };
 use crate::admin::{Admin, answered};
 use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Output, Tone};
 
 /// The number that everybody of the demonstration's programme shares.
 const UNIVERSAL_PAYLOAD: &str = "456940000000000";
@@ -50,8 +50,6 @@ pub(crate) struct Stage {
 
 /// Opens an issuer, a programme and three accounts.
 pub(crate) fn set_up(admin: &mut Admin, currency: Currency) -> Outcome<Cast> {
-    let wrong = |_| Failure::Refused("the demonstration's own values are wrong".into());
-    let name = |text: &str| Name::parse(text).map_err(wrong);
     let issuer = answered!(admin.ask(AdminRequest::OpenIssuer { name: name("Demo Bank")? })?, Issuer)?.id;
     let prefix = Prefix::parse("456940").map_err(|error| Failure::Refused(error.to_string()))?;
     let universal =
@@ -74,11 +72,17 @@ pub(crate) fn set_up(admin: &mut Admin, currency: Currency) -> Outcome<Cast> {
     Ok(Cast { anna, ben, cleo, universal })
 }
 
+/// What something is called.
+pub(crate) fn name(text: &str) -> Outcome<Name> {
+    Name::parse(text).map_err(|_| Failure::Refused("the demonstration's own values are wrong".into()))
+}
+
 impl Stage {
-    /// Plays everything.
+    /// Plays everything that can become of one-time numbers.
     pub(crate) fn play(&mut self, cast: &Cast) -> Outcome {
         let sign_on = self.till.register.sign_on(now_ms());
         self.step("the acquirer signs on", "00", &sign_on)?;
+        self.act("one-time numbers")?;
         self.one_purchase(cast)?;
         self.wrong_proofs(cast)?;
         self.limits_and_funds(cast)?;
@@ -177,7 +181,17 @@ impl Stage {
         Ok(())
     }
 
-    fn step(
+    /// Says what comes now.
+    pub(crate) fn act(&mut self, title: &str) -> Outcome {
+        self.report.flush(self.output)?;
+        if self.output.is_json() {
+            return Ok(());
+        }
+        self.output.line(format!("{}\n", self.output.tone(Tone::Strong, title)))
+    }
+
+    /// Sends a message, and notes what should come of it and what did.
+    pub(crate) fn step(
         &mut self,
         title: &'static str,
         expected: &'static str,

@@ -29,6 +29,8 @@ pub(crate) struct Exchange {
     pub(crate) code: String,
     /// DE 38.
     pub(crate) approval: Option<String>,
+    /// The answer, whole.
+    pub(crate) said: MessageBuilder,
 }
 
 /// An acquirer with its cash register.
@@ -74,11 +76,17 @@ impl Till {
         }
         let text = |element| answer.text(element).map(str::to_owned);
         Ok(Exchange {
-            request: written(self.dialect, message, Sight::Masked)?,
-            answer: written(self.dialect, &answer, Sight::Masked)?,
+            request: self.view(message)?,
+            answer: self.view(&answer)?,
             code: text(De::RESPONSE_CODE).unwrap_or_default(),
             approval: text(De::APPROVAL_CODE),
+            said: answer,
         })
+    }
+
+    /// A message as it is shown.
+    pub(crate) fn view(&self, message: &MessageBuilder) -> Outcome<MessageView> {
+        written(self.dialect, message, Sight::Masked)
     }
 }
 

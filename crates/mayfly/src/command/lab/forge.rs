@@ -6,6 +6,7 @@ use mayfly_dynamic::Months;
 use mayfly_lab::forge::{DEVIATIONS_MAX, Line, Plan, run};
 use serde_json::json;
 
+use super::rand_seed;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Tone};
 use crate::table::Table;
@@ -68,12 +69,6 @@ impl Forge {
             ))),
         }
     }
-}
-
-/// Any number: a run is told again by its seed, which is printed.
-fn rand_seed() -> u64 {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    time.map_or(1, |time| time.as_nanos() as u64)
 }
 
 fn fields(line: &Line) -> serde_json::Value {

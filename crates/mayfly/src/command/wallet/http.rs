@@ -72,8 +72,13 @@ impl Http {
     }
 
     /// For somebody who is logged in.
-    pub(crate) fn with(mut self, session: &Session) -> Self {
-        self.token = Some(Zeroizing::new(session.token.clone()));
+    pub(crate) fn with(self, session: &Session) -> Self {
+        self.with_token(&session.token)
+    }
+
+    /// For whoever has this token.
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(Zeroizing::new(token.to_owned()));
         self
     }
 
@@ -84,8 +89,7 @@ impl Http {
 
     /// Logs in.
     pub(crate) fn log_in(&self, login: &Login<'_>) -> Result<Session, ServerError> {
-        let call = Call { path: "/v1/logins", body: Some(login), session: false };
-        match self.call(call)? {
+        match self.post_openly("/v1/logins", login)? {
             LoggedIn::Session(tokens) => tokens.read().ok_or_else(unreadable),
             LoggedIn::Further => Err(ServerError::Said(
                 "a password is not enough to log in, and this program knows no other step".into(),
@@ -96,8 +100,7 @@ impl Http {
     /// Gets a session's next tokens.
     pub(crate) fn refresh(&self, session: &Session) -> Result<Session, ServerError> {
         let body = Refresh { refresh: &session.refresh };
-        let call = Call { path: "/v1/sessions/refresh", body: Some(&body), session: false };
-        let tokens: Tokens = self.call(call)?;
+        let tokens: Tokens = self.post_openly("/v1/sessions/refresh", &body)?;
         tokens.read().ok_or_else(unreadable)
     }
 
@@ -133,8 +136,22 @@ impl Http {
         self.post(&format!("/v1/me/cards/{card}/unlock"), &Nothing {})
     }
 
-    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ServerError> {
+    /// As whoever is logged in.
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ServerError> {
         self.call(Call { path, body: Some(body), session: true })
+    }
+
+    /// As nobody in particular.
+    pub(crate) fn post_openly<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ServerError> {
+        self.call(Call { path, body: Some(body), session: false })
     }
 
     fn call<T: DeserializeOwned>(&self, call: Call<'_, impl Serialize>) -> Result<T, ServerError> {
@@ -196,8 +213,7 @@ impl Server for Http {
 
     fn verify(&mut self, asked: &Asked) -> Result<SignedAnswer, ServerError> {
         let body = Verification::of(asked);
-        let call = Call { path: "/v1/verifications", body: Some(&body), session: false };
-        let answer: Verified = self.call(call)?;
+        let answer: Verified = self.post_openly("/v1/verifications", &body)?;
         answer.read(MonthIndex::of_unix_ms(now_unix_s() * 1000)).ok_or_else(unreadable)
     }
 

@@ -2,10 +2,10 @@
 
 mod cards;
 mod file;
-mod http;
+pub(crate) mod http;
 mod login;
 mod pay;
-mod wire;
+pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};
 
