@@ -11,9 +11,9 @@ from mayfly import PATIENCE_S, Refused, check_digit, luhn_holds, purchase
 
 def test_each_number_charges_its_own_account_and_the_universal_number_nobodys(server, network, programme):
     """A50: several users share a universal number; alone it is declined."""
-    universal = "400099123456789"
+    universal = "420099123456789"
     universal += check_digit(universal)
-    bank = programme("--universal", universal, prefix="400099")
+    bank = programme("--universal", universal, prefix="420099")
     anna, ben = bank.account(), bank.account()
     cards = {account: server.issue(account) for account in (anna, ben)}
     assert universal not in (card.number for card in cards.values())
