@@ -19,7 +19,7 @@ use crate::secret::{SecretFrom, ask_openly};
 /// Log in at the issuer's server; the first time, this makes the wallet
 #[derive(Debug, Args)]
 pub(crate) struct LogIn {
-    /// The server's address, https://issuer.example for example; a wallet that is there knows it
+    /// The server's address, a URL that begins with https; a wallet that is there knows it
     #[arg(value_name = "URL")]
     server: Option<String>,
     /// At which issuer
